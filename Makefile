@@ -1,0 +1,63 @@
+# Each target does all of its own set-up; a second call finds it done.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+PROMPT ?= a photo of a red apple and a blue car
+ARGS   ?=
+INPUTS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint bench clean
+
+help: ## show this list
+	@echo "make TARGET  (PYTHON=python3.12 chooses the Python, VENV=folder the environment)"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run.stamp ## sample one prompt with the embedded model: PROMPT="...", ARGS="particles=16 seed=1"
+	@$(BIN)/glass sample prompt="$$PROMPT" wandb.mode=disabled $(ARGS)
+	@echo "The pictures are in $$(ls -td outputs/*/*/ | head -n 1)"
+
+test: $(VENV)/.dev.stamp ## run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(VENV)/.dev.stamp ## run the tests, the slow ones too
+	@$(BIN)/python -m pytest -m "" $(ARGS)
+
+lint: $(VENV)/.dev.stamp ## check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/.run.stamp ## measure speed, memory and accuracy
+	@$(BIN)/python -m glass_cli.bench $(ARGS)
+
+clean: ## remove the environment and caches; outputs/ stays
+	rm -rf "$(VENV)" build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+export PROMPT
+
+$(BIN)/python:
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "glass needs Python 3.10 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv "$(VENV)"
+
+# torch goes first and alone: the pinned version is then met by whatever build is at hand, so that
+# a machine with the CPU build on disk never fetches the CUDA one.
+$(VENV)/.torch.stamp: constraints.txt | $(BIN)/python
+	@echo "installing torch"
+	@$(PIP) "$$(grep '^torch==' constraints.txt)"
+	@touch $@
+
+$(VENV)/.run.stamp: $(INPUTS) $(VENV)/.torch.stamp
+	@echo "installing glass"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev.stamp: $(INPUTS) $(VENV)/.torch.stamp
+	@echo "installing glass and what its tests need"
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.run.stamp

@@ -1,0 +1,1 @@
+"""Plumbing of the command line: words, preflight, run folders, recording."""

@@ -1,0 +1,61 @@
+"""Files that are whole or absent, and values that any JSON reader takes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """A hidden name beside ``path`` to write to; renamed to ``path`` if the block ends well.
+
+    The hidden name keeps the suffix, by which writers such as matplotlib choose their format.
+    """
+    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        with suppress(FileNotFoundError):
+            part.unlink()
+
+
+def plain(value: Any, *, finite: bool = True) -> Any:
+    """``value`` as dicts, lists, strings, numbers, booleans and None.
+
+    Arrays, scalars and tensors become lists and numbers, other objects their text. Strings lose
+    what UTF-8 cannot carry (lone surrogates are spelled out). Where ``finite``, NaN and
+    infinities become None, since JSON has no word for them.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) or not finite else None
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {str(plain(str(key))): plain(item, finite=finite) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item, finite=finite) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist(), finite=finite)
+    return plain(str(value))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """``value`` as JSON, non-ASCII text readable, NaN and infinities as null."""
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def read_jsonl(path: Path) -> list[Any]:
+    """The records of a JSON-lines file; a last line that was cut short is left out."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]

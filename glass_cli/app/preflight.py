@@ -1,0 +1,275 @@
+"""Everything that can be said about a command line before anything heavy is imported.
+
+`preflight` composes the configuration of every job with Hydra, checks each value, and claims the
+output folder; `settings` is the same check for one composed configuration, and what a run calls to
+get its settings objects. Every complaint is a GlassError: one line.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from glass_cli.app.diagnose import explain, parse_error, several_values
+from glass_cli.app.errors import GlassError, one_line
+from glass_cli.app.paths import claim_given, claim_new
+from glass_cli.app.root import GROUPS, Root
+from glass_cli.app.settings import build, build_class, find_class
+from glass_cli.app.words import Words, quoted
+
+# Jobs of a sweep checked in every combination; in a larger sweep each value is checked once,
+# and each job checks itself when its turn comes.
+ALL_COMBINATIONS = 24
+
+
+class Settings(NamedTuple):
+    """The checked settings of one run; `reward` is None when there is none."""
+
+    root: Root
+    model: Any
+    sampler: Any
+    steering: Any
+    reward: Any
+
+
+class Plan(NamedTuple):
+    """A checked command line, ready for `hydra.main`."""
+
+    arguments: list[str]  # for Hydra
+    folder: Path | None  # of the run, or of the sweep; None when nothing runs
+    sweep: bool
+
+
+def settings(cfg: DictConfig) -> Settings:
+    """Build and check the settings objects of one composed configuration. Raises GlassError."""
+    try:
+        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        plain = OmegaConf.to_container(own, resolve=True)
+    except OmegaConfBaseException as error:
+        raise GlassError(one_line(error).partition(" full_key:")[0]) from error
+    assert isinstance(plain, dict)
+    values = {str(key): value for key, value in plain.items()}
+    root = build_class(Root, values)
+    made = {group: build(values.get(group), group) for group in GROUPS if group != "reward"}
+    reward = None if values.get("reward") is None else build(values["reward"], "reward")
+    checked = Settings(root, made["model"], made["sampler"], made["steering"], reward)
+    _fits_together(checked, cfg)
+    return checked
+
+
+def _runtime(cfg: DictConfig, key: str) -> Any:
+    """What Hydra knows of this composition, for messages; None outside of Hydra."""
+    found = OmegaConf.select(cfg, f"hydra.runtime.{key}")
+    if found is None and HydraConfig.initialized():
+        found = getattr(HydraConfig.get().runtime, key)
+    return found
+
+
+def _choices(cfg: DictConfig) -> dict[str, str]:
+    """Group -> the chosen file."""
+    return {str(k): str(v) for k, v in (_runtime(cfg, "choices") or {}).items()}
+
+
+def _accepting(output: str, cfg: DictConfig) -> list[str]:
+    """The rewards, as `reward=NAME`, that score what a model of this `output` gives."""
+    found: list[str] = []
+    for source in _runtime(cfg, "config_sources") or []:
+        for path in sorted(Path(source.path).glob("reward/*.yaml")) if source.path else []:
+            target = str(OmegaConf.select(OmegaConf.load(path), "_target_"))
+            try:
+                accepts = getattr(find_class(target, "reward"), "accepts", None)
+            except GlassError:
+                continue  # a broken neighbour is not what the user asked about
+            if accepts == output:
+                found.append(f"reward={path.stem}")
+    return found
+
+
+def _fits_together(made: Settings, cfg: DictConfig) -> None:
+    """A reward must score what the model gives, and steering may need a reward."""
+    choices = _choices(cfg)
+    model, steering, reward = (choices.get(g, "?") for g in ("model", "steering", "reward"))
+    needed = getattr(made.steering, "needs_reward", False)
+    if made.reward is None:
+        if needed:
+            raise GlassError(
+                f"steering={steering} needs a reward; choose one (glass ls reward) or steering=none"
+            )
+        return
+    accepts = getattr(made.reward, "accepts", None)
+    output = getattr(made.model, "output", None)
+    if accepts and output and accepts != output:
+        without = "steering=none reward=null" if needed else "reward=null"
+        ways = [*_accepting(output, cfg), without]
+        raise GlassError(
+            f"reward={reward} scores {accepts}, model={model} gives {output}; use "
+            + " or ".join(ways)
+        )
+
+
+class Composer:
+    """Composes configurations from one search path. Made by `composing`."""
+
+    def __init__(self, hydra: Hydra, config_name: str) -> None:
+        self.hydra = hydra
+        self.config_name = config_name
+
+    def compose(self, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+        """The configuration with its `hydra` node. Raises Hydra's and OmegaConf's errors."""
+        cfg: DictConfig = self.hydra.compose_config(
+            config_name=self.config_name,
+            overrides=overrides,
+            run_mode=mode,
+            from_shell=False,
+            with_log_configuration=False,
+        )
+        return cfg
+
+    def options(self, group: str) -> list[str]:
+        """The choices of a group, empty when there is no such group."""
+        found: list[str] = self.hydra.config_loader.get_group_options(group)
+        return found
+
+    def compose_or_explain(self, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+        """Like `compose`, with every error as one line (GlassError)."""
+        try:
+            return self.compose(overrides, mode)
+        except Exception as error:
+            # Composition raises whatever its parts raise (Hydra, OmegaConf, yaml, ValueError);
+            # nothing of this package runs in it, so every error there is about the words or yaml.
+            raise explain(error, parse(overrides), self) from error
+
+
+@contextmanager
+def composing(
+    conf: Path, config_dir: Path | None = None, config_name: str = "config"
+) -> Iterator[Composer]:
+    """Hydra set up on the folder `conf`, and on the user's own `config_dir` after it."""
+    version.setbase("1.3")
+    path = create_config_search_path(str(conf))
+    if config_dir is not None:
+        path.prepend("command-line", f"file://{config_dir}", SearchPathQuery(provider="schema"))
+    GlobalHydra.instance().clear()
+    try:
+        yield Composer(Hydra.create_main_hydra2("glass", path), config_name)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def parse(overrides: list[str]) -> list[Override]:
+    """The words in Hydra's grammar. Raises GlassError for a word that is not in it."""
+    parser = OverridesParser.create()
+    parsed: list[Override] = []
+    for word in overrides:
+        try:
+            if word.lstrip().startswith("="):
+                raise HydraException("no key")
+            parsed += parser.parse_overrides([word])
+        except HydraException as error:
+            raise parse_error(word, error) from error
+    return parsed
+
+
+def preflight(words: Words, conf: Path) -> Plan:
+    """Check the whole command line and claim its output folder. Raises GlassError.
+
+    Nothing is created when anything is wrong, nor when the words only show something (`--cfg`).
+    """
+    overrides = parse(words.overrides)
+    given = [o.key_or_group for o in overrides]
+    with composing(conf, words.config_dir, words.config_name) as composer:
+        first = first_values(overrides)
+        master = composer.compose_or_explain(first)
+        if words.shows:
+            # Of a sweep the first job is shown; values are not checked, so that a configuration
+            # that is refused can still be looked at.
+            return Plan([*words.flags, *first], None, False)
+        # A yaml of the user's may ask for a sweep too (hydra.mode, hydra.sweeper.params).
+        if not words.sweep and master.hydra.mode != RunMode.MULTIRUN:
+            for override in overrides:
+                if override.is_sweep_override():
+                    raise several_values(override)
+            settings(master)
+            return _with_folder(words, master, "hydra.run.dir", given, f"-{_run_name(master)}")
+        overrides += _sweeper_params(master)
+        for job in jobs(overrides):
+            settings(composer.compose_or_explain(job))
+        swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
+        name = master.get("name") or "-".join(key.rpartition(".")[2] for key in swept)[:60]
+        return _with_folder(words, master, "hydra.sweep.dir", given, f"-{name}" if name else "")
+
+
+def _run_name(cfg: DictConfig) -> str:
+    choices = _choices(cfg)
+    return str(cfg.get("name") or f"{choices.get('sampler')}-{choices.get('steering')}")
+
+
+def _with_folder(words: Words, cfg: DictConfig, key: str, given: list[str], suffix: str) -> Plan:
+    """The plan with a folder of its own, unless the user named one on the command line."""
+    folder = Path(str(OmegaConf.select(cfg, key)))
+    if key in given:
+        claimed, extra = claim_given(folder, key), []
+    else:
+        claimed = claim_new(folder.with_name(folder.name + suffix), key)
+        extra = [f"{key}={quoted(str(claimed))}"]
+    return Plan(words.for_hydra(extra), claimed, key == "hydra.sweep.dir")
+
+
+def _sweeper_params(master: DictConfig) -> list[Override]:
+    """What the configuration itself sweeps over (`hydra.sweeper.params`)."""
+    params = OmegaConf.select(master, "hydra.sweeper.params")
+    if not isinstance(params, DictConfig):
+        return []
+    return parse([f"{key!s}={value}" for key, value in params.items()])
+
+
+def _values(override: Override) -> list[str]:
+    """The words that an override stands for: one, or each value of a sweep."""
+    key = override.get_key_element()
+    if override.is_delete() and override.value() is None:
+        return [key]
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    if override.is_discrete_sweep():
+        if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+            override.config_loader = GlobalHydra.instance().config_loader()
+        values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        if not values:
+            raise GlassError(f"{override.input_line} stands for no value; give it at least one")
+        return values
+    interval: Any = override.value()
+    return [f"{key}={interval.start}", f"{key}={interval.end}"]
+
+
+def first_values(overrides: list[Override]) -> list[str]:
+    """One job of a sweep: the first value of everything."""
+    return [_values(override)[0] for override in overrides]
+
+
+def jobs(overrides: list[Override]) -> Iterator[list[str]]:
+    """The jobs of a sweep to check: all combinations of a small one, else every value once."""
+    lists = [_values(override) for override in overrides]
+    total = 1
+    for values in lists:
+        total *= len(values)
+    if total <= ALL_COMBINATIONS:
+        yield from (list(job) for job in itertools.product(*lists))
+        return
+    for number in range(max(len(values) for values in lists)):
+        yield [values[number % len(values)] for values in lists]

@@ -1,0 +1,124 @@
+"""The command line: `glass sample`, `glass sweep`, `glass ls`.
+
+Typer names the commands and their help; the words after `sample` and `sweep` are Hydra's and pass
+through unread. Everything else is imported inside the commands, so that help is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glass_cli import __version__
+
+SAMPLE = "glass_cli.experiments.sample"
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+HYDRA_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True}
+WORDS_HELP = """\b
+Common settings (all: glass sample --cfg job; choices: glass ls):
+  prompt="..."         what to draw; no escaping needed
+  prompts=FILE         one prompt a line, or prompts='[a cat, two dogs]'
+  particles=8          how many are drawn together
+  seed=0               whole number
+  model= sampler= steering= reward=   see glass ls
+  device=auto          auto, cpu, cuda, cuda:1, mps
+  wandb.mode=online    online, offline, disabled
+\b
+Hydra's flags:
+  -m, --multirun       a sweep: one job for each combination of values
+  --cfg job|hydra|all  print the configuration and stop (--resolve, --package KEY)
+  --info [TOPIC]       where the configuration comes from
+  -cd, --config-dir DIR   a folder of your own yaml files
+"""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"glass {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def glass(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Align flow and diffusion models at inference time: sample particles, steer them by a reward.
+
+    \b
+    glass sample prompt="a photo of a red apple and a blue car"
+    glass sweep particles=4,8,16 sampler=sde,glass
+    glass ls sampler
+    """
+
+
+@app.command(context_settings=HYDRA_WORDS, epilog=WORDS_HELP)
+def sample(ctx: typer.Context) -> None:
+    """Sample one prompt or several: glass sample KEY=VALUE ..."""
+    _launch(ctx.args, sweep=False)
+
+
+@app.command(context_settings=HYDRA_WORDS, epilog=WORDS_HELP)
+def sweep(ctx: typer.Context) -> None:
+    """Run every combination of values: glass sweep KEY=VALUE,VALUE ..."""
+    _launch(ctx.args, sweep=True)
+
+
+@app.command()
+def ls(
+    group: Annotated[str | None, typer.Argument(help="Only this group.")] = None,
+    config_dir: Annotated[
+        Path | None,
+        typer.Option("--config-dir", "-cd", help="List a folder of your own yaml files too."),
+    ] = None,
+) -> None:
+    """List the choices of each group, with one line each."""
+    from glass_cli.app.errors import GlassError
+    from glass_cli.app.listing import render
+    from glass_cli.app.paths import conf_dir
+
+    try:
+        if config_dir is not None and not config_dir.is_dir():
+            raise GlassError(f"--config-dir {config_dir} is not a folder; check its name")
+        typer.echo(render(group, [conf_dir(), *([config_dir] if config_dir else [])]))
+    except GlassError as error:
+        _fail(str(error))
+
+
+def _launch(words: list[str], sweep: bool) -> None:
+    from glass_cli.app.launch import launch
+
+    raise typer.Exit(launch(words, sweep, SAMPLE))
+
+
+def _fail(line: str) -> None:
+    typer.echo(f"glass: {line}", err=True)
+    raise typer.Exit(2)
+
+
+def main() -> None:
+    """The console script `glass`."""
+    try:
+        code = app(sys.argv[1:] or ["--help"], prog_name="glass", standalone_mode=False)
+    except typer.Abort:
+        code = 130
+    except Exception as error:
+        # Typer carries its own copy of click in some versions and imports it in others: an error
+        # of usage is known by its method, not by its class.
+        tell = getattr(error, "format_message", None)
+        if tell is None:
+            raise
+        line = " ".join(str(tell()).split())
+        typer.echo(f"glass: {line.rstrip('.')}; see glass --help", err=True)
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,1 @@
+"""One module a command: ``run(cfg)`` does the work of one composed configuration."""

@@ -1,0 +1,156 @@
+"""GLASS transitions: stochastic Markov transitions of a pre-trained flow by an inner ODE.
+
+GLASS Flows, arXiv 2509.25170. Between x_t and x_t' with correlation rho,
+
+    gamma = rho sigma_t'/sigma_t,  abar = alpha_t' - gamma alpha_t,  sbar = sigma_t' sqrt(1-rho^2),
+
+the inner path is xbar_s = A_s z + gamma x_t + S_s eps with A_s = s abar, S_s = (1-s) + s sbar. Its
+denoiser needs only the pre-trained one: x_t and y_s = xbar_s - gamma x_t are independent looks at
+z, whose sufficient statistic is the model's own input at an effective time t*.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from glass_cli.method import times as outer
+from glass_cli.method.flow import Flow, Normal
+from glass_cli.method.integrate import Node, step_weights
+from glass_cli.method.path import Path
+from glass_cli.method.times import Times
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def correlation(path: Path, t: float, t_next: float, rho: float | str, kappa: float = 1.0) -> float:
+    """rho of a transition: a constant, or the DDPM choice alpha sigma'/(sigma alpha') ** kappa."""
+    if not isinstance(rho, str):
+        return rho
+    alpha, sigma, _, _ = path.at(t)
+    alpha_next, sigma_next, _, _ = path.at(t_next)
+    return float((alpha * sigma_next / (sigma * alpha_next)) ** kappa)
+
+
+@dataclass(frozen=True)
+class InnerPath:
+    """The inner path of one transition; everything a float."""
+
+    path: Path
+    alpha: float
+    sigma: float
+    gamma: float
+    abar: float
+    sbar: float
+
+    @classmethod
+    def between(cls, path: Path, t: float, t_next: float, rho: float) -> InnerPath:
+        alpha, sigma, _, _ = path.at(t)
+        alpha_next, sigma_next, _, _ = path.at(t_next)
+        gamma = rho * sigma_next / sigma
+        sbar = sigma_next * math.sqrt(1.0 - rho * rho)
+        return cls(path, alpha, sigma, gamma, alpha_next - gamma * alpha, sbar)
+
+    def node(self, s: float) -> Node:
+        """A_s and S_s; z_hat is extrapolated in s."""
+        return Node(s * self.abar, 1.0 - s + s * self.sbar, s)
+
+    def precision(self, s: float) -> float:
+        """p_s of z given x_t and y_s; infinite where S_s is 0."""
+        A, S, _ = self.node(s)
+        return (self.alpha / self.sigma) ** 2 + ((A / S) ** 2 if S > 0.0 else math.inf)
+
+    def effective_time(self, s: float) -> float:
+        """t*_s, the time at which the pre-trained model sees x_t and y_s together."""
+        p = self.precision(s)
+        return self.path.time_of(1.0 / p if p > 0.0 else math.inf)
+
+    def s_of(self, t_star: float) -> float:
+        """The s in [0, 1] whose effective time is ``t_star``."""
+        alpha, sigma, _, _ = self.path.at(t_star)
+        extra = (alpha / sigma) ** 2 - (self.alpha / self.sigma) ** 2
+        q = math.copysign(math.sqrt(max(extra, 0.0)), self.abar)
+        return q / (self.abar + q * (1.0 - self.sbar))
+
+    def query(self, x: Tensor, y: Tensor, s: float) -> tuple[Tensor, float]:
+        """The model's input alpha* m_s and the time t* at which to ask for z_hat, 0 < s < 1."""
+        A, S, _ = self.node(s)
+        p = self.precision(s)
+        t_star = self.path.time_of(1.0 / p)
+        scale = self.path.at(t_star).alpha / p
+        return (scale * self.alpha / self.sigma**2) * x + (scale * A / S**2) * y, t_star
+
+    def grid(self, steps: int, inner: str, shift: float) -> list[float]:
+        """``steps`` + 1 values of s from 0 to 1.
+
+        Uniform in s, or with effective times spread over the model's schedule. On a discrete path
+        every evaluation is moved to a time that the model was trained on, exactly.
+        """
+        start, end = self.effective_time(0.0), self.effective_time(1.0)
+        uniform = [i / steps for i in range(steps + 1)]
+        if inner == "times":
+            wanted = outer.spread(start, end, steps, shift)[1:-1]
+        else:
+            wanted = [self.effective_time(s) for s in uniform[1:-1]]
+        snapped = self.path.snap(wanted, start, end)
+        if inner == "s" and snapped == wanted:
+            return uniform  # not through s_of and back, which would round
+        return [0.0, *(self.s_of(t) for t in snapped), 1.0]
+
+
+@dataclass(frozen=True)
+class Glass:
+    """GLASS sampler: ``transitions`` outer transitions of ``steps`` inner network calls.
+
+    rho: "ddpm" (the memoryless time reversal's correlation, to the power ``kappa``) or a constant
+    in [-1, 1]. order: 1 is the paper's Euler, 2 extrapolates z_hat in s at no extra call. times:
+    see :mod:`glass_cli.method.times`. inner: steps uniform in "s", or effective "times" along the
+    model's schedule.
+    """
+
+    transitions: int = 5
+    steps: int = 10
+    rho: Literal["ddpm"] | float = "ddpm"
+    kappa: float = 1.0
+    order: Literal[1, 2] = 2
+    times: Times = "uniform"
+    inner: Literal["s", "times"] = "s"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "times", outer.checked(self.times, self.transitions))
+        if self.steps < 1:
+            raise ValueError(f"sampler.steps must be at least 1 (got {self.steps})")
+        if isinstance(self.rho, str) and self.rho != "ddpm":
+            raise ValueError(f"sampler.rho must be ddpm or a number from -1 to 1 (got {self.rho})")
+        if not isinstance(self.rho, str) and not -1.0 <= self.rho <= 1.0:
+            raise ValueError(f"sampler.rho must lie between -1 and 1 (got {self.rho})")
+        if not self.kappa >= 0.0:
+            raise ValueError(f"sampler.kappa must be 0 or more (got {self.kappa})")
+        if self.order not in (1, 2):
+            raise ValueError(f"sampler.order must be 1 or 2 (got {self.order})")
+
+    @property
+    def calls(self) -> int:
+        return self.steps
+
+    def outer_times(self, flow: Flow) -> tuple[float, ...]:
+        return outer.outer_times(self.times, self.transitions, flow.path, flow.shift)
+
+    def transition(
+        self, flow: Flow, x: Tensor, x_hat: Tensor, t: float, t_next: float, normal: Normal
+    ) -> Tensor:
+        rho = correlation(flow.path, t, t_next, self.rho, self.kappa)
+        inner = InnerPath.between(flow.path, t, t_next, rho)
+        grid = inner.grid(self.steps, self.inner, flow.shift)
+        y, z, z_before = normal(), x_hat, x_hat  # at s = 0 the denoiser is D_t(x_t), whatever y_0
+        for i in range(self.steps):
+            if i > 0:
+                z_before, z = z, flow.denoise(*inner.query(x, y, grid[i]))
+            before = inner.node(grid[i - 1]) if self.order == 2 and i > 0 else None
+            w = step_weights(inner.node(grid[i]), inner.node(grid[i + 1]), before)
+            y = w.y * y + w.now * z
+            if w.slope:
+                y = y + w.slope * (z - z_before)
+        return inner.gamma * x + y

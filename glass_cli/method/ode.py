@@ -1,0 +1,91 @@
+"""The probability-flow ODE: the deterministic sampler that the others are measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from glass_cli.method import times as outer
+from glass_cli.method.flow import Flow, Normal
+from glass_cli.method.integrate import Node, step_weights
+from glass_cli.method.path import Path
+from glass_cli.method.times import Times
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _node(path: Path, t: float) -> Node:
+    alpha, sigma, _, _ = path.at(t)
+    return Node(alpha, sigma, t)
+
+
+def model_times(flow: Flow, t: float, t_next: float, n: int, own: bool) -> list[float]:
+    """n + 1 times from t to t_next at which the model may be queried, the last one aside."""
+    inner = outer.spread(t, t_next, n, flow.shift if own else 1.0)
+    return [t, *flow.path.snap(inner[1:-1], t, t_next), t_next]
+
+
+@dataclass(frozen=True)
+class Ode:
+    """ODE sampler: ``steps`` network calls in each of ``transitions`` transitions.
+
+    method: "euler" (DDIM's step), "heun" (two calls a step; the leftover call of an odd number,
+    and the step into t=1 where the model cannot be asked again, are Euler's), "multistep" (second
+    order from the last two evaluations, one call a step).
+    """
+
+    transitions: int = 1
+    steps: int = 50
+    method: Literal["euler", "heun", "multistep"] = "multistep"
+    times: Times = "uniform"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "times", outer.checked(self.times, self.transitions))
+        if self.steps < 1:
+            raise ValueError(f"sampler.steps must be at least 1 (got {self.steps})")
+        if self.method not in ("euler", "heun", "multistep"):
+            raise ValueError(f"sampler.method must be euler, heun or multistep (got {self.method})")
+
+    @property
+    def calls(self) -> int:
+        return self.steps
+
+    def outer_times(self, flow: Flow) -> tuple[float, ...]:
+        return outer.outer_times(self.times, self.transitions, flow.path, flow.shift)
+
+    def transition(
+        self, flow: Flow, x: Tensor, x_hat: Tensor, t: float, t_next: float, normal: Normal
+    ) -> Tensor:
+        own = self.times == "schedule"
+        if self.method == "heun":
+            euler_steps = self.steps % 2
+            if t_next == 1.0 and not euler_steps:
+                euler_steps = 2
+            heun_steps = (self.steps - euler_steps) // 2
+            grid = model_times(flow, t, t_next, heun_steps + euler_steps, own)
+            return self._heun(flow, x, x_hat, grid, heun_steps)
+        grid = model_times(flow, t, t_next, self.steps, own)
+        z, z_before = x_hat, x_hat
+        for i in range(self.steps):
+            if i > 0:
+                z_before, z = z, flow.denoise(x, grid[i])
+            second = self.method == "multistep" and i > 0
+            before = _node(flow.path, grid[i - 1]) if second else None
+            w = step_weights(_node(flow.path, grid[i]), _node(flow.path, grid[i + 1]), before)
+            x = w.y * x + w.now * z + w.slope * (z - z_before)
+        return x
+
+    @staticmethod
+    def _heun(flow: Flow, x: Tensor, x_hat: Tensor, grid: list[float], heun_steps: int) -> Tensor:
+        z = x_hat
+        for i in range(len(grid) - 1):
+            if i > 0:
+                z = flow.denoise(x, grid[i])
+            w = step_weights(_node(flow.path, grid[i]), _node(flow.path, grid[i + 1]))
+            euler = w.y * x + w.now * z
+            if i < heun_steps:
+                z = 0.5 * (z + flow.denoise(euler, grid[i + 1]))
+                euler = w.y * x + w.now * z
+            x = euler
+        return x

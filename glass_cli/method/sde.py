@@ -1,0 +1,95 @@
+"""The memoryless time-reversal SDE, discretised as in the paper and in its ancestral form."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from glass_cli.method import times as outer
+from glass_cli.method.flow import Flow, Normal
+from glass_cli.method.glass import InnerPath, correlation
+from glass_cli.method.ode import model_times
+from glass_cli.method.path import (
+    score_from_denoiser,
+    velocity_from_denoiser,
+)
+from glass_cli.method.times import Times
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sde:
+    """SDE sampler: ``steps`` network calls in each of ``transitions`` transitions.
+
+    method: "euler_maruyama" steps dx = [u + nu^2/2 score] dt + nu dW with
+    nu^2 = 2 (d_alpha/alpha sigma^2 - sigma d_sigma) (arXiv 2509.25170; the last step without
+    noise), "ancestral" draws x_t' from p(x_t' | x_t, z = z_hat), finite everywhere. nu diverges at
+    t=0, so Euler-Maruyama starts at ``start`` times its first step.
+    """
+
+    transitions: int = 5
+    steps: int = 10
+    method: Literal["euler_maruyama", "ancestral"] = "euler_maruyama"
+    times: Times = "uniform"
+    start: float = 0.75
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "times", outer.checked(self.times, self.transitions))
+        if self.steps < 1:
+            raise ValueError(f"sampler.steps must be at least 1 (got {self.steps})")
+        if self.method not in ("euler_maruyama", "ancestral"):
+            raise ValueError(
+                f"sampler.method must be euler_maruyama or ancestral (got {self.method})"
+            )
+        if not 0.0 < self.start < 1.0:
+            raise ValueError(f"sampler.start must lie between 0 and 1 (got {self.start})")
+
+    @property
+    def calls(self) -> int:
+        return self.steps
+
+    def outer_times(self, flow: Flow) -> tuple[float, ...]:
+        times = outer.outer_times(self.times, self.transitions, flow.path, flow.shift)
+        if self.method == "euler_maruyama" and flow.path.at(times[0]).alpha == 0.0:
+            first = model_times(flow, times[0], times[1], self.steps, self._own)[1]
+            return (self.start * first, *times[1:])
+        return times
+
+    @property
+    def _own(self) -> bool:
+        return self.times == "schedule"
+
+    def transition(
+        self, flow: Flow, x: Tensor, x_hat: Tensor, t: float, t_next: float, normal: Normal
+    ) -> Tensor:
+        grid = model_times(flow, t, t_next, self.steps, self._own)
+        step = self._euler_maruyama if self.method == "euler_maruyama" else self._ancestral
+        z = x_hat
+        for i, (here, there) in enumerate(zip(grid, grid[1:], strict=False)):
+            if i > 0:
+                z = flow.denoise(x, here)
+            x = step(flow, x, z, here, there, normal)
+        return x
+
+    @staticmethod
+    def _euler_maruyama(
+        flow: Flow, x: Tensor, z: Tensor, t: float, t_next: float, normal: Normal
+    ) -> Tensor:
+        alpha, sigma, d_alpha, d_sigma = flow.path.at(t)
+        nu2 = 2.0 * (d_alpha / alpha * sigma * sigma - sigma * d_sigma)
+        u = velocity_from_denoiser(flow.path, t, x, z)
+        drift = u + 0.5 * nu2 * score_from_denoiser(flow.path, t, x, z)
+        dt = t_next - t
+        mean = x + dt * drift
+        return mean if t_next == 1.0 else mean + math.sqrt(nu2 * dt) * normal()
+
+    @staticmethod
+    def _ancestral(
+        flow: Flow, x: Tensor, z: Tensor, t: float, t_next: float, normal: Normal
+    ) -> Tensor:
+        inner = InnerPath.between(flow.path, t, t_next, correlation(flow.path, t, t_next, "ddpm"))
+        mean = inner.gamma * x + inner.abar * z
+        return mean if inner.sbar == 0.0 else mean + inner.sbar * normal()

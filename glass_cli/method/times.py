@@ -1,0 +1,62 @@
+"""Where transitions begin and end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from glass_cli.method.path import Path
+
+Times = Literal["uniform", "schedule"] | tuple[float, ...]
+
+
+def shifted(u: float, shift: float) -> float:
+    """Time at progress u in [0, 1] of a schedule with sigma -> shift sigma/(1 + (shift-1) sigma).
+
+    ``shift`` above 1 spends more steps near noise (arXiv 2403.03206, eq. 23); 1 is uniform, and
+    ``shifted(shifted(u, s), 1/s) == u``.
+    """
+    sigma = 1.0 - u
+    return 1.0 - shift * sigma / (1.0 + (shift - 1.0) * sigma)
+
+
+def spread(t: float, t_next: float, n: int, shift: float = 1.0) -> list[float]:
+    """n + 1 times from t to t_next, evenly spaced in the progress of the shifted schedule."""
+    u, u_next = shifted(t, 1.0 / shift), shifted(t_next, 1.0 / shift)
+    inner = [shifted(u + (u_next - u) * i / n, shift) for i in range(1, n)]
+    return [t, *inner, t_next]
+
+
+def checked(times: object, transitions: int) -> Times:
+    """A sampler's ``times`` setting, made a tuple where it is a list of times.
+
+    Raises ValueError for anything but "uniform", "schedule" or a list that rises to 1.
+    """
+    if transitions < 1:
+        raise ValueError(f"sampler.transitions must be at least 1 (got {transitions})")
+    if isinstance(times, str):
+        if times not in ("uniform", "schedule"):
+            raise ValueError(
+                f"sampler.times must be uniform, schedule or a list such as [0,0.1,1] (got {times})"
+            )
+        return times  # type: ignore[return-value]  # narrowed by the test above
+    if not isinstance(times, Sequence):
+        raise ValueError(f"sampler.times must be uniform, schedule or a list (got {times!r})")
+    try:
+        values = tuple(float(value) for value in times)
+    except (TypeError, ValueError):
+        raise ValueError(f"sampler.times must hold numbers (got {list(times)})") from None
+    rising = all(a < b for a, b in zip(values, values[1:], strict=False))
+    if len(values) < 2 or not rising or values[0] < 0.0 or not math.isclose(values[-1], 1.0):
+        raise ValueError(f"sampler.times must rise from 0 or more to 1 (got {list(values)})")
+    return (*values[:-1], 1.0)
+
+
+def outer_times(times: Times, transitions: int, path: Path, shift: float) -> tuple[float, ...]:
+    """The transitions' ends, moved to times at which the model may be queried."""
+    if isinstance(times, tuple):
+        values = list(times)
+    else:
+        values = spread(0.0, 1.0, transitions, shift if times == "schedule" else 1.0)
+    return (*path.snap(values[:-1], -1.0, 1.0), 1.0)

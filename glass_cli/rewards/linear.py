@@ -1,0 +1,44 @@
+"""A linear reward on points, whose tilted law is known in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Linear:
+    """r(x) = direction . x; missing coordinates of ``direction`` count as 0."""
+
+    accepts: ClassVar[Literal["points"]] = "points"
+
+    direction: tuple[float, ...] = (1.0,)
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> LoadedLinear:
+        return LoadedLinear(self.direction)
+
+
+class LoadedLinear:
+    """See :class:`glass_cli.rewards.base.LoadedReward`."""
+
+    def __init__(self, direction: tuple[float, ...]) -> None:
+        self._direction = direction
+
+    def vector(self, dim: int) -> Tensor:
+        """The direction in ``dim`` coordinates, float64."""
+        import torch
+
+        if len(self._direction) > dim:
+            raise ValueError(
+                f"reward.direction has {len(self._direction)} coordinates, the model only {dim}"
+            )
+        vector = torch.zeros(dim, dtype=torch.float64)
+        vector[: len(self._direction)] = torch.tensor(self._direction, dtype=torch.float64)
+        return vector
+
+    def score(self, samples: Tensor, prompt: str) -> Tensor:
+        return samples @ self.vector(samples.shape[-1]).to(samples)

@@ -1,0 +1,1 @@
+"""Steering: particles weighted, resampled and chosen by a reward while they are drawn."""

@@ -1,0 +1,69 @@
+"""The particles of one prompt on their way from noise to data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """N particles and everything that must move with them when they are resampled.
+
+    ``log_w`` are log-weights, normalised (their exponentials sum to 1); ``past`` holds the rewards
+    scored so far (k, N) and ``log_g`` the accumulated log-potentials; ``lineage`` is each
+    particle's ancestor at t=0. All but ``x`` and ``x_hat`` live on the CPU in float64.
+    """
+
+    x: Tensor
+    x_hat: Tensor
+    log_w: Tensor
+    past: Tensor
+    log_g: Tensor
+    lineage: Tensor
+    log_normaliser: float = 0.0
+
+    @classmethod
+    def at_start(cls, x: Tensor, x_hat: Tensor) -> Cloud:
+        n = len(x)
+        flat = -torch.log(torch.full((n,), float(n), dtype=torch.float64))
+        zeros = torch.zeros(n, dtype=torch.float64)
+        past = torch.zeros((0, n), dtype=torch.float64)
+        return cls(x, x_hat, flat, past, zeros, torch.arange(n))
+
+    @property
+    def ess(self) -> float:
+        """Effective sample size 1 / sum W^2, from 1 to N."""
+        return float(torch.exp(-(2.0 * self.log_w).logsumexp(0)))
+
+    @property
+    def lineages(self) -> int:
+        """How many of the particles at t=0 still have descendants."""
+        return len(self.lineage.unique())
+
+    def weighted(self, rewards: Tensor, log_potential: Tensor) -> Cloud:
+        """The cloud after a potential: weights multiplied, the log-normaliser moved along."""
+        log_w = self.log_w + log_potential
+        total = log_w.logsumexp(0)
+        return replace(
+            self,
+            log_w=log_w - total,
+            past=torch.cat([self.past, rewards[None]]),
+            log_g=self.log_g + log_potential,
+            log_normaliser=self.log_normaliser + float(total),
+        )
+
+    def resampled(self, ancestors: Tensor) -> Cloud:
+        """The ancestors' copies, with equal weights."""
+        there = ancestors.to(self.x.device)
+        return replace(
+            self,
+            x=self.x[there],
+            x_hat=self.x_hat[there],
+            log_w=torch.full_like(self.log_w, -float(torch.tensor(float(len(self.log_w))).log())),
+            past=self.past[:, ancestors],
+            log_g=self.log_g[ancestors],
+            lineage=self.lineage[ancestors],
+        )

@@ -1,0 +1,138 @@
+"""Feynman-Kac steering (arXiv 2501.06848): a particle filter with the reward as potential."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from glass_cli.method.flow import Flow, Normal
+from glass_cli.method.glass import Glass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from glass_cli.steering.cloud import Cloud
+
+Potential = Literal["difference", "max", "sum", "immediate"]
+
+
+def log_potential(kind: Potential, past: Tensor, r: Tensor, lam: float) -> Tensor:
+    """log G_k (N,) before the end, from earlier rewards ``past`` (k, N) and the present ``r``.
+
+    difference lam (r_k - r_{k-1}) with r_0 = 0; max lam max_j r_j; sum lam sum_j r_j;
+    immediate lam r_k.
+    """
+    if kind == "difference":
+        return lam * (r - past[-1] if len(past) else r)
+    if kind == "max":
+        return lam * (r.maximum(past.amax(0)) if len(past) else r)
+    if kind == "sum":
+        return lam * (r + past.sum(0))
+    return lam * r
+
+
+def terminal_log_potential(
+    kind: Potential, past: Tensor, log_g: Tensor, r: Tensor, lam: float
+) -> Tensor:
+    """log G_K (N,), which makes the product of all potentials exp(lam r_K) for every kind."""
+    if kind == "difference":
+        return log_potential(kind, past, r, lam)
+    return lam * r - log_g
+
+
+@dataclass(frozen=True)
+class FeynmanKac:
+    """Targets p(x_1) proportional to p_model(x_1) exp(lam r(x_1)).
+
+    lam: inverse temperature, in one over the reward's unit. resampling happens before a
+    transition whose time lies in ``window``, at every ``every``-th such transition, when
+    ESS < ess_threshold * N (1: always). value: rewards on the way are those of "x_hat" (no extra
+    network call) or log-mean-exp over ``value_samples`` draws of the "posterior" by a GLASS
+    transition of ``value_steps`` calls. select: the answer is the particle of highest final
+    "reward", or a weighted "draw", which is unbiased.
+    """
+
+    needs_reward: ClassVar[bool] = True
+
+    potential: Potential = "difference"
+    lam: float = 10.0
+    resampling: Literal["systematic", "multinomial", "stratified", "residual"] = "systematic"
+    ess_threshold: float = 0.5
+    window: tuple[float, float] = (0.0, 1.0)
+    every: int = 1
+    value: Literal["x_hat", "posterior"] = "x_hat"
+    value_samples: int = 4
+    value_steps: int = 4
+    select: Literal["reward", "draw"] = "reward"
+
+    def __post_init__(self) -> None:
+        window = tuple(float(t) for t in self.window)
+        if len(window) != 2 or not 0.0 <= window[0] <= window[1] <= 1.0:
+            raise ValueError(
+                f"steering.window must be two times, 0 <= from <= to <= 1 (got {list(window)})"
+            )
+        object.__setattr__(self, "window", window)
+        if not math.isfinite(self.lam) or self.lam < 0.0:
+            raise ValueError(f"steering.lam must be a number of 0 or more (got {self.lam})")
+        if not 0.0 <= self.ess_threshold <= 1.0:
+            raise ValueError(
+                f"steering.ess_threshold must lie between 0 and 1 (got {self.ess_threshold})"
+            )
+        for name in ("every", "value_samples", "value_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"steering.{name} must be at least 1 (got {getattr(self, name)})")
+
+    def scores(self, k: int, t: float) -> bool:
+        """Whether x_hat is scored before transition k (from 0), which starts at time t."""
+        return k > 0 and self.window[0] <= t <= self.window[1] and (k - 1) % self.every == 0
+
+    def rewards(
+        self,
+        flow: Flow,
+        x: Tensor,
+        x_hat: Tensor,
+        t: float,
+        reward: Callable[[Tensor], Tensor],
+        normal: Normal,
+    ) -> Tensor:
+        """The reward on the way (N,): r(x_hat), or (1/lam) log mean exp(lam r(z)), z ~ p(.|x_t)."""
+        if self.value == "x_hat" or self.lam == 0.0:
+            return reward(x_hat)
+        posterior = Glass(transitions=1, steps=self.value_steps)
+        draws = [
+            self.lam * reward(posterior.transition(flow, x, x_hat, t, 1.0, normal))
+            for _ in range(self.value_samples)
+        ]
+        total = draws[0]
+        for draw in draws[1:]:
+            total = total.logaddexp(draw)
+        return (total - math.log(len(draws))) / self.lam
+
+    def weigh(self, cloud: Cloud, r: Tensor) -> Cloud:
+        """Multiplies in the potential of rewards ``r`` (N,) scored on the way."""
+        return cloud.weighted(r, log_potential(self.potential, cloud.past, r, self.lam))
+
+    def ancestors(self, cloud: Cloud, u: Tensor) -> Tensor | None:
+        """Ancestors (N,) drawn with uniforms ``u`` (N,), or None where the weights carry over."""
+        from glass_cli.steering.resampling import SCHEMES
+
+        n = len(cloud.log_w)
+        if self.ess_threshold < 1.0 and cloud.ess >= self.ess_threshold * n:
+            return None
+        return SCHEMES[self.resampling](cloud.log_w.exp(), u)
+
+    def finish(self, cloud: Cloud, r: Tensor) -> Cloud:
+        """Multiplies in the terminal potential of the final rewards ``r`` (N,)."""
+        last = terminal_log_potential(self.potential, cloud.past, cloud.log_g, r, self.lam)
+        return cloud.weighted(r, last)
+
+    def choose(self, cloud: Cloud, r: Tensor | None, u: Tensor) -> int | None:
+        """The answer's index: highest final reward, or a draw by weight with ``u`` (1,)."""
+        from glass_cli.steering.resampling import multinomial
+
+        if self.select == "reward" and r is not None:
+            return int(r.argmax())
+        return int(multinomial(cloud.log_w.exp(), u[:1])[0])

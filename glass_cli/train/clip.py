@@ -1,0 +1,93 @@
+"""The embedded reward: a small CLIP (Radford et al., arXiv 2103.00020) of the emoji world."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+from glass_cli.train.data import pictures, scenes
+from glass_cli.train.flow import WIDTH, encode, text_config
+from glass_cli.train.loop import fit
+from glass_cli.world.scenes import World
+from glass_cli.world.twins import twin
+
+PAIRS = 32  # scenes a batch, each with its twin
+
+
+def build(world: World, tokenizer: CLIPTokenizer) -> CLIPModel:
+    vision = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 6,
+        "image_size": world.image_size,
+        "patch_size": 8,
+        "projection_dim": WIDTH,
+    }
+    text = text_config(tokenizer, layers=2).to_dict()
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
+
+
+def spoil(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Blurs and noises pictures by random amounts, as unfinished samples look.
+
+    The reward scores denoised means in the middle of a run, so it must not be thrown by them.
+    """
+    n = len(x)
+    blurred = functional.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
+    share = torch.rand(n, 1, 1, 1, generator=generator)
+    share = share * (torch.rand(n, 1, 1, 1, generator=generator) < 0.4)
+    level = 0.25 * torch.rand(n, 1, 1, 1, generator=generator)
+    level = level * (torch.rand(n, 1, 1, 1, generator=generator) < 0.4)
+    return x + share * (blurred - x) + level * torch.randn(x.shape, generator=generator)
+
+
+def train(world: World, tokenizer: CLIPTokenizer, folder: Path, steps: int, seed: int) -> CLIPModel:
+    """Contrastive loss over scenes and their twins, so that every batch has hard negatives."""
+    torch.manual_seed(seed)
+    model = build(world, tokenizer)
+
+    def loss_fn(step: int) -> tuple[Tensor, dict[str, float]]:
+        rng = random.Random(f"twins/{seed}/{step}")
+        batch = scenes(world, seed + 2, step, PAIRS)
+        batch = batch + [twin(world, scene, rng)[1] for scene in batch]
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        x = spoil(pictures(world, batch), generator)
+        out = model(input_ids=encode(tokenizer, [s.prompt for s in batch]), pixel_values=x)
+        labels = torch.arange(len(batch))
+        logits = out.logits_per_image
+        loss = functional.cross_entropy(logits, labels) + functional.cross_entropy(logits.T, labels)
+        right = (logits.argmax(1) == labels).float().mean()
+        return loss / 2, {"loss": loss.item() / 2, "right": right.item()}
+
+    fit("clip", {"clip": model}, loss_fn, steps=steps, lr=8e-4, folder=folder, ema_decay=0.998)
+    return model
+
+
+@torch.no_grad()
+def evaluate(
+    model: CLIPModel, tokenizer: CLIPTokenizer, world: World, count: int
+) -> dict[str, float]:
+    """Held-out scenes: how often the right prompt scores above its twin's, by respect.
+
+    ``retrieval of 100`` is the share of scenes whose prompt scores highest among 100 scenes'.
+    """
+    rng = random.Random("held out")
+    wins: dict[str, list[bool]] = defaultdict(list)
+    for step in range(count // 100):
+        batch = scenes(world, 987_654_321, step, 100)
+        pairs = [twin(world, scene, rng) for scene in batch]
+        prompts = [s.prompt for s in batch] + [s.prompt for _, s in pairs]
+        out = model(input_ids=encode(tokenizer, prompts), pixel_values=pictures(world, batch))
+        logits = out.logits_per_image
+        own = logits.diagonal()
+        for i, (respect, _) in enumerate(pairs):
+            wins[respect].append(bool(own[i] > logits[i, 100 + i]))
+        wins["retrieval of 100"] += (logits[:, :100].argmax(1) == torch.arange(100)).tolist()
+    return {key: sum(values) / len(values) for key, values in sorted(wins.items())}

@@ -1,0 +1,73 @@
+"""Writes the trained parts as a diffusers pipeline folder and a CLIP folder, in half precision."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+from safetensors.torch import load_file
+
+from glass_cli.models.codec import PatchAutoencoder
+from glass_cli.train import clip, flow
+from glass_cli.train.loop import averaged
+from glass_cli.train.text import train_tokenizer
+from glass_cli.world.scenes import World
+
+
+def export_pipeline(world: World, folder: Path, out: Path, seed: int) -> dict[str, int]:
+    """Averaged weights of codec and flow to ``out``; returns the steps each has been trained."""
+    vae, tokenizer = PatchAutoencoder(), train_tokenizer(world, seed)
+    unet, text = flow.build(world, tokenizer)
+    steps = {
+        "codec": averaged("codec", {"vae": vae}, folder),
+        "flow": averaged("flow", {"unet": unet, "text": text}, folder),
+    }
+    codes = [load_file(path)["codes"] for path in sorted((folder / "codes").glob("*.safetensors"))]
+    vae.register_to_config(scaling_factor=flow.code_scale(torch.cat(codes[:2])))
+    scheduler = DPMSolverMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0, steps_offset=1
+    )
+    pipe = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        image_encoder=None,
+        requires_safety_checker=False,
+    )
+    shutil.rmtree(out, ignore_errors=True)
+    pipe.to(torch.float16).save_pretrained(out)
+    return steps
+
+
+def export_clip(world: World, folder: Path, out: Path, seed: int) -> int:
+    """Averaged weights of the CLIP reward to ``out``; returns the steps it has been trained."""
+    tokenizer = train_tokenizer(world, seed)
+    model = clip.build(world, tokenizer)
+    steps = averaged("clip", {"clip": model}, folder)
+    shutil.rmtree(out, ignore_errors=True)
+    model.half().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    size = {"shortest_edge": world.image_size}
+    settings = {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True,
+        "size": size,
+        "resample": 3,
+        "do_center_crop": True,
+        "crop_size": {"height": world.image_size, "width": world.image_size},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "do_convert_rgb": True,
+    }
+    (out / "preprocessor_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    return steps

@@ -1,0 +1,38 @@
+"""The tokenizer of the embedded model: CLIP's byte-pair encoding, learned on the world's prompts."""
+
+from __future__ import annotations
+
+import json
+import random
+
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import CLIPTokenizer
+
+from glass_cli.world.scenes import World, random_scene
+
+LENGTH = 24  # the longest GenEval prompt has 14 tokens with its two markers
+
+
+def train_tokenizer(world: World, seed: int) -> CLIPTokenizer:
+    """Learns merges until every word of the world is one token; other words fall back to bytes."""
+    rng = random.Random(seed)
+    prompts = [random_scene(world, rng).prompt for _ in range(40_000)]
+    clip = CLIPTokenizer().backend_tokenizer
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
+    bpe.normalizer, bpe.pre_tokenizer = clip.normalizer, clip.pre_tokenizer
+    trainer = trainers.BpeTrainer(
+        vocab_size=4096,
+        min_frequency=2,
+        end_of_word_suffix="</w>",
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<|startoftext|>", "<|endoftext|>"],
+        show_progress=False,
+    )
+    bpe.train_from_iterator(prompts, trainer)
+    learned = json.loads(bpe.to_str())["model"]
+    vocab: dict[str, int] = dict(learned["vocab"])
+    # a byte that ends a word is a token of its own; the trainer adds only those that it met
+    for char in pre_tokenizers.ByteLevel.alphabet():
+        vocab.setdefault(char + "</w>", len(vocab))
+    merges = [tuple(pair) for pair in learned["merges"]]
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=LENGTH)

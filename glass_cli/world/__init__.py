@@ -1,0 +1,1 @@
+"""The emoji world: small scenes with prompts in GenEval's wording, rendered from Noto emoji."""

@@ -1,0 +1,61 @@
+"""Every yaml file of the repository composes and builds; a new file is tested by being there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from conftest import REPOSITORY
+from omegaconf import OmegaConf
+
+from glass_cli.app.listing import choices, groups
+from glass_cli.app.preflight import Composer, composing, settings
+from glass_cli.app.root import GROUPS
+from glass_cli.app.settings import build
+
+CONF = REPOSITORY / "conf"
+EVERY = [(group, choice) for group in groups([CONF]) for choice in choices(group, [CONF])]
+
+
+@pytest.fixture(scope="module")
+def composer() -> Iterator[Composer]:
+    with composing(CONF) as made:
+        yield made
+
+
+@pytest.mark.parametrize(("group", "choice"), EVERY)
+def test_every_choice_composes_and_builds(composer: Composer, group: str, choice: str) -> None:
+    cfg = composer.compose_or_explain([f"{group}={choice}"])
+    if group in GROUPS:
+        build(OmegaConf.to_container(cfg[group], resolve=True), group)
+    else:
+        settings(cfg)
+
+
+def test_no_choice_imports_anything_heavy() -> None:
+    """All settings classes in one fresh process, since preflight builds them before torch."""
+    program = """
+import sys
+from glass_cli.app.preflight import composing
+from glass_cli.app.settings import build
+from omegaconf import OmegaConf
+from pathlib import Path
+with composing(Path(sys.argv[1])) as composer:
+    for word in sys.argv[2:]:
+        group = word.partition("=")[0]
+        build(OmegaConf.to_container(composer.compose([word])[group], resolve=True), group)
+        heavy = {"torch", "diffusers", "transformers", "wandb"} & set(sys.modules)
+        if heavy:
+            sys.exit(f"{word} imports {heavy}")
+"""
+    words = [f"{group}={choice}" for group, choice in EVERY if group in GROUPS]
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(CONF), *words],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

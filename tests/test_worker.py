@@ -1,0 +1,24 @@
+"""The thread that W&B's calls are made by."""
+
+from __future__ import annotations
+
+import operator
+import time
+
+import pytest
+
+from glass_cli.app.worker import Worker
+
+
+def test_worker_bounds_and_reports() -> None:
+    errors: list[Exception] = []
+    worker = Worker(errors.append)
+    assert worker.call(lambda: 3, 5.0) == 3
+    with pytest.raises(IndexError):
+        worker.call(lambda: operator.getitem([], 3), 5.0)
+    worker.post(lambda: 1 / 0)
+    worker.call(lambda: None, 5.0)
+    assert [type(error) for error in errors] == [ZeroDivisionError]
+    with pytest.raises(TimeoutError):
+        worker.call(lambda: time.sleep(1.0), 0.05)
+    worker.stop()

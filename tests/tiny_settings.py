@@ -1,0 +1,96 @@
+"""Settings classes and an experiment as small as they can be, for the tests of the command line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from glass_cli.app.errors import GlassError
+from glass_cli.app.preflight import settings
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+    from omegaconf import DictConfig
+
+
+@dataclass(frozen=True)
+class Model:
+    output: ClassVar[str] = "images"
+    folder: str | None = None
+    guidance: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.folder is not None and not Path(self.folder).is_dir():
+            raise ValueError(f"model.folder={self.folder} is not a folder; check its name")
+
+
+@dataclass(frozen=True)
+class Points:
+    output: ClassVar[str] = "points"
+    dim: int = 2
+
+
+@dataclass(frozen=True)
+class Grid:
+    kind: Literal["uniform", "given"] = "uniform"
+
+
+@dataclass(frozen=True)
+class Sampler:
+    steps: int = 4
+    order: Literal[1, 2] = 2
+    rho: Literal["ddpm"] | float = "ddpm"
+    times: tuple[float, ...] | None = None
+    pair: tuple[int, str] = (1, "a")
+    clip: bool = False
+    grid: Grid | None = None
+    table: ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1 (got {self.steps})")
+
+
+@dataclass(frozen=True)
+class Plain:
+    needs_reward: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Steered:
+    needs_reward: ClassVar[bool] = True
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class ImageReward:
+    accepts: ClassVar[str] = "images"
+
+
+@dataclass(frozen=True)
+class PointReward:
+    accepts: ClassVar[str] = "points"
+
+
+def run(cfg: DictConfig) -> None:
+    """Write what arrived into the run's folder; seeds 13, 14 and 15 go wrong in three ways."""
+    from hydra.core.hydra_config import HydraConfig
+
+    made = settings(cfg)
+    hydra = HydraConfig.get()
+    if made.root.seed == 13:
+        raise GlassError("the reward of particle 3 is NaN at step 7")
+    if made.root.seed == 14:
+        raise RuntimeError("out of memory\nby 3 GiB")
+    if made.root.seed == 15:
+        raise KeyboardInterrupt
+    seen: dict[str, Any] = {
+        "prompts": made.root.prompt_list(),
+        "negative_prompt": made.root.negative_prompt,
+        "particles": made.root.particles,
+        "sampler": repr(made.sampler),
+        "overrides": list(hydra.overrides.task),
+    }
+    Path(hydra.runtime.output_dir, "seen.json").write_text(json.dumps(seen), encoding="utf-8")
