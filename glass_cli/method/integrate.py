@@ -51,5 +51,5 @@ def _moment(here: Node, there: Node) -> float:
     if abs(r - 1.0) < 1e-4:
         shape = 0.5 - (r - 1.0) / 6.0
     else:
-        shape = ((r * math.log(r) if r > 0.0 else 0.0) + 1.0 - r) / (r - 1.0) ** 2
+        shape = ((r * math.log(r) if r > 0.0 else 0.0) - (r - 1.0)) / (r - 1.0) ** 2
     return wronskian * h / here.S * shape

@@ -6,6 +6,7 @@ All coefficients are Python floats (double precision); tensors appear only in th
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,11 +69,13 @@ class VariancePreserving:
         return Coefficients(alpha, sigma, d_alpha, -alpha * d_alpha / sigma if sigma else -math.inf)
 
     def time_of(self, g: float) -> float:
+        if math.isinf(g):
+            return 0.0
         spread = self.beta_max - self.beta_min
         c = 0.5 * math.log1p(g)  # -log alpha
         root = math.sqrt(0.25 * self.beta_min**2 + spread * c)
         # 2c / (b/2 + root) is the positive root without cancellation
-        return 1.0 - 2.0 * c / (0.5 * self.beta_min + root)
+        return max(0.0, 1.0 - 2.0 * c / (0.5 * self.beta_min + root))
 
     def snap(self, times: Sequence[float], after: float, before: float) -> list[float]:
         return list(times)
@@ -92,7 +95,7 @@ class DiscreteVP:
         table = self.alphas_cumprod
         if len(table) < 2 or any(not 0.0 < a < 1.0 for a in table):
             raise ValueError("alphas_cumprod needs two or more values, all between 0 and 1")
-        if any(a <= b for a, b in zip(table, table[1:], strict=False)):
+        if any(a <= b for a, b in itertools.pairwise(table)):
             raise ValueError("alphas_cumprod must decrease from step to step")
 
     def step_of(self, t: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -68,7 +69,7 @@ class Sde:
         grid = model_times(flow, t, t_next, self.steps, self._own)
         step = self._euler_maruyama if self.method == "euler_maruyama" else self._ancestral
         z = x_hat
-        for i, (here, there) in enumerate(zip(grid, grid[1:], strict=False)):
+        for i, (here, there) in enumerate(itertools.pairwise(grid)):
             if i > 0:
                 z = flow.denoise(x, here)
             x = step(flow, x, z, here, there, normal)

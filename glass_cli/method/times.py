@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Literal
@@ -47,7 +48,7 @@ def checked(times: object, transitions: int) -> Times:
         values = tuple(float(value) for value in times)
     except (TypeError, ValueError):
         raise ValueError(f"sampler.times must hold numbers (got {list(times)})") from None
-    rising = all(a < b for a, b in zip(values, values[1:], strict=False))
+    rising = all(a < b for a, b in itertools.pairwise(values))
     if len(values) < 2 or not rising or values[0] < 0.0 or not math.isclose(values[-1], 1.0):
         raise ValueError(f"sampler.times must rise from 0 or more to 1 (got {list(values)})")
     return (*values[:-1], 1.0)

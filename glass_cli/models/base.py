@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+class PromptedFlow(Flow, Protocol):
+    """A model's flow under one prompt."""
+
+    def close(self) -> None:
+        """Lets go of whatever the prompt holds; the flow is not asked again."""
+
+
 class LoadedModel(Protocol):
     """A model in memory."""
 
@@ -22,7 +29,7 @@ class LoadedModel(Protocol):
     def state(self) -> Tensor:
         """An empty tensor of the device and type in which particles are kept."""
 
-    def prompted(self, prompt: str, negative_prompt: str, micro_batch: int) -> Flow:
+    def prompted(self, prompt: str, negative_prompt: str, micro_batch: int) -> PromptedFlow:
         """The flow under a prompt, which is encoded once; ``micro_batch`` particles a call."""
 
     def decode(self, x: Tensor) -> Tensor:

@@ -23,8 +23,8 @@ class _Block(nn.Module):
         super().__init__()
         self.inner = nn.Conv2d(width, width, 1)
         self.outer = nn.Conv2d(width, width, 1)
-        nn.init.zeros_(self.outer.weight)
-        nn.init.zeros_(self.outer.bias)
+        for parameter in self.outer.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.outer(functional.silu(self.inner(x)))
@@ -39,8 +39,8 @@ class _Branch(nn.Module):
         self.first = nn.Conv2d(inputs, width, kernel, padding=kernel // 2)
         self.blocks = nn.Sequential(*(_Block(width) for _ in range(blocks)))
         self.last = nn.Conv2d(width, outputs, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.blocks(functional.silu(self.first(x)))

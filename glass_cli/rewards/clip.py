@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EMBEDDED = Path(__file__).parents[1] / "weights"
+# where a CLIPImageProcessor keeps its settings, and a whole CLIPProcessor
+_PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Clip:
                 f"reward.path={self.path} has no config.json ({self.folder}); give the folder of a"
                 " transformers CLIP model"
             )
+        if not any((self.folder / name).is_file() for name in _PREPROCESSORS):
+            raise ValueError(
+                f"reward.path={self.path} has no {_PREPROCESSORS[0]} ({self.folder}); save the"
+                " model's CLIPImageProcessor there"
+            )
         if self.batch < 1:
             raise ValueError(f"reward.batch must be at least 1 (got {self.batch})")
 
@@ -44,12 +51,18 @@ class Clip:
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedClip:
         """Reads the weights (safetensors only); always float32, whose scores are comparable."""
+        import torch
         from transformers import CLIPModel, CLIPTokenizer
 
         logging.getLogger("transformers").setLevel(logging.ERROR)
-        model = CLIPModel.from_pretrained(self.folder, use_safetensors=True, local_files_only=True)
+        # transformers would keep the precision of the file
+        model = CLIPModel.from_pretrained(
+            self.folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+        )
         tokenizer = CLIPTokenizer.from_pretrained(self.folder, local_files_only=True)
-        settings = json.loads((self.folder / "preprocessor_config.json").read_text())
+        name = next(name for name in _PREPROCESSORS if (self.folder / name).is_file())
+        settings = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        settings = settings.get("image_processor", settings)
         return LoadedClip(
             model.to(device).eval(),
             tokenizer,
@@ -101,8 +114,8 @@ class LoadedClip:
         x = images.to(self._mean)
         height, width = x.shape[-2:]
         if min(height, width) != side:
-            scale = side / min(height, width)
-            size = (max(side, round(height * scale)), max(side, round(width * scale)))
+            short = min(height, width)
+            size = (side * height // short, side * width // short)  # rounded down, as CLIP does
             x = interpolate(x, size, mode="bicubic", antialias=True).clamp(0.0, 1.0)
         top, left = (x.shape[-2] - side) // 2, (x.shape[-1] - side) // 2
         return (x[..., top : top + side, left : left + side] - self._mean) / self._std

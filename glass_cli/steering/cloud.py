@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -62,7 +63,7 @@ class Cloud:
             self,
             x=self.x[there],
             x_hat=self.x_hat[there],
-            log_w=torch.full_like(self.log_w, -float(torch.tensor(float(len(self.log_w))).log())),
+            log_w=torch.full_like(self.log_w, -math.log(len(self.log_w))),
             past=self.past[:, ancestors],
             log_g=self.log_g[ancestors],
             lineage=self.lineage[ancestors],

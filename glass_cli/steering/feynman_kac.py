@@ -10,7 +10,7 @@ from glass_cli.method.flow import Flow, Normal
 from glass_cli.method.glass import Glass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -85,9 +85,11 @@ class FeynmanKac:
             if getattr(self, name) < 1:
                 raise ValueError(f"steering.{name} must be at least 1 (got {getattr(self, name)})")
 
-    def scores(self, k: int, t: float) -> bool:
-        """Whether x_hat is scored before transition k (from 0), which starts at time t."""
-        return k > 0 and self.window[0] <= t <= self.window[1] and (k - 1) % self.every == 0
+    def scored(self, times: Sequence[float]) -> list[int]:
+        """The transitions (from 0) before which x_hat is scored, of those between ``times``."""
+        first, last = self.window[0] - 1e-9, self.window[1] + 1e-9  # times are rounded
+        inside = [k for k, t in enumerate(times[:-1]) if k > 0 and first <= t <= last]
+        return inside[:: self.every]
 
     def rewards(
         self,

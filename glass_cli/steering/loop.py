@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -90,13 +91,14 @@ def steer(
     """
     counted = Counted(flow)
     times = sampler.outer_times(counted)
+    scored = steering.scored(times) if isinstance(steering, FeynmanKac) else []
     x = normal()
     cloud = Cloud.at_start(x, counted.denoise(x, times[0]))
-    for k, (t, t_next) in enumerate(zip(times, times[1:], strict=False)):
+    for k, (t, t_next) in enumerate(itertools.pairwise(times)):
         if k > 0:
             cloud = replace(cloud, x_hat=counted.denoise(cloud.x, t))
         r = ancestors = None
-        if isinstance(steering, FeynmanKac) and reward is not None and steering.scores(k, t):
+        if isinstance(steering, FeynmanKac) and reward is not None and k in scored:
             r = _finite(
                 steering.rewards(counted, cloud.x, cloud.x_hat, t, reward, value_normal or normal),
                 "the reward",

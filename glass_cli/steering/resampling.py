@@ -39,7 +39,7 @@ def multinomial(weights: Tensor, u: Tensor) -> Tensor:
 def residual(weights: Tensor, u: Tensor) -> Tensor:
     """floor(N W_i) copies of each, the rest multinomially from what is left over."""
     n = len(weights)
-    expected = n * weights
+    expected = n * (weights / weights.sum())
     # a weight of 1/N must count as one copy whichever way its product with N was rounded
     copies = torch.floor(expected * (1.0 + 1e-12))
     sure = torch.repeat_interleave(torch.arange(n), copies.long())

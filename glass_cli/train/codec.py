@@ -31,12 +31,13 @@ def _start_at_principal_components(vae: PatchAutoencoder, world: World, seed: in
     vectors, variances = vectors.flip(1)[:, :count], variances.flip(0)[:count]
     half = variances**-0.25
     scale = half / (half * half * variances).mean().sqrt()
-    with torch.no_grad():
-        to_codes = (vectors * scale).T
-        vae.encoder.linear.weight.copy_(to_codes[:, :, None, None])
-        vae.encoder.linear.bias.copy_(-to_codes @ mean)
-        vae.decoder.linear.weight.copy_((vectors / scale)[:, :, None, None])
-        vae.decoder.linear.bias.copy_(mean)
+    to_codes = (vectors * scale).T
+    vae.encoder.linear.load_state_dict(
+        {"weight": to_codes[:, :, None, None], "bias": -to_codes @ mean}
+    )
+    vae.decoder.linear.load_state_dict(
+        {"weight": (vectors / scale)[:, :, None, None], "bias": mean}
+    )
 
 
 def train(world: World, folder: Path, steps: int, seed: int) -> PatchAutoencoder:

@@ -19,7 +19,7 @@ from glass_cli.world.scenes import World
 
 def export_pipeline(world: World, folder: Path, out: Path, seed: int) -> dict[str, int]:
     """Averaged weights of codec and flow to ``out``; returns the steps each has been trained."""
-    vae, tokenizer = PatchAutoencoder(), train_tokenizer(world, seed)
+    vae, tokenizer = PatchAutoencoder(), train_tokenizer(World(), seed)
     unet, text = flow.build(world, tokenizer)
     steps = {
         "codec": averaged("codec", {"vae": vae}, folder),
@@ -48,9 +48,9 @@ def export_pipeline(world: World, folder: Path, out: Path, seed: int) -> dict[st
 
 def export_clip(world: World, folder: Path, out: Path, seed: int) -> int:
     """Averaged weights of the CLIP reward to ``out``; returns the steps it has been trained."""
-    tokenizer = train_tokenizer(world, seed)
+    tokenizer = train_tokenizer(World(), seed)
     model = clip.build(world, tokenizer)
-    steps = averaged("clip", {"clip": model}, folder)
+    steps = averaged("clip", {"clip": model, "head": clip.ContentHead(flow.WIDTH)}, folder)
     shutil.rmtree(out, ignore_errors=True)
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)

@@ -97,12 +97,21 @@ def write_codes(
         os.replace(aside, path)
 
 
-def train(world: World, tokenizer: CLIPTokenizer, folder: Path, steps: int, seed: int) -> None:
+def train(
+    world: World,
+    tokenizer: CLIPTokenizer,
+    folder: Path,
+    codes_folder: Path,
+    steps: int,
+    seed: int,
+    stop: int | None = None,
+) -> None:
     """Velocity matching on the stored codes; noise levels logit-normal (arXiv 2403.03206).
 
-    They lean to the noisy side: what is drawn, and where, is decided near sigma = 0.9.
+    They lean to the noisy side: what is drawn, and where, is decided near sigma = 0.9. ``stop``
+    pauses before ``steps``, to go on with the codes of another world.
     """
-    files = sorted((folder / "codes").glob("*.safetensors"))
+    files = sorted(codes_folder.glob("*.safetensors"))
     shards = [load_file(path) for path in files]
     codes = torch.cat([shard["codes"] for shard in shards])
     ids = torch.cat([shard["ids"] for shard in shards])
@@ -137,4 +146,5 @@ def train(world: World, tokenizer: CLIPTokenizer, folder: Path, steps: int, seed
         lr=8e-4,
         folder=folder,
         ema_decay=0.999,
+        stop=stop,
     )

@@ -30,12 +30,14 @@ def fit(
     ema_decay: float = 0.999,
     save_seconds: float = 120.0,
     weight_decay: float = 0.01,
+    stop: int | None = None,
 ) -> None:
     """Trains ``modules`` in place for ``steps`` steps and leaves their averaged weights in them.
 
     ``loss_fn(step)`` draws its batch from the step number alone, so that a resumed run sees the
     batches that an undisturbed one would have seen. State is written to ``folder/name.pt`` every
-    ``save_seconds``, aside and renamed, and read from there on the next start.
+    ``save_seconds``, aside and renamed, and read from there on the next start. ``stop`` ends the
+    run earlier than its schedule, for a later call with other data to go on from.
     """
     params = [p for m in modules.values() for p in m.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=lr, betas=(0.9, 0.98), weight_decay=weight_decay)
@@ -62,7 +64,9 @@ def fit(
 
     saved = began = time.monotonic()
     sums: dict[str, float] = {}
-    for step in range(start, steps):
+    summed = 0
+    end = steps if stop is None else min(stop, steps)
+    for step in range(start, end):
         for group in optimizer.param_groups:
             group["lr"] = lr * trapezoid(step, steps)
         loss, parts = loss_fn(step)
@@ -73,14 +77,16 @@ def fit(
         decay = min(ema_decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(ema, [p.detach() for p in params], 1 - decay)
         for key, value in parts.items():
-            sums[key] = sums.get(key, 0.0) + value / 50
-        if (step + 1) % 50 == 0:
+            sums[key] = sums.get(key, 0.0) + value
+        summed += 1
+        if (step + 1) % 50 == 0 or step + 1 == end:
             rate = (step + 1 - start) / (time.monotonic() - began)
             line = {"step": step + 1, "steps_per_s": round(rate, 3)}
+            means = {key: round(total / summed, 5) for key, total in sums.items()}
             with log.open("a") as file:
-                file.write(json.dumps({**line, **{k: round(v, 5) for k, v in sums.items()}}) + "\n")
-            sums = {}
-        if time.monotonic() - saved > save_seconds or step + 1 == steps:
+                file.write(json.dumps({**line, **means}) + "\n")
+            sums, summed = {}, 0
+        if time.monotonic() - saved > save_seconds or step + 1 == end:
             save(step + 1)
             saved = time.monotonic()
     with torch.no_grad():

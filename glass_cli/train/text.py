@@ -1,4 +1,4 @@
-"""The tokenizer of the embedded model: CLIP's byte-pair encoding, learned on the world's prompts."""
+"""The embedded model's tokenizer: CLIP's byte-pair encoding, learned on the world's prompts."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ def train_tokenizer(world: World, seed: int) -> CLIPTokenizer:
     clip = CLIPTokenizer().backend_tokenizer
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
     bpe.normalizer, bpe.pre_tokenizer = clip.normalizer, clip.pre_tokenizer
+    # Characters are listed in order: the trainer numbers those that it meets at the ends of words,
+    # "a" among them, differently in every process, and checkpoints must fit the next process.
+    characters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    ends = sorted({word[-1] + "</w>" for prompt in prompts for word in prompt.split()})
     trainer = trainers.BpeTrainer(
         vocab_size=4096,
         min_frequency=2,
         end_of_word_suffix="</w>",
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=["<|startoftext|>", "<|endoftext|>"],
+        special_tokens=["<|startoftext|>", "<|endoftext|>", *characters, *ends],
         show_progress=False,
     )
     bpe.train_from_iterator(prompts, trainer)
     learned = json.loads(bpe.to_str())["model"]
     vocab: dict[str, int] = dict(learned["vocab"])
     # a byte that ends a word is a token of its own; the trainer adds only those that it met
-    for char in pre_tokenizers.ByteLevel.alphabet():
+    for char in characters:
         vocab.setdefault(char + "</w>", len(vocab))
     merges = [tuple(pair) for pair in learned["merges"]]
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=LENGTH)

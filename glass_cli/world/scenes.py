@@ -32,7 +32,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture's content and the prompt that describes it; ``relation`` is items[1] to items[0]."""
+    """A picture's content and its prompt; ``relation`` is how items[1] stands to items[0]."""
 
     task: str
     items: tuple[Item, ...]

@@ -1,0 +1,108 @@
+"""`python -m glass_cli.bench`: measures speed, accuracy and memory and writes docs/bench.md."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from glass_cli.app.errors import GlassError
+from glass_cli.app.files import aside
+from glass_cli.bench.report import Table, machine
+
+FIGURES = {
+    "a": "the whole loop against its bare network calls",
+    "b": "transition error over network calls",
+    "c": "time of glass --help",
+    "d": "peak memory over particles",
+}
+OUT = Path("docs") / "bench.md"
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line; exits with 2 and one line where it is wrong."""
+    about = "; ".join(f"{key}: {what}" for key, what in FIGURES.items())
+    parser = argparse.ArgumentParser("python -m glass_cli.bench", description=__doc__)
+    parser.add_argument("--only", default="a,b,c,d", help=f"figures, such as a,c ({about})")
+    parser.add_argument("--out", type=Path, default=OUT, help=f"file to write (default {OUT})")
+    parser.add_argument("--repeats", type=int, default=7, help="repeats of figure a")
+    parser.add_argument("--draws", type=int, default=4096, help="draws for each x_t of figure b")
+    parser.add_argument(
+        "--explore", action="store_true", help="compare ways to integrate the inner ODE; no file"
+    )
+    parser.add_argument(
+        "settings", nargs="*", help="further settings for a and d, such as model.path=FOLDER"
+    )
+    read = parser.parse_args(words)
+    read.only = [word.strip() for word in read.only.split(",") if word.strip()]
+    unknown = [word for word in read.only if word not in FIGURES]
+    if unknown or not read.only:
+        parser.error(f"--only takes some of {','.join(FIGURES)} (got {','.join(unknown) or ''!r})")
+    for name, least in (("repeats", 1), ("draws", 2)):
+        if getattr(read, name) < least:
+            parser.error(f"--{name} must be at least {least} (got {getattr(read, name)})")
+    return read
+
+
+def measure(key: str, read: argparse.Namespace) -> list[Table]:
+    """The tables of one figure."""
+    if key == "a":
+        from glass_cli.bench.loop import loop
+
+        return [loop(read.settings, read.repeats)]
+    if key == "b":
+        from glass_cli.bench.accuracy import accuracy
+
+        return accuracy(draws=read.draws)
+    if key == "c":
+        from glass_cli.bench.help import help_time
+
+        return [help_time()]
+    from glass_cli.bench.memory import memory
+
+    return [memory(read.settings)]
+
+
+def document(tables: Sequence[Table], words: Sequence[str]) -> str:
+    """The Markdown page: when, where and how the tables were measured, then the tables."""
+    import torch
+
+    command = shlex.join(["python", "-m", "glass_cli.bench", *words])
+    head = f"""\
+# Bench
+
+Measured {datetime.date.today().isoformat()} on {machine()}, torch {torch.__version__}, with
+`{command}` (`make bench`)."""
+    return "\n\n".join([head, *(table.markdown() for table in tables)]) + "\n"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    words = sys.argv[1:] if words is None else words
+    read = arguments(words)
+    tables: list[Table] = []
+    if read.explore:
+        from glass_cli.bench.explore import explore
+
+        for table in explore():
+            print(f"{table.text()}\n", flush=True)
+        return 0
+    try:
+        for key in read.only:
+            for table in measure(key, read):
+                print(f"{table.text()}\n", flush=True)
+                tables.append(table)
+        read.out.parent.mkdir(parents=True, exist_ok=True)
+        with aside(read.out) as part:
+            part.write_text(document(tables, words), encoding="utf-8")
+    except (GlassError, RuntimeError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2 if isinstance(error, GlassError) else 1
+    print(f"written to {read.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""What `glass sample` costs beyond its network calls."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import OmegaConf
+
+from glass_cli.app import preflight
+from glass_cli.app.paths import conf_dir
+from glass_cli.app.recorder import Recorder
+from glass_cli.app.tracking import make_tracker
+from glass_cli.bench.report import Table
+from glass_cli.experiments import drawing, sample
+from glass_cli.experiments.stages import Stages
+from glass_cli.models.pipeline import LoadedPipeline
+from glass_cli.models.session import Session
+
+RUNS = (
+    ("glass 5x10, fk", ("sampler=glass", "steering=fk")),
+    ("ode 1x50, best_of_n", ("sampler=ode", "steering=best_of_n")),
+)
+STAGES = ("network", "decode", "reward", "record")
+
+
+class Timed(NamedTuple):
+    """Seconds of one repeat."""
+
+    command: float
+    loop: float
+    bare: float
+    stages: dict[str, float]
+
+
+def compose(words: list[str]) -> tuple[preflight.Settings, dict[str, Any]]:
+    """The checked settings of `glass sample WORDS`, and its resolved configuration."""
+    with preflight.composing(conf_dir()) as composer:
+        cfg = composer.compose_or_explain(words)
+        made = preflight.settings(cfg)
+        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        config = OmegaConf.to_container(own, resolve=True)
+    assert isinstance(config, dict)
+    return made, {str(key): value for key, value in config.items()}
+
+
+def bare_calls(work: drawing.Work, made: preflight.Settings) -> Callable[[], None]:
+    """The network calls of a run and nothing else: as many, of the same shapes.
+
+    Of a pipeline, the guided network as it is called inside: latents and prompt states doubled,
+    one output a call. Of another model, its ``denoise``.
+    """
+    root, model = made.root, work.model
+    prompt = root.prompt_list()[0]
+    flow = model.prompted(prompt, root.negative_prompt, root.micro_batch)
+    transitions = len(work.sampler.outer_times(flow)) - 1
+    sizes = [len(part) for part in torch.zeros(root.particles).split(root.micro_batch)]
+    rounds = transitions * work.sampler.calls
+    if not isinstance(model, LoadedPipeline):
+        states = [torch.randn(n, *model.shape).to(model.state) for n in sizes]
+
+        def plain() -> None:
+            for _ in range(rounds):
+                for x in states:
+                    flow.denoise(x, 0.5)
+
+        return plain
+
+    network = model.pipe.unet if hasattr(model.pipe, "unet") else model.pipe.transformer
+    seen = {n: _arguments(model, network, prompt, n) for n in set(sizes)}
+
+    def calls() -> None:
+        with torch.no_grad():
+            for _ in range(rounds):
+                for n in sizes:
+                    args, kwargs = seen[n]
+                    network(*args, **kwargs)
+
+    return calls
+
+
+def _arguments(
+    model: LoadedPipeline, network: torch.nn.Module, prompt: str, particles: int
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What the pipeline hands to its network for ``particles``, guidance included."""
+    seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    hook = network.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append((args, kwargs)), with_kwargs=True
+    )
+    session = Session(model.pipe, {**model.arguments, "prompt": prompt}, particles)
+    with torch.no_grad():
+        session(None, 500.0)
+    session.close()
+    hook.remove()
+    return seen[0]
+
+
+class Ready:
+    """Settings of something that is loaded already."""
+
+    def __init__(self, settings: Any, loaded: Any) -> None:
+        self.output = getattr(settings, "output", None)
+        self._loaded = loaded
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> Any:
+        return self._loaded
+
+
+def measure(words: list[str], repeats: int) -> list[Timed]:
+    """Whole command, loop, bare calls: in turn, after one round to warm up."""
+    made, config = compose([*words, "wandb.mode=disabled"])
+    work, device = sample.load(made, Stages())
+    reward = None if work.reward is None else Ready(made.reward, work.reward)
+    ready = made._replace(model=Ready(made.model, work.model), reward=reward)
+    bare = bare_calls(work, made)
+    root = made.root
+
+    def loop_alone() -> None:
+        prompt = root.prompt_list()[0]
+        for _ in drawing.draw(work, prompt, root.negative_prompt, root.particles, root.seed):
+            pass
+
+    found = []
+    for _ in range(repeats + 1):
+        command, stages = _command(ready, config)
+        found.append(Timed(command, _seconds(loop_alone, device), _seconds(bare, device), stages))
+    return found[1:]
+
+
+def _seconds(work: Callable[[], None], device: torch.device) -> float:
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def _command(made: preflight.Settings, config: dict[str, Any]) -> tuple[float, dict[str, float]]:
+    """Seconds of `glass sample` in a fresh folder once everything is loaded, and by stage."""
+    quiet = io.StringIO()
+    with (
+        tempfile.TemporaryDirectory() as place,
+        contextlib.redirect_stdout(quiet),
+        contextlib.redirect_stderr(quiet),
+    ):
+        began, folder = time.perf_counter(), Path(place) / "run"
+        tracker = make_tracker(config["wandb"], folder, config, folder.name)
+        with Recorder(folder, config, [], tracker) as recorder:
+            sample._sample(made, config, recorder, time.monotonic())
+        seconds = time.perf_counter() - began
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return seconds, summary["seconds_by_stage"]
+
+
+def loop(words: list[str], repeats: int = 7) -> Table:
+    """``words`` are further settings of every run, such as model.path=FOLDER."""
+    lines = []
+    for name, run in RUNS:
+        times = measure(["particles=8", *run, *words], repeats)
+        command, whole, bare = (
+            statistics.median(getattr(t, field) for t in times)
+            for field in ("command", "loop", "bare")
+        )
+        stages = [statistics.median(t.stages.get(s, 0.0) for t in times) for s in STAGES]
+        # ratios within a repeat: what slows the machine down for a while slows all three
+        over = [
+            statistics.median(100.0 * (getattr(t, field) / t.bare - 1.0) for t in times)
+            for field in ("loop", "command")
+        ]
+        cells = [f"{v:.3g}" for v in (bare, whole, command)]
+        lines.append((name, *cells, *(f"{v:+.1f} %" for v in over), *(f"{s:.3g}" for s in stages)))
+    return Table(
+        "The whole loop against its bare network calls",
+        ("run", "bare (s)", "loop (s)", "command (s)", "loop over", "command over", *STAGES),
+        lines,
+        f"Eight particles, medians of {repeats} repeats, run in turn. Bare: the network alone, the"
+        " same number of calls of the same shapes, guidance included. Loop: sampling, decoding,"
+        " scoring, steering. Command: `glass sample` with its files, without imports and loading."
+        " The last columns are the command's seconds by stage. Goal: at most 5 % over.",
+    )

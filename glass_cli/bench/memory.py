@@ -1,0 +1,67 @@
+"""Peak memory of `glass sample` over the number of particles."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from glass_cli.bench.loop import compose
+from glass_cli.bench.report import Table
+from glass_cli.experiments import sample
+from glass_cli.experiments.stages import Stages
+
+PARTICLES = (4, 16, 64)
+MICRO_BATCH = 4
+MIB = 2**20
+
+
+def peak(particles: int, words: list[str]) -> tuple[float, str]:
+    """Peak bytes of a whole command in a fresh process, and the device that they lie on.
+
+    Raises RuntimeError with the command's own words where it fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        command = [sys.executable, "-m", "glass_cli", "sample", *words, "wandb.mode=disabled"]
+        command += [f"particles={particles}", f"micro_batch={MICRO_BATCH}", f"hydra.run.dir={run}"]
+        # one arena: how glibc spreads allocations over threads would be measured otherwise
+        environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+        summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    return float(summary["peak_memory_bytes"]), str(summary["device"])
+
+
+def state_sizes(words: list[str]) -> tuple[int, int]:
+    """Bytes of one particle's latents, and of what it decodes to."""
+    made, _ = compose([*words, "wandb.mode=disabled"])
+    work, _ = sample.load(made._replace(reward=None), Stages())
+    latents = math.prod(work.model.shape) * work.model.state.element_size()
+    decoded = work.model.decode(work.model.state.new_zeros(1, *work.model.shape))
+    return latents, decoded.numel() * decoded.element_size()
+
+
+def memory(words: list[str], particles: tuple[int, ...] = PARTICLES) -> Table:
+    """``words`` are further settings of every run."""
+    latents, decoded = state_sizes(words)
+    lines, first = [], 0.0
+    for n in particles:
+        bytes_, device = peak(n, words)
+        first = first or bytes_
+        cells = (bytes_, bytes_ - first, n * latents, n * decoded)
+        lines.append((str(n), *(f"{c / MIB:.1f}" for c in cells)))
+    what = "peak resident size" if device == "cpu" else f"peak allocation on {device}"
+    return Table(
+        "Peak memory over particles",
+        ("particles", "peak (MiB)", f"above {particles[0]}", "latents", "decoded"),
+        lines,
+        f"Whole `glass sample` in a fresh process, {MICRO_BATCH} particles a network call: {what}."
+        " Beside it one copy of the latents, as particles are kept, and of the decoded samples."
+        " Goal: flat but for the latents.",
+    )

@@ -1,0 +1,122 @@
+"""Every figure of the bench at tiny settings; what it measures is not judged here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from glass_cli.bench import __main__ as bench
+from glass_cli.bench import accuracy, explore, loop, memory, toy
+from glass_cli.bench.help import help_time
+from glass_cli.bench.report import Table, figure, machine
+from glass_cli.method.glass import Glass
+from glass_cli.method.noise import generator
+
+MIXTURE = ["model=gaussian_mixture", "sampler.steps=2"]
+
+
+def test_loop_measures_command_loop_and_bare_calls() -> None:
+    table = loop.loop(MIXTURE, repeats=2)
+    assert [row[0] for row in table.rows] == [name for name, _ in loop.RUNS]
+    assert all(float(cell) > 0.0 for row in table.rows for cell in row[1:4])
+
+
+def test_bare_calls_are_as_many_as_the_run_makes() -> None:
+    made, _ = loop.compose([*MIXTURE, "particles=5", "micro_batch=2", "sampler.transitions=3"])
+    work, _ = loop.sample.load(made, loop.Stages())
+    sizes: list[int] = []
+
+    class Counting(type(work.model)):  # type: ignore[misc]
+        def denoise(self, x: torch.Tensor, t: float) -> torch.Tensor:
+            sizes.append(len(x))
+            return x
+
+    loop.bare_calls(work._replace(model=Counting(work.model.mixture)), made)()
+    assert sizes == 3 * 2 * [2, 2, 1]
+
+
+def test_accuracy_has_a_row_for_every_sampler_and_transition() -> None:
+    goal, endpoint, law = accuracy.accuracy(starts=2, draws=32, calls=(2, 4), converged=60)
+    transitions = len(toy.TRANSITIONS)
+    assert [len(t.rows) for t in (goal, endpoint, law)] == [transitions, 2 * transitions, 16]
+
+
+def test_exact_draws_of_the_toy_have_the_law_that_glass_converges_to() -> None:
+    flow = toy.toy()
+    case = toy.make_case(flow, 0.3, 0.6, starts=2, draws=4_000)
+    g = generator("test")
+    noise = torch.randn(case.x.shape, generator=g, dtype=torch.float64)
+    end = Glass(1, 60).transition(flow, case.x, case.x_hat, 0.3, 0.6, lambda: noise)
+    exact = toy.exact(flow, case, "a").reshape(2, -1, 8)
+    # five standard errors of a mean of 4,000 draws, for the difference of two means
+    bound = 5.0 * exact.std(1) * (2 / 4_000) ** 0.5
+    assert ((end.reshape(2, -1, 8).mean(1) - exact.mean(1)).abs() < bound).all()
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(("t", "t_next"), toy.TRANSITIONS)
+def test_explored_schemes_contain_the_samplers_own(order: int, t: float, t_next: float) -> None:
+    flow = toy.toy()
+    case = toy.make_case(flow, t, t_next, starts=3, draws=2)
+    y = torch.randn(case.x.shape, generator=generator("test"), dtype=torch.float64)
+    scheme = explore.Scheme(order=order)
+    glass = Glass(1, 7, order=order)  # type: ignore[arg-type]
+    theirs = glass.transition(flow, case.x, case.x_hat, t, t_next, lambda: y)
+    torch.testing.assert_close(explore.integrate(flow, case, y, scheme, 7), theirs)
+
+
+def test_every_explored_scheme_converges() -> None:
+    found = explore.errors(toy.toy(), explore.SCHEMES, (4, 32), rows=16, converged=200)
+    for scheme, transitions in found.items():
+        assert all(fine < coarse for coarse, fine in transitions), scheme.name
+
+
+def test_memory_runs_the_command_in_processes_of_their_own() -> None:
+    table = memory.memory([*MIXTURE, "sampler.transitions=1"], particles=(4,))
+    assert table.rows[0][0] == "4"
+    assert float(table.rows[0][1]) > 1.0
+
+
+def test_memory_says_why_a_command_failed() -> None:
+    with pytest.raises(RuntimeError, match=r"sampler\.steps must be at least 1"):
+        memory.peak(4, ["model=gaussian_mixture", "sampler.steps=0"])
+
+
+def test_help_time_is_of_processes() -> None:
+    assert float(help_time(repeats=1).rows[0][1]) > 0.0
+
+
+def test_the_page_holds_machine_command_and_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Table("Title", ("name", "value"), [("one", "1"), ("three", "333")], "A note.")
+    monkeypatch.setattr(bench, "measure", lambda key, read: [table])
+    out = tmp_path / "docs" / "bench.md"
+    assert bench.main(["--only", "c,a", "--out", str(out)]) == 0
+    page = out.read_text(encoding="utf-8")
+    assert machine() in page and torch.__version__ in page and "--only c,a" in page
+    assert page.count("## Title") == 2
+    assert "| three | 333 |" in page
+    printed = capsys.readouterr().out
+    assert re.search(r"one +1\nthree +333", printed)
+
+
+@pytest.mark.parametrize("words", [["--only", "a,x"], ["--only", ","], ["--draws", "1"]])
+def test_wrong_options_end_with_2(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        bench.arguments(words)
+    assert end.value.code == 2
+
+
+def test_wrong_settings_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--only", "a", "--out", str(tmp_path / "x.md"), "model=gaussian_mixture", "particle=3"]
+    assert bench.main(words) == 2
+    assert "particles" in capsys.readouterr().err.strip()
+    assert not (tmp_path / "x.md").exists()
+
+
+def test_figures_have_two_digits() -> None:
+    assert [figure(v) for v in (0.0, 0.0123, 1.234, 2e-7)] == ["0", "0.012", "1.2", "2.0e-07"]
