@@ -1,4 +1,4 @@
-"""The command line: `glass sample`, `glass sweep`, `glass ls`.
+"""The command line: `glass sample`, `glass sweep`, `glass ls`, `glass sheet`.
 
 Typer names the commands and their help; the words after `sample` and `sweep` are Hydra's and pass
 through unread. Everything else is imported inside the commands, so that help is instant.
@@ -91,6 +91,21 @@ def ls(
         if config_dir is not None and not config_dir.is_dir():
             raise GlassError(f"--config-dir {config_dir} is not a folder; check its name")
         typer.echo(render(group, [conf_dir(), *([config_dir] if config_dir else [])]))
+    except GlassError as error:
+        _fail(str(error))
+
+
+@app.command()
+def sheet(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, one row each.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG to write.")] = Path("sheet.png"),
+) -> None:
+    """Set the pictures of several runs side by side on one contact sheet."""
+    from glass_cli.app.errors import GlassError
+    from glass_cli.app.side_by_side import side_by_side
+
+    try:
+        typer.echo(side_by_side(runs, out))
     except GlassError as error:
         _fail(str(error))
 

@@ -69,7 +69,7 @@ def test_explored_schemes_contain_the_samplers_own(order: int, t: float, t_next:
 
 
 def test_every_explored_scheme_converges() -> None:
-    found = explore.errors(toy.toy(), explore.SCHEMES, (4, 32), rows=16, converged=200)
+    found = explore.errors(toy.toy(), explore.SCHEMES, (4, 16), rows=16, converged=200)
     for scheme, transitions in found.items():
         assert all(fine < coarse for coarse, fine in transitions), scheme.name
 

@@ -121,6 +121,12 @@ def _fits_together(made: Settings, cfg: DictConfig) -> None:
             f"reward={reward} scores {accepts}, model={model} gives {output}; use "
             + " or ".join(ways)
         )
+    fits = getattr(made.reward, "fits", None)
+    if fits is not None:
+        try:
+            fits(made.model)
+        except ValueError as error:
+            raise GlassError(one_line(error)) from error
 
 
 class Composer:

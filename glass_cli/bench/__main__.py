@@ -29,7 +29,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", default="a,b,c,d", help=f"figures, such as a,c ({about})")
     parser.add_argument("--out", type=Path, default=OUT, help=f"file to write (default {OUT})")
     parser.add_argument("--repeats", type=int, default=7, help="repeats of figure a")
-    parser.add_argument("--draws", type=int, default=4096, help="draws for each x_t of figure b")
+    parser.add_argument("--draws", type=int, default=2048, help="draws for each x_t of figure b")
     parser.add_argument(
         "--explore", action="store_true", help="compare ways to integrate the inner ODE; no file"
     )

@@ -18,7 +18,7 @@ from glass_cli.models.gaussian_mixture import LoadedMixture
 
 CALLS = (2, 3, 4, 6, 8, 10, 15, 20, 30, 50)
 AIM = 20  # second order is to reach first order's error of this many calls
-CONVERGED = 1000
+CONVERGED = 500
 
 
 def samplers(calls: int) -> dict[str, Sampler]:
@@ -121,8 +121,8 @@ def convergence(starts: int, draws: int, calls: Sequence[int], converged: int) -
 
 
 def accuracy(
-    starts: int = 16, draws: int = 4096, calls: Sequence[int] = CALLS, converged: int = CONVERGED
+    starts: int = 8, draws: int = 2048, calls: Sequence[int] = CALLS, converged: int = CONVERGED
 ) -> list[Table]:
-    """The tables of the figure; ``draws`` of each x_t, a sixteenth for endpoints."""
-    few = max(2, draws // 16)
+    """The tables of the figure; ``draws`` of each x_t, an eighth for endpoints."""
+    few = max(2, draws // 8)
     return [*convergence(starts, few, calls, converged), law(starts, draws, calls)]

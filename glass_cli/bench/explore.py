@@ -23,7 +23,7 @@ from glass_cli.method.glass import Glass, InnerPath
 from glass_cli.method.noise import generator
 from glass_cli.models.gaussian_mixture import LoadedMixture
 
-_NODES, _WEIGHTS = (0.5 * v for v in leggauss(48))
+_NODES, _WEIGHTS = (0.5 * v for v in leggauss(24))
 CALLS = (3, 4, 6, 8, 10, 20)
 CONVERGED = 1000
 

@@ -21,6 +21,8 @@ from glass_cli.app.tracking import make_tracker
 from glass_cli.experiments.devices import choose_device, choose_dtype, peak_memory
 from glass_cli.experiments.drawing import Drawn, Work, draw
 from glass_cli.experiments.stages import Stages
+from glass_cli.experiments.statistics import bootstrap_interval
+from glass_cli.method.path import TooFewTimes
 from glass_cli.models.gaussian_mixture import LoadedMixture
 from glass_cli.rewards.linear import LoadedLinear
 from glass_cli.steering.feynman_kac import FeynmanKac
@@ -72,7 +74,7 @@ def _sample(
                         progress.update(
                             done + drawn.step.nfe, drawn.step.ess, _best(drawn.step), prompt
                         )
-            except NotFinite as error:
+            except (NotFinite, TooFewTimes) as error:
                 raise GlassError(
                     f'prompt {index} ("{prompt}"): {error}; finished prompts are in'
                     f" {recorder.folder}"
@@ -90,6 +92,7 @@ def _sample(
         {
             "prompts": rows,
             "mean_best_reward": mean_best,
+            "mean_best_reward_interval95": bootstrap_interval(rewards),
             "nfe": nfe,
             "nfe_per_particle": nfe / (n * len(prompts)),
             "particles": n,
@@ -186,7 +189,7 @@ def _record(
     recorder.points(index, prompt, samples.tolist(), particles)
     if index == 0 and isinstance(work.model, LoadedMixture):
         model, tilt = work.model, _tilt(work, made, samples.shape[-1])
-        recorder.plot("density", lambda file: model.draw(samples, tilt, file))
+        recorder.plot("density", lambda file: model.draw(samples, step.log_w, tilt, file))
 
 
 def _tilt(work: Work, made: Settings, dim: int) -> Tensor | None:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+class TooFewTimes(ValueError):
+    """A model was trained at fewer times than a sampler wants to ask it at."""
+
+
 class Coefficients(NamedTuple):
     """alpha_t, sigma_t and their derivatives in t."""
 
@@ -35,8 +39,8 @@ class Path(Protocol):
     def snap(self, times: Sequence[float], after: float, before: float) -> list[float]:
         """Rising ``times`` moved to where a model of this path may be queried.
 
-        They stay distinct and strictly between ``after`` and ``before``. Raises ValueError where
-        there are not as many such times.
+        They stay distinct and strictly between ``after`` and ``before``. Raises TooFewTimes
+        where there are not as many.
         """
 
 
@@ -135,7 +139,7 @@ class DiscreteVP:
         highest = min(math.ceil(self.step_of(after) - 1e-6) - 1, len(self.alphas_cumprod) - 1)
         lowest = max(math.floor(self.step_of(before) + 1e-6) + 1, 0)
         if highest - lowest + 1 < len(times):
-            raise ValueError(
+            raise TooFewTimes(
                 f"{len(times)} network calls are asked for between t={after:.3g} and"
                 f" t={before:.3g}, where the model was trained at {highest - lowest + 1} times;"
                 " use fewer steps or transitions that lie further apart"

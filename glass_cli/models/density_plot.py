@@ -12,8 +12,12 @@ from torch import Tensor
 from glass_cli.models.mixture import Mixture
 
 
-def density_plot(points: Tensor, target: Mixture, file: Path, tilted: bool) -> None:
-    """Saves points (N, d) over the density of the first one or two coordinates as a PNG."""
+def density_plot(points: Tensor, log_w: Tensor, target: Mixture, file: Path, tilted: bool) -> None:
+    """Saves points (N, d) over the density of the first one or two coordinates as a PNG.
+
+    A point's area, or its share of a histogram, goes by its weight exp(log_w).
+    """
+    weights = (log_w.softmax(0) * len(log_w)).tolist()
     d = min(points.shape[-1], 2)
     # an isotropic mixture's marginal keeps its weights and widths
     marginal = Mixture(target.log_w, target.means[:, :d], target.stds)
@@ -29,7 +33,14 @@ def density_plot(points: Tensor, target: Mixture, file: Path, tilted: bool) -> N
     grid = torch.linspace(-reach, reach, 200, dtype=torch.float64)
     if d == 1:
         density = marginal.log_density(grid[:, None]).exp()
-        axes.hist(points[:, 0].tolist(), bins=40, density=True, color="#9ecae1", label="particles")
+        axes.hist(
+            points[:, 0].tolist(),
+            bins=40,
+            weights=weights,
+            density=True,
+            color="#9ecae1",
+            label="particles",
+        )
         axes.plot(grid.tolist(), density.tolist(), color="#d95f02", label=name)
     else:
         x, y = torch.meshgrid(grid, grid, indexing="xy")
@@ -38,7 +49,7 @@ def density_plot(points: Tensor, target: Mixture, file: Path, tilted: bool) -> N
         axes.scatter(
             points[:, 0].tolist(),
             points[:, 1].tolist(),
-            s=18,
+            s=[18.0 * w for w in weights],
             color="#d95f02",
             edgecolors="white",
             linewidths=0.5,

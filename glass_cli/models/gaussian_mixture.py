@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,9 +84,11 @@ class LoadedMixture:
     def close(self) -> None:
         """Nothing is held."""
 
-    def draw(self, points: Tensor, tilt: Tensor | None, file: Path) -> None:
-        """Saves a plot of ``points`` (N, d) over the true density, tilted by exp(tilt . x)."""
+    def draw(self, points: Tensor, log_w: Tensor, tilt: Tensor | None, file: Path) -> None:
+        """Saves a plot of weighted ``points`` (N, d) over the density, tilted by exp(tilt . x)."""
+        # matplotlib, when imported, tells of every font that it cannot read
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
         from glass_cli.models.density_plot import density_plot
 
         target = self.mixture if tilt is None else self.mixture.tilt(tilt.to(points))[0]
-        density_plot(points, target, file, tilted=tilt is not None)
+        density_plot(points, log_w, target, file, tilted=tilt is not None)

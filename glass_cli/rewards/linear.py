@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +17,14 @@ class Linear:
     accepts: ClassVar[Literal["points"]] = "points"
 
     direction: tuple[float, ...] = (1.0,)
+
+    def fits(self, model: Any) -> None:
+        """Raises ValueError where the model's points have too few coordinates."""
+        if len(self.direction) > getattr(model, "dim", len(self.direction)):
+            raise ValueError(
+                f"reward.direction has {len(self.direction)} coordinates, more than the"
+                f" {model.dim} of the model"
+            )
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedLinear:
         return LoadedLinear(self.direction)
@@ -32,10 +40,6 @@ class LoadedLinear:
         """The direction in ``dim`` coordinates, float64."""
         import torch
 
-        if len(self._direction) > dim:
-            raise ValueError(
-                f"reward.direction has {len(self._direction)} coordinates, the model only {dim}"
-            )
         vector = torch.zeros(dim, dtype=torch.float64)
         vector[: len(self._direction)] = torch.tensor(self._direction, dtype=torch.float64)
         return vector
