@@ -172,7 +172,7 @@ def test_posterior_value_is_unbiased_for_exp(t: float) -> None:
     x = torch.full((n, 1), 0.4, dtype=torch.float64)
     x_hat = flow.denoise(x, t)
     settings = fk(value="posterior", value_samples=2, value_steps=48, lam=lam)
-    found = settings.rewards(flow, x, x_hat, t, linear, Normals(31, (n, 1)))
+    found = settings.rewards(flow, Cloud.at_start(x, x_hat), t, linear, Normals(31, (n, 1)))
     _, spread = flow.transition_law(t, 1.0, 0.0)
     exact = float(x_hat[0]) + lam * spread**2 / 2
     # the inner ODE's own spread, so that only Monte-Carlo error is left
@@ -187,7 +187,7 @@ def test_more_posterior_draws_reach_the_value() -> None:
     x = torch.full((n, 1), 0.4, dtype=torch.float64)
     x_hat = flow.denoise(x, t)
     settings = fk(value="posterior", value_samples=100, value_steps=6, lam=lam)
-    found = settings.rewards(flow, x, x_hat, t, linear, Normals(32, (n, 1)))
+    found = settings.rewards(flow, Cloud.at_start(x, x_hat), t, linear, Normals(32, (n, 1)))
     drawn = transition_law(flow, Glass(1, 6), t, 1.0)[2]
     exact = float(x_hat[0]) + lam * drawn**2 / 2
     # log-mean-exp of J draws is low by (exp(lam^2 v) - 1)/(2 lam J) to first order, below 0.004

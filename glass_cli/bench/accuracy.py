@@ -123,6 +123,7 @@ def convergence(starts: int, draws: int, calls: Sequence[int], converged: int) -
 def accuracy(
     starts: int = 8, draws: int = 2048, calls: Sequence[int] = CALLS, converged: int = CONVERGED
 ) -> list[Table]:
-    """The tables of the figure; ``draws`` of each x_t, an eighth for endpoints."""
-    few = max(2, draws // 8)
-    return [*convergence(starts, few, calls, converged), law(starts, draws, calls)]
+    """The tables of the figure; ``starts`` x_t and ``draws`` of each for the law."""
+    # trajectories part at some x_t and not at others: endpoints want many of these, few draws
+    many, few = max(2, draws // 64), max(2, draws // 32)
+    return [*convergence(many, few, calls, converged), law(starts, draws, calls)]

@@ -23,9 +23,6 @@ from glass_cli.experiments.drawing import Drawn, Work, draw
 from glass_cli.experiments.stages import Stages
 from glass_cli.experiments.statistics import bootstrap_interval
 from glass_cli.method.path import TooFewTimes
-from glass_cli.models.gaussian_mixture import LoadedMixture
-from glass_cli.rewards.linear import LoadedLinear
-from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.loop import NotFinite, Step
 
 
@@ -187,13 +184,16 @@ def _record(
         recorder.images(index, prompt, pixels, particles, config)
         return
     recorder.points(index, prompt, samples.tolist(), particles)
-    if index == 0 and isinstance(work.model, LoadedMixture):
-        model, tilt = work.model, _tilt(work, made, samples.shape[-1])
-        recorder.plot("density", lambda file: model.draw(samples, step.log_w, tilt, file))
+    draw_density = getattr(work.model, "draw", None)
+    if index == 0 and draw_density is not None:
+        tilt = _tilt(work, made, samples.shape[-1])
+        recorder.plot("density", lambda file: draw_density(samples, step.log_w, tilt, file))
 
 
 def _tilt(work: Work, made: Settings, dim: int) -> Tensor | None:
-    """The exponent of the law that a steered run on points aims at."""
-    if isinstance(made.steering, FeynmanKac) and isinstance(work.reward, LoadedLinear):
-        return made.steering.lam * work.reward.vector(dim)
-    return None
+    """The exponent of the law that steering by a linear reward aims at; None for other runs."""
+    lam, vector = getattr(made.steering, "lam", None), getattr(work.reward, "vector", None)
+    if lam is None or vector is None:
+        return None
+    tilt: Tensor = lam * vector(dim)
+    return tilt

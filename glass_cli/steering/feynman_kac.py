@@ -94,18 +94,17 @@ class FeynmanKac:
     def rewards(
         self,
         flow: Flow,
-        x: Tensor,
-        x_hat: Tensor,
+        cloud: Cloud,
         t: float,
         reward: Callable[[Tensor], Tensor],
         normal: Normal,
     ) -> Tensor:
         """The reward on the way (N,): r(x_hat), or (1/lam) log mean exp(lam r(z)), z ~ p(.|x_t)."""
         if self.value == "x_hat" or self.lam == 0.0:
-            return reward(x_hat)
+            return reward(cloud.x_hat)
         posterior = Glass(transitions=1, steps=self.value_steps)
         draws = [
-            self.lam * reward(posterior.transition(flow, x, x_hat, t, 1.0, normal))
+            self.lam * reward(posterior.transition(flow, cloud.x, cloud.x_hat, t, 1.0, normal))
             for _ in range(self.value_samples)
         ]
         total = draws[0]

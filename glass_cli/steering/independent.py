@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
+    from glass_cli.method.flow import Flow, Normal
     from glass_cli.steering.cloud import Cloud
 
 
+class Independent(ABC):
+    """Rewards are asked for only at the end, and weigh nothing."""
+
+    def scored(self, times: Sequence[float]) -> list[int]:
+        return []
+
+    def rewards(
+        self,
+        flow: Flow,
+        cloud: Cloud,
+        t: float,
+        reward: Callable[[Tensor], Tensor],
+        normal: Normal,
+    ) -> Tensor:
+        return reward(cloud.x_hat)
+
+    def weigh(self, cloud: Cloud, r: Tensor) -> Cloud:
+        return cloud
+
+    def ancestors(self, cloud: Cloud, u: Tensor) -> Tensor | None:
+        return None
+
+    def finish(self, cloud: Cloud, r: Tensor) -> Cloud:
+        return cloud
+
+    @abstractmethod
+    def choose(self, cloud: Cloud, r: Tensor | None, u: Tensor) -> int | None: ...
+
+
 @dataclass(frozen=True)
-class Unsteered:
+class Unsteered(Independent):
     """Independent particles; no reward is needed, and where one is given it is only reported."""
 
     needs_reward: ClassVar[bool] = False
@@ -22,7 +56,7 @@ class Unsteered:
 
 
 @dataclass(frozen=True)
-class BestOfN:
+class BestOfN(Independent):
     """Independent particles, of which the one with the highest final reward is the answer."""
 
     needs_reward: ClassVar[bool] = True

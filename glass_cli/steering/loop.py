@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,12 +13,32 @@ from torch import Tensor
 from glass_cli.method.flow import Flow, Normal, Sampler
 from glass_cli.method.path import Path
 from glass_cli.steering.cloud import Cloud
-from glass_cli.steering.feynman_kac import FeynmanKac
-from glass_cli.steering.independent import BestOfN, Unsteered
 
-Steering = FeynmanKac | BestOfN | Unsteered
 Reward = Callable[[Tensor], Tensor]
 """Scores clean particles (N, *shape) -> (N,); decodes them first where the model has a decoder."""
+
+
+class Steering(Protocol):
+    """What becomes of the particles at the ends of transitions."""
+
+    def scored(self, times: Sequence[float]) -> list[int]:
+        """The transitions (from 0) between ``times`` before which rewards are asked for."""
+
+    def rewards(self, flow: Flow, cloud: Cloud, t: float, reward: Reward, normal: Normal) -> Tensor:
+        """The rewards on the way (N,) of particles at time t."""
+
+    def weigh(self, cloud: Cloud, r: Tensor) -> Cloud:
+        """The cloud after rewards ``r`` (N,) on the way."""
+
+    def ancestors(self, cloud: Cloud, u: Tensor) -> Tensor | None:
+        """Ancestors (N,) drawn with uniforms ``u`` (N,), or None where nobody is resampled."""
+
+    def finish(self, cloud: Cloud, r: Tensor) -> Cloud:
+        """The cloud after the final rewards ``r`` (N,)."""
+
+    def choose(self, cloud: Cloud, r: Tensor | None, u: Tensor) -> int | None:
+        """The answer's index, with a uniform ``u`` (1,) where it is drawn; None where there is
+        none."""
 
 
 class NotFinite(ArithmeticError):
@@ -91,23 +112,19 @@ def steer(
     """
     counted = Counted(flow)
     times = sampler.outer_times(counted)
-    scored = steering.scored(times) if isinstance(steering, FeynmanKac) else []
+    scored = [] if reward is None else steering.scored(times)
     x = normal()
     cloud = Cloud.at_start(x, counted.denoise(x, times[0]))
     for k, (t, t_next) in enumerate(itertools.pairwise(times)):
         if k > 0:
             cloud = replace(cloud, x_hat=counted.denoise(cloud.x, t))
         r = ancestors = None
-        if isinstance(steering, FeynmanKac) and reward is not None and k in scored:
-            r = _finite(
-                steering.rewards(counted, cloud.x, cloud.x_hat, t, reward, value_normal or normal),
-                "the reward",
-                k,
-                t,
-            )
+        if reward is not None and k in scored:
+            r = steering.rewards(counted, cloud, t, reward, value_normal or normal)
+            r = _finite(r, "the reward", k, t)
             cloud = steering.weigh(cloud, r)
         log_w, ess = cloud.log_w, cloud.ess
-        if r is not None and isinstance(steering, FeynmanKac):
+        if r is not None:
             u = torch.rand(len(log_w), generator=choice, dtype=torch.float64)
             ancestors = steering.ancestors(cloud, u)
             if ancestors is not None:
@@ -130,7 +147,7 @@ def _last(
     cloud = replace(cloud, x_hat=cloud.x)
     _finite(cloud.x.flatten(1).sum(1), "the sum of the values", k, 1.0)
     r = None if reward is None else _finite(reward(cloud.x), "the reward", k, 1.0)
-    if r is not None and isinstance(steering, FeynmanKac):
+    if r is not None:
         cloud = steering.finish(cloud, r)
     u = torch.rand(1, generator=choice, dtype=torch.float64)
     chosen = steering.choose(cloud, r, u)

@@ -30,8 +30,8 @@ def main() -> None:
     parser.add_argument("--codec-steps", type=int, default=1600)
     parser.add_argument("--shards", type=int, default=24, help="of 2,048 encoded scenes")
     parser.add_argument("--warm-steps", type=int, default=1201, help="of the flow on all classes")
-    parser.add_argument("--flow-steps", type=int, default=6200)
-    parser.add_argument("--clip-steps", type=int, default=2000)
+    parser.add_argument("--flow-steps", type=int, default=4200)
+    parser.add_argument("--clip-steps", type=int, default=1500)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     unknown = sorted(set(args.parts) - set(PARTS))
@@ -59,7 +59,7 @@ def main() -> None:
     if "export" in parts:
         steps = export.export_pipeline(world, folder, args.out / "emoji", seed)
         steps["clip"] = export.export_clip(world, folder, args.out / "clip", seed)
-        card.write(world, args.out, folder, steps, seed)
+        card.write(world, args.out, folder, steps, args.warm_steps, seed)
 
 
 if __name__ == "__main__":

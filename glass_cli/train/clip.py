@@ -91,7 +91,10 @@ def train(world: World, tokenizer: CLIPTokenizer, folder: Path, steps: int, seed
         x = spoil(pictures(world, batch), generator)
         out = model(input_ids=encode(tokenizer, [s.prompt for s in batch]), pixel_values=x)
         labels = torch.arange(len(batch))
-        logits = out.logits_per_image
+        prompts = [scene.prompt for scene in batch]
+        same = torch.tensor([[a == b for b in prompts] for a in prompts])
+        # another scene with the same prompt is not a wrong answer
+        logits = out.logits_per_image.masked_fill(same & ~torch.eye(len(batch)).bool(), -1e4)
         rows = functional.cross_entropy(logits, labels)
         contrast = 0.5 * (rows + functional.cross_entropy(logits.T, labels))
         things, count = content(batch)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,6 +17,17 @@ from glass_cli.train import clip, flow
 from glass_cli.train.loop import averaged
 from glass_cli.train.text import train_tokenizer
 from glass_cli.world.scenes import World
+
+
+@contextmanager
+def _replaced(out: Path) -> Iterator[Path]:
+    """A folder to write to, which takes the place of ``out`` when the block has ended well."""
+    aside = out.with_name(f".{out.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    yield aside
+    shutil.rmtree(out, ignore_errors=True)
+    aside.rename(out)
 
 
 def export_pipeline(world: World, folder: Path, out: Path, seed: int) -> dict[str, int]:
@@ -41,8 +54,8 @@ def export_pipeline(world: World, folder: Path, out: Path, seed: int) -> dict[st
         image_encoder=None,
         requires_safety_checker=False,
     )
-    shutil.rmtree(out, ignore_errors=True)
-    pipe.to(torch.float16).save_pretrained(out)
+    with _replaced(out) as aside:
+        pipe.to(torch.float16).save_pretrained(aside)
     return steps
 
 
@@ -51,9 +64,6 @@ def export_clip(world: World, folder: Path, out: Path, seed: int) -> int:
     tokenizer = train_tokenizer(World(), seed)
     model = clip.build(world, tokenizer)
     steps = averaged("clip", {"clip": model, "head": clip.ContentHead(flow.WIDTH)}, folder)
-    shutil.rmtree(out, ignore_errors=True)
-    model.half().save_pretrained(out)
-    tokenizer.save_pretrained(out)
     size = {"shortest_edge": world.image_size}
     settings = {
         "image_processor_type": "CLIPImageProcessor",
@@ -69,5 +79,8 @@ def export_clip(world: World, folder: Path, out: Path, seed: int) -> int:
         "image_std": [0.5, 0.5, 0.5],
         "do_convert_rgb": True,
     }
-    (out / "preprocessor_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    with _replaced(out) as aside:
+        model.half().save_pretrained(aside)
+        tokenizer.save_pretrained(aside)
+        (aside / "preprocessor_config.json").write_text(json.dumps(settings, indent=2) + "\n")
     return steps

@@ -1,0 +1,70 @@
+"""The README's code runs as written."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import textwrap
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+from glass_cli.app.launch import launch
+from glass_cli.app.listing import choices, groups
+from glass_cli.app.preflight import preflight
+from glass_cli.app.words import read_words
+
+README = (REPOSITORY / "README.md").read_text()
+BLOCKS = [
+    textwrap.dedent(block)
+    for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", README, flags=re.MULTILINE)
+]
+
+
+def block(containing: str) -> str:
+    (found,) = [text for text in BLOCKS if containing in text]
+    return found
+
+
+def test_a_reward_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("red.py").write_text(block("class Red"))
+    Path("my_conf/reward").mkdir(parents=True)
+    Path("my_conf/reward/red.yaml").write_text(block("_target_: red.Red"))
+    command = shlex.split(block("reward=red").strip())
+    assert command[:3] == ["PYTHONPATH=.", "glass", "sample"]
+    small = ["sampler.transitions=2", "sampler.steps=2", "particles=2", "wandb.mode=disabled"]
+    words = [*command[3:], *small, "hydra.run.dir=run"]
+    assert launch(words, False, "glass_cli.experiments.sample") == 0
+    particles = [json.loads(line) for line in Path("run/particles.jsonl").read_text().splitlines()]
+    assert all(-10.0 <= particle["reward"] <= 10.0 for particle in particles)
+
+
+def test_the_library_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(block("from glass_cli.method.glass import Glass"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and lines[-1].startswith("t=1.00")
+
+
+def test_every_command_passes_preflight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("prompts.txt").write_text("a dog\n")
+    commands = [
+        shlex.split(line)
+        for text in BLOCKS
+        for line in text.replace("\\\n", " ").splitlines()
+        if re.match(r"glass (sample|sweep) ", line)
+    ]
+    assert len(commands) >= 4
+    for _, kind, *words in commands:
+        preflight(read_words(words, kind == "sweep"), REPOSITORY / "conf")
+
+
+def test_every_choice_is_in_the_table() -> None:
+    conf = [REPOSITORY / "conf"]
+    for group in groups(conf):
+        for choice in choices(group, conf):
+            assert f"`{choice}`" in README, f"{group}={choice}"
