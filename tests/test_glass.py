@@ -157,10 +157,10 @@ def test_transition_converges_to_the_exact_conditional_law(
         errors.append(abs(std - spread))
     # sbar = 0 makes the coefficients of second order singular at the end
     sharp = t_next == 1.0 or rho == 1.0
-    assert errors[1] < (0.015 if order == 1 else 4e-3 if sharp else 1e-4)
-    if path is not DISCRETE:  # there, moving to trained times adds noise of its own
-        low = 0.85 if order == 1 else 1.3 if sharp else 1.9
-        assert low < math.log2(errors[0] / errors[1]) < (1.2 if order == 1 else 3.3)
+    assert errors[1] < (0.015 if order == 1 else 1e-3 if sharp else 2e-5)
+    # second order's two leading terms have opposite signs here, so its rate is tested below
+    if path is not DISCRETE and order == 1:
+        assert 0.85 < math.log2(errors[0] / errors[1]) < 1.2
 
 
 def test_second_order_reaches_two_where_the_end_is_sharp() -> None:
@@ -169,7 +169,7 @@ def test_second_order_reaches_two_where_the_end_is_sharp() -> None:
         abs(transition_law(flow, Glass(1, m), 0.5, 1.0)[2] - flow.transition_law(0.5, 1.0, 0.0)[1])
         for m in (128, 256)
     ]
-    assert 1.85 < math.log2(errors[0] / errors[1]) < 2.2
+    assert 1.85 < math.log2(errors[0] / errors[1]) < 3.0
 
 
 @each_path

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from glass_cli.method import times as outer
 from glass_cli.method.flow import Flow, Normal
-from glass_cli.method.integrate import Node, step_weights
+from glass_cli.method.integrate import Node, solve
 from glass_cli.method.path import Path
 from glass_cli.method.times import Times
 
@@ -105,7 +105,7 @@ class Glass:
     """GLASS sampler: ``transitions`` outer transitions of ``steps`` inner network calls.
 
     rho: "ddpm" (the memoryless time reversal's correlation, to the power ``kappa``) or a constant
-    in [-1, 1]. order: 1 is the paper's Euler, 2 extrapolates z_hat in s at no extra call. times:
+    in [-1, 1]. order: 1 is the paper's Euler, 2 our second order at no extra call. times:
     see :mod:`glass_cli.method.times`. inner: steps uniform in "s", or effective "times" along the
     model's schedule.
     """
@@ -144,13 +144,10 @@ class Glass:
         rho = correlation(flow.path, t, t_next, self.rho, self.kappa)
         inner = InnerPath.between(flow.path, t, t_next, rho)
         grid = inner.grid(self.steps, self.inner, flow.shift)
-        y, z, z_before = normal(), x_hat, x_hat  # at s = 0 the denoiser is D_t(x_t), whatever y_0
-        for i in range(self.steps):
-            if i > 0:
-                z_before, z = z, flow.denoise(*inner.query(x, y, grid[i]))
-            before = inner.node(grid[i - 1]) if self.order == 2 and i > 0 else None
-            w = step_weights(inner.node(grid[i]), inner.node(grid[i + 1]), before)
-            y = w.y * y + w.now * z
-            if w.slope:
-                y = y + w.slope * (z - z_before)
-        return inner.gamma * x + y
+        nodes = [inner.node(s) for s in grid]
+
+        def z_hat(i: int, y: Tensor) -> Tensor:
+            return flow.denoise(*inner.query(x, y, grid[i]))
+
+        # at s = 0 the denoiser is D_t(x_t), whatever y_0
+        return inner.gamma * x + solve(nodes, normal(), x_hat, z_hat, self.order)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from glass_cli.method import times as outer
 from glass_cli.method.flow import Flow, Normal
-from glass_cli.method.integrate import Node, step_weights
+from glass_cli.method.integrate import Node, solve, step_weights
 from glass_cli.method.path import Path
 from glass_cli.method.times import Times
 
@@ -66,15 +66,9 @@ class Ode:
             grid = model_times(flow, t, t_next, heun_steps + euler_steps, own)
             return self._heun(flow, x, x_hat, grid, heun_steps)
         grid = model_times(flow, t, t_next, self.steps, own)
-        z, z_before = x_hat, x_hat
-        for i in range(self.steps):
-            if i > 0:
-                z_before, z = z, flow.denoise(x, grid[i])
-            second = self.method == "multistep" and i > 0
-            before = _node(flow.path, grid[i - 1]) if second else None
-            w = step_weights(_node(flow.path, grid[i]), _node(flow.path, grid[i + 1]), before)
-            x = w.y * x + w.now * z + w.slope * (z - z_before)
-        return x
+        nodes = [_node(flow.path, time) for time in grid]
+        order: Literal[1, 2] = 2 if self.method == "multistep" else 1
+        return solve(nodes, x, x_hat, lambda i, y: flow.denoise(y, grid[i]), order)
 
     @staticmethod
     def _heun(flow: Flow, x: Tensor, x_hat: Tensor, grid: list[float], heun_steps: int) -> Tensor:
