@@ -163,6 +163,8 @@ def test_posterior_values_cost_their_draws() -> None:
     scored = sum(step.rewards is not None for step in steps[:-1])
     assert scored == 3
     assert steps[-1].nfe == 6 * 6 * 2 + 3 * 6 * (4 - 1) * scored
+    times = Glass(6, 2).outer_times(GaussianFlow())
+    assert steps[-1].nfe == 6 * (6 * 2 + settings.extra_calls(times))
 
 
 @pytest.mark.parametrize("t", [0.2, 0.6])

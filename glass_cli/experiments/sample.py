@@ -56,8 +56,11 @@ def _sample(
     stages = Stages()
     work, device = load(made, stages)
     prompts, n = made.root.prompt_list(), made.root.particles
-    per_prompt = n * (len(work.sampler.outer_times(_flow(work, prompts[0]))) - 1)
-    expected = len(prompts) * per_prompt * work.sampler.calls
+    times = work.sampler.outer_times(_flow(work, prompts[0]))
+    calls = (len(times) - 1) * work.sampler.calls
+    if work.reward is not None:
+        calls += work.steering.extra_calls(times)
+    expected = len(prompts) * n * calls
     rows: list[dict[str, Any]] = []
     with Progress(expected, n) as progress:
         for index, prompt in enumerate(prompts):

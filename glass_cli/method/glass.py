@@ -115,7 +115,7 @@ class Glass:
     rho: Literal["ddpm"] | float = "ddpm"
     kappa: float = 1.0
     order: Literal[1, 2] = 2
-    times: Times = "uniform"
+    times: Times = "schedule"
     inner: Literal["s", "times"] = "s"
 
     def __post_init__(self) -> None:

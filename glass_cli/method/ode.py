@@ -38,7 +38,7 @@ class Ode:
     transitions: int = 1
     steps: int = 50
     method: Literal["euler", "heun", "multistep"] = "multistep"
-    times: Times = "uniform"
+    times: Times = "schedule"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", outer.checked(self.times, self.transitions))

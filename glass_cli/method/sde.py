@@ -34,7 +34,7 @@ class Sde:
     transitions: int = 5
     steps: int = 10
     method: Literal["euler_maruyama", "ancestral"] = "euler_maruyama"
-    times: Times = "uniform"
+    times: Times = "schedule"
     start: float = 0.75
 
     def __post_init__(self) -> None:

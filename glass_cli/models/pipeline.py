@@ -58,7 +58,7 @@ class DiffusersPipeline:
         diffusers.utils.logging.disable_progress_bar()
         logging.getLogger("transformers").setLevel(logging.ERROR)
         pipe = diffusers.DiffusionPipeline.from_pretrained(
-            self.folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True
+            self.folder, dtype=dtype, use_safetensors=True, local_files_only=True
         )
         pipe.set_progress_bar_config(disable=True)
         pipe.to(device)

@@ -91,6 +91,12 @@ class FeynmanKac:
         inside = [k for k, t in enumerate(times[:-1]) if k > 0 and first <= t <= last]
         return inside[:: self.every]
 
+    def extra_calls(self, times: Sequence[float]) -> int:
+        """Network calls a particle beyond the sampler's; each draw's first call is x_hat's."""
+        if self.value == "x_hat":
+            return 0
+        return len(self.scored(times)) * self.value_samples * (self.value_steps - 1)
+
     def rewards(
         self,
         flow: Flow,

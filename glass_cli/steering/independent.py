@@ -22,6 +22,9 @@ class Independent(ABC):
     def scored(self, times: Sequence[float]) -> list[int]:
         return []
 
+    def extra_calls(self, times: Sequence[float]) -> int:
+        return 0
+
     def rewards(
         self,
         flow: Flow,

@@ -24,6 +24,9 @@ class Steering(Protocol):
     def scored(self, times: Sequence[float]) -> list[int]:
         """The transitions (from 0) between ``times`` before which rewards are asked for."""
 
+    def extra_calls(self, times: Sequence[float]) -> int:
+        """Network calls a particle beyond the sampler's, for rewards on the way."""
+
     def rewards(self, flow: Flow, cloud: Cloud, t: float, reward: Reward, normal: Normal) -> Tensor:
         """The rewards on the way (N,) of particles at time t."""
 

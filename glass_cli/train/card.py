@@ -56,6 +56,9 @@ one respect, and the share whose prompt scores highest among 100:
 | respect | accuracy |
 |---|---|
 {clip}
+
+It does not tell left from right or above from below (chance is 0.5): steering by it mends objects,
+colours and counts, not sides.
 """
 
 
