@@ -59,14 +59,14 @@ def solve(
         if order == 2 and i > 0:
             end = nodes[i + 1].S == 0.0
             y = y + (
-                nodes[i + 1].A * _rest(nodes[i - 1], nodes[i]) * (z - z_before)
+                nodes[i + 1].A * change_to_end(nodes[i - 1], nodes[i]) * (z - z_before)
                 if end
                 else w.slope * slope
             )
     return y
 
 
-def _rest(before: Node, here: Node) -> float:
+def change_to_end(before: Node, here: Node) -> float:
     """What z_hat still changes from ``here`` to the end at S = 0, over its last change.
 
     Towards the end z_hat nears its limit as (S/A)^2, the noise-to-signal ratio of y, by which a

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -52,11 +51,9 @@ class DiffusersPipeline:
 
         # diffusers takes a component from outside its own modules only where that is imported
         import glass_cli.models.codec  # noqa: F401
+        from glass_cli.models.vendors import quiet
 
-        # the loader reports every optional part that a folder leaves out
-        diffusers.utils.logging.set_verbosity_error()
-        diffusers.utils.logging.disable_progress_bar()
-        logging.getLogger("transformers").setLevel(logging.ERROR)
+        quiet()
         pipe = diffusers.DiffusionPipeline.from_pretrained(
             self.folder, dtype=dtype, use_safetensors=True, local_files_only=True
         )

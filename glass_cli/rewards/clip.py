@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -54,7 +53,9 @@ class Clip:
         import torch
         from transformers import CLIPModel, CLIPTokenizer
 
-        logging.getLogger("transformers").setLevel(logging.ERROR)
+        from glass_cli.models.vendors import quiet
+
+        quiet()
         # transformers would keep the precision of the file
         model = CLIPModel.from_pretrained(
             self.folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
