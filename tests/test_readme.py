@@ -52,6 +52,7 @@ def test_the_library_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_command_passes_preflight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("prompts.txt").write_text("a dog\n")
+    Path("docs").symlink_to(REPOSITORY / "docs")
     commands = [
         shlex.split(line)
         for text in BLOCKS
