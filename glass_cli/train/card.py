@@ -45,8 +45,8 @@ such a model again, not the same bits.
 The flow is `StableDiffusionPipeline` with a U-Net on 8x8 codes that predicts the flow-matching
 velocity; its CLIP text encoder was trained along with it. The codes come from a patch autoencoder
 (`glass_cli.models.codec.PatchAutoencoder`). diffusers' AutoencoderKL, tried first on the same
-scenes, had a mean absolute error of 0.142 (of a range of 2) after 5,200 scenes in 200 seconds; the
-patch autoencoder had 0.042 after 10,000 scenes in 80 seconds.
+scenes, had a mean absolute error of 0.142 (of a range of 2) after 5,200 scenes in 200 seconds; a
+16-channel draft of the patch autoencoder had 0.042 after 10,000 scenes in 80 seconds.
 
 ## The CLIP reward on held-out scenes
 
