@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path as FilePath
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ import torch
 from tiny_pipeline import pipeline, scheduler
 from torch import Tensor
 
+from glass_cli.app.errors import GlassError
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.method.ode import Ode
@@ -58,12 +58,12 @@ def test_the_session_leaves_the_pipeline_as_it_was() -> None:
 def test_errors_of_the_pipeline_reach_the_caller() -> None:
     pipe = pipeline()
     with pytest.raises(ValueError, match="callback_steps"):
-        Session(pipe, {"prompt": PROMPT, "callback_steps": -1}, 1)(None, 0.0)
+        Session(pipe, {"prompt": PROMPT, "callback_steps": -1}, 1)(torch.zeros(1, 4, 4, 4), 0.0)
     assert torch.is_grad_enabled()
 
 
 def test_a_prompt_is_encoded_once_and_micro_batches_do_not_matter() -> None:
-    model = LoadedPipeline(pipeline(), guidance=2.0, shift=None)
+    model = LoadedPipeline(pipeline(), {"guidance_scale": 2.0})
     encoded: list[int] = []
     encode = model.pipe.encode_prompt
 
@@ -107,7 +107,7 @@ def test_gaussian_data_through_the_pipeline(kind: str, path: type, shift: float)
     mean, std = 0.7, 0.6
     pipe = pipeline("flow")
     pipe.scheduler = scheduler(kind)
-    model = LoadedPipeline(pipe, guidance=1.0, shift=None)
+    model = LoadedPipeline(pipe, {"guidance_scale": 1.0})
     assert isinstance(model.path, path)
     assert model.shift == shift
     seen: list[float] = []
@@ -149,22 +149,24 @@ def test_a_folder_is_loaded_from_safetensors(tmp_path: FilePath) -> None:
     settings = DiffusersPipeline(str(tmp_path), guidance=2.0)
     model = settings.load(torch.device("cpu"), torch.float32)
     flow = model.prompted(PROMPT, "", 2)
-    again = LoadedPipeline(pipe, 2.0, None).prompted(PROMPT, "", 2)
+    again = LoadedPipeline(pipe, {"guidance_scale": 2.0}).prompted(PROMPT, "", 2)
     x = torch.randn(2, 4, 4, 4, dtype=torch.float64)
     assert torch.equal(flow.denoise(x, 0.3), again.denoise(x, 0.3))
     for file in tmp_path.rglob("*.safetensors"):
         file.rename(file.with_suffix(".bin"))
-    with pytest.raises(OSError):
+    with pytest.raises(GlassError, match="no safetensors weights"):
         settings.load(torch.device("cpu"), torch.float32)
 
 
 def test_a_missing_folder_is_named() -> None:
-    with pytest.raises(ValueError, match=r"model\.path=/nowhere has no model_index\.json"):
+    with pytest.raises(ValueError, match=r"model\.path=/nowhere is neither there"):
         DiffusersPipeline("/nowhere")
+    with pytest.raises(ValueError, match=r"has no model_index\.json"):
+        DiffusersPipeline(str(FilePath(__file__).parent))
 
 
 def test_an_unknown_prediction_is_named() -> None:
-    config = SimpleNamespace(get={"prediction_type": "sample"}.get, num_train_timesteps=1000)
-    pipe = SimpleNamespace(scheduler=SimpleNamespace(config=config))
-    with pytest.raises(ValueError, match="prediction_type=sample"):
-        LoadedPipeline(pipe, None, None)
+    pipe = pipeline("epsilon")
+    pipe.scheduler.register_to_config(prediction_type="trigflow")
+    with pytest.raises(GlassError, match="prediction_type=trigflow is not known"):
+        LoadedPipeline(pipe)

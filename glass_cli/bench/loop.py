@@ -96,8 +96,9 @@ def _arguments(
         lambda _, args, kwargs: seen.append((args, kwargs)), with_kwargs=True
     )
     session = Session(model.pipe, {**model.arguments, "prompt": prompt}, particles)
+    latents = torch.randn(particles, *model.shape).to(model.state)
     with torch.no_grad():
-        session(None, 500.0)
+        session(latents, 500.0)
     session.close()
     hook.remove()
     return seen[0]

@@ -2,41 +2,64 @@
 
 A pipeline asks its scheduler for timesteps and hands it every network output, so a scheduler whose
 timesteps never end and whose ``step`` hands control back turns ``pipe(...)`` into a function
-velocity(x, t). Prompt encoding, packing, guidance and offloading stay the pipeline's own. The
-pipeline runs in a greenlet: it is suspended inside ``step`` between two network calls, on the same
-thread, with its encoded prompt in its local variables.
+velocity(x, t). Prompt encoding, packing, guidance, decoding and offloading stay the pipeline's own.
+The pipeline runs in a greenlet: it is suspended inside ``step`` between two network calls, on the
+same thread, with its encoded prompt in its local variables.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from greenlet import GreenletExit, getcurrent, greenlet
 from torch import Tensor
 
+# Pipelines compare the number of the step with the number of steps (guidance for a part of them):
+# whoever drives one from outside decides when it ends, and until then it is at its beginning.
+MANY = 10_000
+# Arguments that switch off what would look into the whole list of timesteps.
+_NEUTRAL = {"cfg_truncation": None}
+
 
 class SeamScheduler:
-    """Stands in for the pipeline's scheduler while a :class:`Session` runs it."""
+    """Stands in for the pipeline's scheduler while it is driven from outside.
+
+    ``query`` holds the latents and the vendor's timestep of the next network call; with None the
+    pipeline keeps the latents that it made. ``made_shape`` is those latents' shape.
+    """
 
     order = 1
     init_noise_sigma = 1.0
 
-    def __init__(self, config: Any, device: torch.device) -> None:
-        self.config = config
-        self.device = device
+    def __init__(self, pipe: Any) -> None:
+        self.config = pipe.scheduler.config
+        self.device = pipe._execution_device
+        self.mu: float | None = None
         self.query: tuple[Tensor | None, float] = (None, 0.0)
-        self.sample_shape: tuple[int, ...] = ()
+        self.made_shape: tuple[int, ...] | None = None
 
-    def set_timesteps(self, *_: Any, **__: Any) -> None:
-        """Keeps nothing: times come from outside."""
+    # The names are looked for by pipelines' retrieve_timesteps; times come from outside.
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        timesteps: Any = None,
+        sigmas: Any = None,
+        mu: float | None = None,
+        **_: Any,
+    ) -> None:
+        """Keeps only mu, the time shift that a pipeline derives from the picture's size."""
+        self.mu = mu
 
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Keeps nothing: steps are not counted."""
 
     @property
-    def timesteps(self) -> EndlessTimesteps:
+    def timesteps(self) -> Any:
         return EndlessTimesteps(self)
 
     @property
@@ -50,12 +73,9 @@ class SeamScheduler:
         self, model_output: Tensor, timestep: Any, sample: Tensor, *_: Any, **__: Any
     ) -> tuple[Tensor]:
         """Hands the network's output to whoever asked, and returns the next query's latents."""
-        self.sample_shape = tuple(sample.shape)
-        parent = getcurrent().parent
-        assert parent is not None
         # the pipeline's no_grad block is suspended here, and grad mode belongs to the thread
         inside = torch.is_grad_enabled()
-        parent.switch(model_output)
+        _parent().switch(model_output)
         torch.set_grad_enabled(inside)
         latents = self.query[0]
         assert latents is not None
@@ -69,11 +89,112 @@ class EndlessTimesteps:
         self._scheduler = scheduler
 
     def __len__(self) -> int:
-        return 1
+        return MANY
 
     def __iter__(self) -> Iterator[Tensor]:
         while True:
             yield torch.tensor(self._scheduler.query[1], device=self._scheduler.device)
+
+
+class _Probe(SeamScheduler):
+    """Stops the pipeline where its loop begins: everything is prepared, nothing is called yet."""
+
+    @property
+    def timesteps(self) -> Any:
+        return _Probed(self)
+
+
+class _Probed(EndlessTimesteps):
+    def __iter__(self) -> Iterator[Tensor]:
+        raise GreenletExit
+
+
+class _Decoder(SeamScheduler):
+    """Has no timesteps at all, so that the pipeline decodes the latents that it was given."""
+
+    @property
+    def timesteps(self) -> Any:
+        return torch.empty(0)
+
+
+def _parent() -> greenlet:
+    parent = getcurrent().parent
+    assert parent is not None
+    return parent
+
+
+@contextmanager
+def _driven(pipe: Any, scheduler: SeamScheduler) -> Iterator[None]:
+    """The pipeline with another scheduler and that one's latents for a while."""
+    grad = torch.is_grad_enabled()
+    vendor, prepare = pipe.scheduler, pipe.prepare_latents
+
+    def prepare_latents(*args: Any, **kwargs: Any) -> Any:
+        """The vendor's latents, in their place those of the query: not every pipeline takes back
+        the packed latents that it hands to its scheduler."""
+        bound = inspect.signature(prepare).bind(*args, **kwargs)
+        bound.arguments["latents"] = None
+        made = prepare(*bound.args, **bound.kwargs)
+        latents = made[0] if isinstance(made, tuple) else made
+        scheduler.made_shape = tuple(latents.shape)
+        if scheduler.query[0] is not None:
+            latents = scheduler.query[0].to(latents)
+        return (latents, *made[1:]) if isinstance(made, tuple) else latents
+
+    pipe.scheduler, pipe.prepare_latents = scheduler, prepare_latents
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(grad)
+        pipe.scheduler, pipe.prepare_latents = vendor, prepare
+
+
+def _call(pipe: Any, pictures: int, steps: int, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a pipeline call for one prompt."""
+    takes = inspect.signature(type(pipe).__call__).parameters
+    return {
+        "num_images_per_prompt": pictures,
+        "num_inference_steps": steps,
+        # the vendor's own noise, which nobody sees, must not use up the global generator's
+        "generator": torch.Generator().manual_seed(0),
+        **{key: value for key, value in _NEUTRAL.items() if key in takes},
+        **arguments,
+    }
+
+
+def probe(pipe: Any, arguments: dict[str, Any], steps: int) -> tuple[tuple[int, ...], float | None]:
+    """Shape of one particle's latents, and the pipeline's mu for ``steps`` calls; calls no network.
+
+    Raises ValueError for a pipeline that makes no latents before its loop.
+    """
+    scheduler = _Probe(pipe)
+    run = greenlet(lambda: pipe(**_call(pipe, 1, steps, arguments)))
+    with _driven(pipe, scheduler):
+        run.switch()
+    if scheduler.made_shape is None:
+        raise ValueError(f"{type(pipe).__name__} cannot be driven through its scheduler")
+    return scheduler.made_shape[1:], scheduler.mu
+
+
+def decode(pipe: Any, latents: Tensor, arguments: dict[str, Any]) -> Tensor:
+    """Pictures (N, 3, H, W), float32 in [0, 1], decoded by the pipeline as at its own end.
+
+    Differentiable where grad mode is on. Other calls of the pipeline may be suspended meanwhile:
+    what it keeps of its arguments on itself is put back.
+    """
+    call = type(pipe).__call__
+    call = getattr(call, "__wrapped__", call)  # without its torch.no_grad
+    kept = {name: value for name, value in vars(pipe).items() if name.startswith("_")}
+    scheduler = _Decoder(pipe)
+    scheduler.query = (latents, 0.0)
+    words = {**_call(pipe, len(latents), MANY, arguments), "output_type": "pt"}
+    try:
+        with _driven(pipe, scheduler):
+            out = call(pipe, return_dict=False, **words)
+    finally:
+        vars(pipe).update(kept)
+    pixels: Tensor = out[0].float().clamp(0.0, 1.0)
+    return pixels
 
 
 class Session:
@@ -81,39 +202,21 @@ class Session:
 
     def __init__(self, pipe: Any, arguments: dict[str, Any], batch: int) -> None:
         self._pipe, self._arguments, self._batch = pipe, arguments, batch
-        self._scheduler = SeamScheduler(pipe.scheduler.config, pipe._execution_device)
+        self._scheduler = SeamScheduler(pipe)
         self._greenlet: greenlet | None = None
 
-    def __call__(self, latents: Tensor | None, timestep: float) -> Tensor:
-        """The network's (guided) output for ``latents`` at the vendor's ``timestep``.
-
-        With None, the pipeline draws latents of its own, as it does for a plain call.
-        """
+    def __call__(self, latents: Tensor, timestep: float) -> Tensor:
+        """The network's (guided) output for ``latents`` at the vendor's ``timestep``."""
         self._scheduler.query = (latents, timestep)
-        grad = torch.is_grad_enabled()
-        vendor, self._pipe.scheduler = self._pipe.scheduler, self._scheduler
-        try:
+        with _driven(self._pipe, self._scheduler):
             if self._greenlet is None:
                 self._greenlet = greenlet(self._run)
             out: Tensor = self._greenlet.switch()
-        finally:
-            torch.set_grad_enabled(grad)
-            self._pipe.scheduler = vendor
         return out
 
     def _run(self) -> None:
-        self._pipe(
-            latents=self._scheduler.query[0],
-            num_images_per_prompt=self._batch,
-            num_inference_steps=1,
-            output_type="latent",
-            **self._arguments,
-        )
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one particle's latents, known after the first call."""
-        return self._scheduler.sample_shape[1:]
+        words = _call(self._pipe, self._batch, MANY, self._arguments)
+        self._pipe(**{**words, "output_type": "latent"})
 
     def close(self) -> None:
         """Ends the suspended pipeline call."""

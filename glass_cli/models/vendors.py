@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 
 def quiet() -> None:
-    """Only errors are said, and loading draws no bars of its own."""
+    """Errors come as exceptions alone, and loading draws no bars of its own."""
     import diffusers
     import transformers
 
     for library in (diffusers, transformers):
-        library.utils.logging.set_verbosity_error()
+        library.utils.logging.set_verbosity(logging.CRITICAL)
         library.utils.logging.disable_progress_bar()

@@ -1,0 +1,216 @@
+"""From the settings of a diffusers pipeline to the pipeline in memory."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import diffusers
+import torch
+
+# diffusers takes a component from outside its own modules only where that is imported
+import glass_cli.models.codec  # noqa: F401
+from glass_cli import hub
+from glass_cli.app.errors import GlassError, near, one_line
+from glass_cli.models.encoding import encode_once
+from glass_cli.models.vendors import quiet
+
+if TYPE_CHECKING:
+    from glass_cli.models.pipeline import DiffusersPipeline
+
+# what every text-to-image pipeline that can be driven through its scheduler takes
+_NEEDED = ("prompt", "latents", "num_inference_steps", "num_images_per_prompt", "output_type")
+
+
+def load(settings: DiffusersPipeline, device: torch.device, dtype: torch.dtype) -> Any:
+    """The pipeline on ``device``, ready to be driven. Raises GlassError, one line, where it cannot.
+
+    The decoder stays in float32, where float16 overflows and bfloat16 shows; a safety checker is
+    left out, since it would blacken the blurred pictures that are scored on the way.
+    """
+    quiet()
+    with _explained(settings):
+        pipeline_class = _class(settings)
+        call_arguments(settings, pipeline_class)
+        pipe = diffusers.DiffusionPipeline.from_pretrained(
+            _place(settings),
+            dtype={"default": dtype, "vae": torch.float32},
+            use_safetensors=True,
+            quantization_config=_quantization(settings),
+            **_source(settings),
+            **_without_safety_checker(pipeline_class),
+        )
+        pipe.set_progress_bar_config(disable=True)
+        _lora(pipe, settings)
+        _memory(pipe, settings)
+        _place_on(pipe, settings, device)
+        if settings.compile:
+            network(pipe).compile()
+    _float32_decoder(pipe)
+    encode_once(pipe)
+    return pipe
+
+
+@contextmanager
+def _explained(settings: DiffusersPipeline) -> Iterator[None]:
+    """Every error of loading as one line."""
+    try:
+        with hub.explained(settings.path, "model.path"):
+            try:
+                yield
+            except OSError as error:
+                if type(error) is OSError and "safetensors" in str(error):
+                    raise GlassError(
+                        f"model.path={settings.path} has no safetensors weights"
+                        f" ({one_line(error)}); pickled ones are not read, save them anew with"
+                        " save_pretrained"
+                    ) from error
+                raise
+    except ImportError as error:
+        raise GlassError(
+            f"model.path={settings.path} needs a package that is not installed: {one_line(error)}"
+        ) from error
+    except ValueError as error:
+        raise GlassError(
+            f"model.path={settings.path} cannot be loaded: {one_line(error)}"
+        ) from error
+
+
+def _place(settings: DiffusersPipeline) -> str | Path:
+    """The folder, or the hub repository's name."""
+    return hub.local(settings.path) or settings.path
+
+
+def _source(settings: DiffusersPipeline) -> dict[str, Any]:
+    here = hub.local(settings.path) is not None
+    return {
+        "revision": settings.revision,
+        "variant": settings.variant,
+        "local_files_only": here or settings.local_files_only,
+    }
+
+
+def _class(settings: DiffusersPipeline) -> Any:
+    """The pipeline's class by its model_index.json, before any weights are read."""
+    source = _source(settings)
+    del source["variant"]
+    config: Any = diffusers.DiffusionPipeline.load_config(_place(settings), **source)
+    name = config.get("_class_name")
+    found = getattr(diffusers, name, None) if isinstance(name, str) else None
+    if found is None:
+        raise GlassError(
+            f"model.path={settings.path} is a {name}, which diffusers {diffusers.__version__} does"
+            " not have (code from a model's repository is never run); a newer diffusers may have it"
+        )
+    takes = inspect.signature(found.__call__).parameters
+    missing = [word for word in _NEEDED if word not in takes]
+    if missing:
+        raise GlassError(
+            f"model.path={settings.path} is a {name}, which takes no {missing[0]}; give a"
+            " text-to-image pipeline"
+        )
+    return found
+
+
+def call_arguments(settings: DiffusersPipeline, pipeline_class: Any) -> dict[str, Any]:
+    """What every call of the pipeline is given beside its prompt. Raises GlassError."""
+    takes = inspect.signature(pipeline_class.__call__).parameters
+    given = {"guidance_scale": settings.guidance, "height": settings.height}
+    given |= {"width": settings.width}
+    found = {key: value for key, value in given.items() if value is not None}
+    found |= settings.arguments
+    for key in found:
+        if key not in takes:
+            where = "model.guidance" if key == "guidance_scale" else f"model.arguments.{key}"
+            hint = near(key, takes)
+            raise GlassError(f"{where}: {pipeline_class.__name__} takes no {key}{hint}")
+    return found
+
+
+def _quantization(settings: DiffusersPipeline) -> Any:
+    if settings.quantization is None:
+        return None
+    try:
+        return diffusers.PipelineQuantizationConfig(**settings.quantization)
+    except TypeError as error:
+        raise GlassError(f"model.quantization: {one_line(error)}") from error
+
+
+def _without_safety_checker(pipeline_class: Any) -> dict[str, Any]:
+    takes = inspect.signature(pipeline_class.__init__).parameters
+    none = {"safety_checker": None, "requires_safety_checker": False}
+    return {key: value for key, value in none.items() if key in takes}
+
+
+def network(pipe: Any) -> Any:
+    """The module that is called at every step. Raises ValueError where there is none."""
+    for name in ("transformer", "unet"):
+        found = getattr(pipe, name, None)
+        if found is not None:
+            return found
+    raise ValueError(f"{type(pipe).__name__} has neither a transformer nor a unet")
+
+
+def _lora(pipe: Any, settings: DiffusersPipeline) -> None:
+    if settings.lora is None:
+        return
+    if not hasattr(pipe, "load_lora_weights"):
+        raise GlassError(f"model.lora: {type(pipe).__name__} takes no LoRA weights")
+    place = hub.local(settings.lora)
+    one_file = {} if place is None or not place.is_file() else {"weight_name": place.name}
+    source = settings.lora if place is None else place.parent if one_file else place
+    with hub.explained(settings.lora, "model.lora"):
+        try:
+            pipe.load_lora_weights(source, adapter_name="lora", use_safetensors=True, **one_file)
+        except ValueError as error:
+            if "PEFT" in str(error):
+                raise GlassError(
+                    "model.lora needs the package peft; pip install 'glass_cli[lora]'"
+                ) from error
+            raise GlassError(f"model.lora={settings.lora}: {one_line(error)}") from error
+    pipe.set_adapters(["lora"], [settings.lora_scale])
+
+
+def _memory(pipe: Any, settings: DiffusersPipeline) -> None:
+    vae = getattr(pipe, "vae", None)
+    for key in ("slicing", "tiling"):
+        if not getattr(settings, f"vae_{key}"):
+            continue
+        enable = getattr(vae, f"enable_{key}", None)
+        if enable is None:
+            raise GlassError(f"model.vae_{key}: {type(vae).__name__} has no {key}")
+        try:
+            enable()
+        except NotImplementedError:
+            raise GlassError(f"model.vae_{key}: {type(vae).__name__} has no {key}") from None
+
+
+def _place_on(pipe: Any, settings: DiffusersPipeline, device: torch.device) -> None:
+    if settings.offload == "none":
+        pipe.to(device)
+        return
+    if device.type == "cpu":
+        raise GlassError(
+            f"model.offload={settings.offload} moves weights between a GPU and the CPU, and the"
+            " device is cpu; use model.offload=none"
+        )
+    if settings.offload == "model":
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.enable_sequential_cpu_offload(device=device)
+
+
+def _float32_decoder(pipe: Any) -> None:
+    """Lets the decoder take latents of the network's type, whichever the pipeline hands it."""
+    vae = getattr(pipe, "vae", None)
+    if vae is None or vae.dtype == network(pipe).dtype:
+        return
+    decode = vae.decode
+
+    def cast(z: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return decode(z.to(vae.dtype), *args, **kwargs)
+
+    vae.decode = cast

@@ -1,0 +1,84 @@
+"""What a vendor's network predicts, read from its scheduler, and how that becomes a denoiser.
+
+diffusers counts time from data to noise and its flow models predict eps - z: both are turned round
+here, for the command line and for :mod:`glass_cli.scheduler` alike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from glass_cli.method import path as paths
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Kind = Literal["flow", "epsilon", "v_prediction", "sample"]
+# a schedule without signal at its noisiest step (arXiv 2305.08891) has no finite noise-to-signal
+# ratio there; diffusers' Euler scheduler puts the same value
+_NO_SIGNAL = 2.0**-24
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """``kind`` of the network's output, its path, and the ``shift`` of its own schedule.
+
+    ``train_steps`` is the vendor's number of times: its clock reads ``train_steps`` at t=0.
+    """
+
+    kind: Kind
+    path: paths.Path
+    train_steps: int
+    shift: float = 1.0
+
+    @classmethod
+    def of(cls, scheduler: Any) -> Prediction:
+        """Reads a diffusers scheduler. Raises ValueError for a kind that is not known."""
+        config = scheduler.config
+        kind, steps = config.get("prediction_type"), int(config.get("num_train_timesteps", 1000))
+        if _is_flow(scheduler):
+            shift = config.get("flow_shift") or config.get("shift") or 1.0
+            return cls("flow", paths.CondOT(), steps, float(shift))
+        table = getattr(scheduler, "alphas_cumprod", None)
+        if kind not in ("epsilon", "v_prediction", "sample") or table is None:
+            raise ValueError(
+                f"{type(scheduler).__name__} with prediction_type={kind} is not known; known are"
+                " flow matching, and epsilon, v_prediction or sample with a table alphas_cumprod"
+            )
+        values = [max(a, _NO_SIGNAL) for a in table.double().tolist()]
+        return cls(kind, paths.DiscreteVP(tuple(values)), steps)
+
+    def shifted_by(self, scheduler: Any, mu: float | None) -> Prediction:
+        """With the shift that a pipeline works out from the picture's size and hands over as mu."""
+        config = scheduler.config
+        if mu is None or self.kind != "flow" or not config.get("use_dynamic_shifting"):
+            return self
+        linear = config.get("time_shift_type", "exponential") == "linear"
+        return replace(self, shift=float(mu) if linear else math.exp(mu))
+
+    def timestep(self, t: float) -> float:
+        """The vendor's clock at t; a whole number for models of discrete time."""
+        if isinstance(self.path, paths.DiscreteVP):
+            return float(round(self.path.step_of(t)))
+        return self.train_steps * (1.0 - t)
+
+    def denoised(self, x: Tensor, t: float, out: Tensor) -> Tensor:
+        """D_t(x) from the network's output."""
+        if self.kind == "flow":
+            return paths.denoiser_from_velocity(self.path, t, x, -out)
+        if self.kind == "epsilon":
+            return paths.denoiser_from_epsilon(self.path, t, x, out)
+        if self.kind == "v_prediction":
+            return paths.denoiser_from_v(self.path, t, x, out)
+        return out
+
+
+def _is_flow(scheduler: Any) -> bool:
+    config = scheduler.config
+    return (
+        "FlowMatch" in type(scheduler).__name__
+        or config.get("prediction_type") == "flow_prediction"
+        or bool(config.get("use_flow_sigmas"))
+    )
