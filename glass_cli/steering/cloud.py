@@ -15,7 +15,8 @@ class Cloud:
 
     ``log_w`` are log-weights, normalised (their exponentials sum to 1); ``past`` holds the rewards
     scored so far (k, N) and ``log_g`` the accumulated log-potentials; ``lineage`` is each
-    particle's ancestor at t=0. All but ``x`` and ``x_hat`` live on the CPU in float64.
+    particle's ancestor at t=0. ``lam`` is what rewards are multiplied by, None until one has
+    weighed. All but ``x`` and ``x_hat`` live on the CPU in float64.
     """
 
     x: Tensor
@@ -25,6 +26,7 @@ class Cloud:
     log_g: Tensor
     lineage: Tensor
     log_normaliser: float = 0.0
+    lam: float | None = None
 
     @classmethod
     def at_start(cls, x: Tensor, x_hat: Tensor) -> Cloud:

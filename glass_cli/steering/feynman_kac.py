@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from glass_cli.method.flow import Flow, Normal
 from glass_cli.method.glass import Glass
+from glass_cli.steering.guidance import check_guidance, checked_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,22 +44,36 @@ def terminal_log_potential(
     return lam * r - log_g
 
 
+def lam_of_spread(r: Tensor, strength: float) -> float | None:
+    """lam = strength / (standard deviation of rewards ``r`` (N,) among the particles).
+
+    None where they are equal up to rounding (float32 has 7 digits), as with a single particle.
+    """
+    spread = float(r.std(correction=0))
+    return None if spread <= 1e-6 * float(r.abs().max()) else strength / spread
+
+
 @dataclass(frozen=True)
 class FeynmanKac:
     """Targets p(x_1) proportional to p_model(x_1) exp(lam r(x_1)).
 
-    lam: inverse temperature, in one over the reward's unit. resampling happens before a
-    transition whose time lies in ``window``, at every ``every``-th such transition, when
-    ESS < ess_threshold * N (1: always). value: rewards on the way are those of "x_hat" (no extra
-    network call) or log-mean-exp over ``value_samples`` draws of the "posterior" by a GLASS
-    transition of ``value_steps`` calls. select: the answer is the particle of highest final
-    "reward", or a weighted "draw", which is unbiased.
+    lam: inverse temperature, in one over the reward's unit; "auto" is ``lam_strength`` over the
+    standard deviation among the particles when rewards are first scored (beyond the papers). As
+    long as all rewards are equal there is no such spread: those steps pass as if unscored.
+    resampling happens before a transition whose time lies in ``window``, at every ``every``-th
+    such transition, when ESS < ess_threshold * N (1: always). value: rewards on the way are those
+    of "x_hat" (no extra network call) or log-mean-exp over ``value_samples`` draws of the
+    "posterior" by a GLASS transition of ``value_steps`` calls. select: the answer is the particle
+    of highest final "reward", or a weighted "draw", which is unbiased. guidance: strength of
+    reward guidance at times within ``guidance_window``, 0 for none (see
+    :mod:`glass_cli.steering.guidance`); the weights then tilt the guided law.
     """
 
     needs_reward: ClassVar[bool] = True
 
     potential: Potential = "difference"
-    lam: float = 10.0
+    lam: float | Literal["auto"] = 10.0
+    lam_strength: float = 2.5
     resampling: Literal["systematic", "multinomial", "stratified", "residual"] = "systematic"
     ess_threshold: float = 0.5
     window: tuple[float, float] = (0.0, 1.0)
@@ -67,16 +82,21 @@ class FeynmanKac:
     value_samples: int = 4
     value_steps: int = 4
     select: Literal["reward", "draw"] = "reward"
+    guidance: float = 0.0
+    guidance_window: tuple[float, float] = (0.2, 0.7)
 
     def __post_init__(self) -> None:
-        window = tuple(float(t) for t in self.window)
-        if len(window) != 2 or not 0.0 <= window[0] <= window[1] <= 1.0:
-            raise ValueError(
-                f"steering.window must be two times, 0 <= from <= to <= 1 (got {list(window)})"
-            )
-        object.__setattr__(self, "window", window)
-        if not math.isfinite(self.lam) or self.lam < 0.0:
+        object.__setattr__(self, "window", checked_window(self.window, "steering.window"))
+        check_guidance(self)
+        if isinstance(self.lam, str):
+            if self.lam != "auto":
+                raise ValueError(f"steering.lam must be auto or a number (got {self.lam})")
+        elif not math.isfinite(self.lam) or self.lam < 0.0:
             raise ValueError(f"steering.lam must be a number of 0 or more (got {self.lam})")
+        if not (math.isfinite(self.lam_strength) and self.lam_strength >= 0.0):
+            raise ValueError(
+                f"steering.lam_strength must be a number of 0 or more (got {self.lam_strength})"
+            )
         if not 0.0 <= self.ess_threshold <= 1.0:
             raise ValueError(
                 f"steering.ess_threshold must lie between 0 and 1 (got {self.ess_threshold})"
@@ -105,22 +125,39 @@ class FeynmanKac:
         reward: Callable[[Tensor], Tensor],
         normal: Normal,
     ) -> Tensor:
-        """The reward on the way (N,): r(x_hat), or (1/lam) log mean exp(lam r(z)), z ~ p(.|x_t)."""
-        if self.value == "x_hat" or self.lam == 0.0:
+        """The reward on the way (N,): r(x_hat), or (1/lam) log mean exp(lam r(z)), z ~ p(.|x_t).
+
+        Before lam=auto has found its lam the latter is mean r(z), its limit at lam = 0.
+        """
+        import torch
+
+        lam = cloud.lam if isinstance(self.lam, str) else self.lam
+        if self.value == "x_hat" or lam == 0.0:
             return reward(cloud.x_hat)
         posterior = Glass(transitions=1, steps=self.value_steps)
-        draws = [
-            self.lam * reward(posterior.transition(flow, cloud.x, cloud.x_hat, t, 1.0, normal))
-            for _ in range(self.value_samples)
-        ]
-        total = draws[0]
-        for draw in draws[1:]:
-            total = total.logaddexp(draw)
-        return (total - math.log(len(draws))) / self.lam
+        draws = torch.stack(
+            [
+                reward(posterior.transition(flow, cloud.x, cloud.x_hat, t, 1.0, normal))
+                for _ in range(self.value_samples)
+            ]
+        )
+        if lam is None:
+            return draws.mean(0)
+        return ((lam * draws).logsumexp(0) - math.log(len(draws))) / lam
+
+    def _with_lam(self, cloud: Cloud, r: Tensor) -> tuple[Cloud, float | None]:
+        """The cloud with its lam, which rewards ``r`` (N,) decide where nothing has before."""
+        lam = cloud.lam
+        if lam is None:
+            lam = lam_of_spread(r, self.lam_strength) if isinstance(self.lam, str) else self.lam
+        return replace(cloud, lam=lam), lam
 
     def weigh(self, cloud: Cloud, r: Tensor) -> Cloud:
         """Multiplies in the potential of rewards ``r`` (N,) scored on the way."""
-        return cloud.weighted(r, log_potential(self.potential, cloud.past, r, self.lam))
+        cloud, lam = self._with_lam(cloud, r)
+        if lam is None:
+            return cloud
+        return cloud.weighted(r, log_potential(self.potential, cloud.past, r, lam))
 
     def ancestors(self, cloud: Cloud, u: Tensor) -> Tensor | None:
         """Ancestors (N,) drawn with uniforms ``u`` (N,), or None where the weights carry over."""
@@ -133,7 +170,10 @@ class FeynmanKac:
 
     def finish(self, cloud: Cloud, r: Tensor) -> Cloud:
         """Multiplies in the terminal potential of the final rewards ``r`` (N,)."""
-        last = terminal_log_potential(self.potential, cloud.past, cloud.log_g, r, self.lam)
+        cloud, lam = self._with_lam(cloud, r)
+        if lam is None:
+            cloud, lam = replace(cloud, lam=0.0), 0.0
+        last = terminal_log_potential(self.potential, cloud.past, cloud.log_g, r, lam)
         return cloud.weighted(r, last)
 
     def choose(self, cloud: Cloud, r: Tensor | None, u: Tensor) -> int | None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from glass_cli.steering.guidance import check_guidance
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,8 +18,19 @@ if TYPE_CHECKING:
     from glass_cli.steering.cloud import Cloud
 
 
+@dataclass(frozen=True)
 class Independent(ABC):
-    """Rewards are asked for only at the end, and weigh nothing."""
+    """Rewards are asked for only at the end, and weigh nothing.
+
+    guidance: strength of reward guidance at times within ``guidance_window``, 0 for none (see
+    :mod:`glass_cli.steering.guidance`); with it even unsteered particles need a reward.
+    """
+
+    guidance: float = 0.0
+    guidance_window: tuple[float, float] = (0.2, 0.7)
+
+    def __post_init__(self) -> None:
+        check_guidance(self)
 
     def scored(self, times: Sequence[float]) -> list[int]:
         return []
