@@ -11,10 +11,11 @@ import pytest
 from conftest import REPOSITORY
 from omegaconf import OmegaConf
 
+from glass_cli.app.choices import Choices
+from glass_cli.app.errors import GlassError
 from glass_cli.app.listing import choices, groups
 from glass_cli.app.preflight import Composer, composing, settings
 from glass_cli.app.root import GROUPS
-from glass_cli.app.settings import build
 
 CONF = REPOSITORY / "conf"
 EVERY = [(group, choice) for group in groups([CONF]) for choice in choices(group, [CONF])]
@@ -30,7 +31,14 @@ def composer() -> Iterator[Composer]:
 def test_every_choice_composes_and_builds(composer: Composer, group: str, choice: str) -> None:
     cfg = composer.compose_or_explain([f"{group}={choice}"])
     if group in GROUPS:
-        build(OmegaConf.to_container(cfg[group], resolve=True), group)
+        left_open = sorted(OmegaConf.missing_keys(cfg[group]))
+        node = OmegaConf.to_container(cfg[group], resolve=True)
+        build = Choices([CONF]).build  # of any group; a reward's terms are built along
+        if not left_open:
+            build(node, group)
+            return
+        with pytest.raises(GlassError, match=rf"^{left_open[0]} has no value; set it"):
+            build(node, group)
     else:
         settings(cfg)
 
@@ -39,14 +47,19 @@ def test_no_choice_imports_anything_heavy() -> None:
     """All settings classes in one fresh process, since preflight builds them before torch."""
     program = """
 import sys
+from glass_cli.app.errors import GlassError
 from glass_cli.app.preflight import composing
-from glass_cli.app.settings import build
+from glass_cli.app.choices import Choices
 from omegaconf import OmegaConf
 from pathlib import Path
+build = Choices([Path(sys.argv[1])]).build
 with composing(Path(sys.argv[1])) as composer:
     for word in sys.argv[2:]:
         group = word.partition("=")[0]
-        build(OmegaConf.to_container(composer.compose([word])[group], resolve=True), group)
+        try:
+            build(OmegaConf.to_container(composer.compose([word])[group], resolve=True), group)
+        except GlassError as error:
+            assert "has no value" in str(error), error
         heavy = {"torch", "diffusers", "transformers", "wandb"} & set(sys.modules)
         if heavy:
             sys.exit(f"{word} imports {heavy}")

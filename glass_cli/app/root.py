@@ -10,6 +10,7 @@ from typing import Any, Literal
 from glass_cli.app.errors import near
 
 GROUPS = ("model", "sampler", "steering", "reward")
+EVAL_GROUPS = ("benchmark", "launcher")  # of glass eval only
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -37,6 +38,7 @@ class Root:
     particles: int = 8
     seed: int = 0
     micro_batch: int = 8  # particles per network call
+    calls: int | None = None  # network calls a particle, of samplers whose steps are null
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     name: str | None = None
@@ -45,11 +47,18 @@ class Root:
     sampler: Any = None
     steering: Any = None
     reward: Any = None
+    metrics: Any = None  # rewards by name, which score final samples only
+    benchmark: Any = None
+    launcher: Any = None
+    fresh: bool = False  # glass eval: set earlier results aside and start anew
+    thumbnails: bool = False  # glass eval: keep small pictures of x_hat at every step
 
     def __post_init__(self) -> None:
         for key, least in (("particles", 1), ("micro_batch", 1), ("seed", 0)):
             if getattr(self, key) < least:
                 raise ValueError(f"{key} must be at least {least} (got {getattr(self, key)})")
+        if self.calls is not None and self.calls < 1:
+            raise ValueError(f"calls must be at least 1 (got {self.calls})")
         if self.seed >= 2**63:
             raise ValueError(f"seed must be below 2^63 (got {self.seed})")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):

@@ -64,7 +64,7 @@ def build_class(target: Callable[..., Any], values: Mapping[str, Any], where: st
                 raise GlassError(f"unknown key {prefix}{key}{hint}")
         for name, field in fields.items():
             unset = field.default is field.default_factory is dataclasses.MISSING
-            if name not in values and unset:
+            if unset and values.get(name, "???") == "???":  # a prompt may well be ???
                 raise GlassError(f"{prefix}{name} has no value; set it with {prefix}{name}=VALUE")
         hints = _hints(typing.cast(type, target))
         kwargs = {k: convert(v, hints.get(k, Any), f"{prefix}{k}") for k, v in values.items()}

@@ -39,6 +39,17 @@ class Sampler(Protocol):
         """The K + 1 times between which the transitions run, rising to 1."""
 
     def transition(
-        self, flow: Flow, x: Tensor, x_hat: Tensor, t: float, t_next: float, normal: Normal
+        self,
+        flow: Flow,
+        x: Tensor,
+        x_hat: Tensor,
+        t: float,
+        t_next: float,
+        normal: Normal,
+        first: int = 0,
     ) -> Tensor:
-        """A draw of x_t' given x_t = ``x`` (N, *shape) and ``x_hat`` = D_t(x)."""
+        """A draw of x_t' given x_t = ``x`` (N, *shape) and ``x_hat`` = D_t(x).
+
+        With ``first`` above 0 the transition is entered half-way: so many of its calls are left
+        out, and ``x`` and ``x_hat`` belong to the time of the next one.
+        """

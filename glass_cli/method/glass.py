@@ -82,6 +82,18 @@ class InnerPath:
         scale = self.path.at(t_star).alpha / p
         return (scale * self.alpha / self.sigma**2) * x + (scale * A / S**2) * y, t_star
 
+    def split(self, x_star: Tensor, s: float, eps: Tensor) -> tuple[Tensor, Tensor]:
+        """x_t and y_s drawn given the model's input ``x_star`` = alpha* m_s, with noise ``eps``.
+
+        m_s is all that both tell of z, so x_t given m_s is N(alpha m_s, sigma^2 - alpha^2 / p_s)
+        whatever z; and x_t and m_s give y_s.
+        """
+        A, S, _ = self.node(s)
+        p = self.precision(s)
+        m = x_star / self.path.at(self.path.time_of(1.0 / p)).alpha
+        x = self.alpha * m + math.sqrt(self.sigma**2 - self.alpha**2 / p) * eps
+        return x, (p * m - self.alpha / self.sigma**2 * x) * (S * S / A)
+
     def grid(self, steps: int, inner: str, shift: float) -> list[float]:
         """``steps`` + 1 values of s from 0 to 1.
 
@@ -104,6 +116,7 @@ class InnerPath:
 class Glass:
     """GLASS sampler: ``transitions`` outer transitions of ``steps`` inner network calls.
 
+    steps: None leaves them to the model (:func:`glass_cli.method.times.share_out`).
     rho: "ddpm" (the memoryless time reversal's correlation, to the power ``kappa``) or a constant
     in [-1, 1]. order: 1 is the paper's Euler, 2 our second order at no extra call. times:
     see :mod:`glass_cli.method.times`. inner: steps uniform in "s", or effective "times" along the
@@ -111,7 +124,7 @@ class Glass:
     """
 
     transitions: int = 5
-    steps: int = 10
+    steps: int | None = 10
     rho: Literal["ddpm"] | float = "ddpm"
     kappa: float = 1.0
     order: Literal[1, 2] = 2
@@ -120,8 +133,7 @@ class Glass:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", outer.checked(self.times, self.transitions))
-        if self.steps < 1:
-            raise ValueError(f"sampler.steps must be at least 1 (got {self.steps})")
+        outer.checked_steps(self.steps)
         if isinstance(self.rho, str) and self.rho != "ddpm":
             raise ValueError(f"sampler.rho must be ddpm or a number from -1 to 1 (got {self.rho})")
         if not isinstance(self.rho, str) and not -1.0 <= self.rho <= 1.0:
@@ -133,21 +145,32 @@ class Glass:
 
     @property
     def calls(self) -> int:
-        return self.steps
+        return outer.decided(self.steps)
 
     def outer_times(self, flow: Flow) -> tuple[float, ...]:
         return outer.outer_times(self.times, self.transitions, flow.path, flow.shift)
 
     def transition(
-        self, flow: Flow, x: Tensor, x_hat: Tensor, t: float, t_next: float, normal: Normal
+        self,
+        flow: Flow,
+        x: Tensor,
+        x_hat: Tensor,
+        t: float,
+        t_next: float,
+        normal: Normal,
+        first: int = 0,
     ) -> Tensor:
         rho = correlation(flow.path, t, t_next, self.rho, self.kappa)
         inner = InnerPath.between(flow.path, t, t_next, rho)
-        grid = inner.grid(self.steps, self.inner, flow.shift)
+        grid = inner.grid(self.calls, self.inner, flow.shift)
         nodes = [inner.node(s) for s in grid]
 
+        y = normal()
+        if first > 0:
+            x, y = inner.split(x, grid[first], y)
+
         def z_hat(i: int, y: Tensor) -> Tensor:
-            return flow.denoise(*inner.query(x, y, grid[i]))
+            return flow.denoise(*inner.query(x, y, grid[first + i]))
 
         # at s = 0 the denoiser is D_t(x_t), whatever y_0
-        return inner.gamma * x + solve(nodes, normal(), x_hat, z_hat, self.order)
+        return inner.gamma * x + solve(nodes[first:], y, x_hat, z_hat, self.order)

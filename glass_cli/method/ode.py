@@ -36,36 +36,44 @@ class Ode:
     """
 
     transitions: int = 1
-    steps: int = 50
+    steps: int | None = 50
     method: Literal["euler", "heun", "multistep"] = "multistep"
     times: Times = "schedule"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", outer.checked(self.times, self.transitions))
-        if self.steps < 1:
-            raise ValueError(f"sampler.steps must be at least 1 (got {self.steps})")
+        outer.checked_steps(self.steps)
         if self.method not in ("euler", "heun", "multistep"):
             raise ValueError(f"sampler.method must be euler, heun or multistep (got {self.method})")
 
     @property
     def calls(self) -> int:
-        return self.steps
+        return outer.decided(self.steps)
 
     def outer_times(self, flow: Flow) -> tuple[float, ...]:
         return outer.outer_times(self.times, self.transitions, flow.path, flow.shift)
 
     def transition(
-        self, flow: Flow, x: Tensor, x_hat: Tensor, t: float, t_next: float, normal: Normal
+        self,
+        flow: Flow,
+        x: Tensor,
+        x_hat: Tensor,
+        t: float,
+        t_next: float,
+        normal: Normal,
+        first: int = 0,
     ) -> Tensor:
         own = self.times == "schedule"
         if self.method == "heun":
-            euler_steps = self.steps % 2
+            if first > 0:
+                raise ValueError("a Heun transition cannot be entered half-way")
+            euler_steps = self.calls % 2
             if t_next == 1.0 and not euler_steps:
                 euler_steps = 2
-            heun_steps = (self.steps - euler_steps) // 2
+            heun_steps = (self.calls - euler_steps) // 2
             grid = model_times(flow, t, t_next, heun_steps + euler_steps, own)
             return self._heun(flow, x, x_hat, grid, heun_steps)
-        grid = model_times(flow, t, t_next, self.steps, own)
+        grid = model_times(flow, t, t_next, self.calls, own)[first:]
         nodes = [_node(flow.path, time) for time in grid]
         order: Literal[1, 2] = 2 if self.method == "multistep" else 1
         return solve(nodes, x, x_hat, lambda i, y: flow.denoise(y, grid[i]), order)

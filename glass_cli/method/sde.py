@@ -32,15 +32,14 @@ class Sde:
     """
 
     transitions: int = 5
-    steps: int = 10
+    steps: int | None = 10
     method: Literal["euler_maruyama", "ancestral"] = "euler_maruyama"
     times: Times = "schedule"
     start: float = 0.75
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", outer.checked(self.times, self.transitions))
-        if self.steps < 1:
-            raise ValueError(f"sampler.steps must be at least 1 (got {self.steps})")
+        outer.checked_steps(self.steps)
         if self.method not in ("euler_maruyama", "ancestral"):
             raise ValueError(
                 f"sampler.method must be euler_maruyama or ancestral (got {self.method})"
@@ -50,12 +49,12 @@ class Sde:
 
     @property
     def calls(self) -> int:
-        return self.steps
+        return outer.decided(self.steps)
 
     def outer_times(self, flow: Flow) -> tuple[float, ...]:
         times = outer.outer_times(self.times, self.transitions, flow.path, flow.shift)
         if self.method == "euler_maruyama" and flow.path.at(times[0]).alpha == 0.0:
-            first = model_times(flow, times[0], times[1], self.steps, self._own)[1]
+            first = model_times(flow, times[0], times[1], self.calls, self._own)[1]
             return (self.start * first, *times[1:])
         return times
 
@@ -64,9 +63,16 @@ class Sde:
         return self.times == "schedule"
 
     def transition(
-        self, flow: Flow, x: Tensor, x_hat: Tensor, t: float, t_next: float, normal: Normal
+        self,
+        flow: Flow,
+        x: Tensor,
+        x_hat: Tensor,
+        t: float,
+        t_next: float,
+        normal: Normal,
+        first: int = 0,
     ) -> Tensor:
-        grid = model_times(flow, t, t_next, self.steps, self._own)
+        grid = model_times(flow, t, t_next, self.calls, self._own)[first:]
         step = self._euler_maruyama if self.method == "euler_maruyama" else self._ancestral
         z = x_hat
         for i, (here, there) in enumerate(itertools.pairwise(grid)):

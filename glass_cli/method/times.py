@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import is_dataclass, replace
+from typing import Literal, TypeVar
 
 from glass_cli.method.path import Path
 
@@ -52,6 +53,32 @@ def checked(times: object, transitions: int) -> Times:
     if len(values) < 2 or not rising or values[0] < 0.0 or not math.isclose(values[-1], 1.0):
         raise ValueError(f"sampler.times must rise from 0 or more to 1 (got {list(values)})")
     return (*values[:-1], 1.0)
+
+
+def checked_steps(steps: int | None) -> None:
+    """Raises ValueError for a sampler's ``steps`` that are neither null nor at least 1."""
+    if steps is not None and steps < 1:
+        raise ValueError(f"sampler.steps must be at least 1 (got {steps})")
+
+
+def decided(steps: int | None) -> int:
+    """``steps``, which :func:`share_out` must have set where they were null."""
+    if steps is None:
+        raise ValueError("sampler.steps is null, which leaves them to the model; share_out first")
+    return steps
+
+
+S = TypeVar("S")
+
+
+def share_out(sampler: S, calls: int) -> S:
+    """``sampler`` with ``calls`` a particle divided over its transitions, where steps are null."""
+    if not is_dataclass(sampler) or getattr(sampler, "steps", 0) is not None:
+        return sampler
+    times, transitions = getattr(sampler, "times", None), getattr(sampler, "transitions", 1)
+    k = len(times) - 1 if isinstance(times, tuple) else transitions
+    shared: S = replace(sampler, steps=max(1, calls // k))  # type: ignore[type-var]  # checked above
+    return shared
 
 
 def outer_times(times: Times, transitions: int, path: Path, shift: float) -> tuple[float, ...]:

@@ -29,6 +29,10 @@ class LoadedModel(Protocol):
     def state(self) -> Tensor:
         """An empty tensor of the device and type in which particles are kept."""
 
+    @property
+    def calls(self) -> int:
+        """Network calls a particle that the model is usually run with."""
+
     def prompted(self, prompt: str, negative_prompt: str, micro_batch: int) -> PromptedFlow:
         """The flow under a prompt, which is encoded once; ``micro_batch`` particles a call."""
 

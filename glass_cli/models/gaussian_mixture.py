@@ -65,6 +65,7 @@ class LoadedMixture:
 
     path = CondOT()
     shift = 1.0
+    calls = 50
 
     def __init__(self, mixture: Mixture) -> None:
         self.mixture = mixture
