@@ -26,11 +26,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from glass_cli.app.choices import Choices
 from glass_cli.app.diagnose import explain, parse_error, several_values
 from glass_cli.app.errors import GlassError, one_line
-from glass_cli.app.paths import claim_given, claim_new
-from glass_cli.app.root import GROUPS, Root
-from glass_cli.app.settings import build, build_class, find_class
+from glass_cli.app.paths import claim_given, claim_new, conf_dir
+from glass_cli.app.root import EVAL_GROUPS, GROUPS, Root
+from glass_cli.app.settings import build, build_class
 from glass_cli.app.words import Words, quoted
 
 # Jobs of a sweep checked in every combination; in a larger sweep each value is checked once,
@@ -39,13 +40,19 @@ ALL_COMBINATIONS = 24
 
 
 class Settings(NamedTuple):
-    """The checked settings of one run; `reward` is None when there is none."""
+    """The checked settings of one run; `reward` is None when there is none.
+
+    `metrics` maps names to the settings of further rewards, which score final samples only.
+    """
 
     root: Root
     model: Any
     sampler: Any
     steering: Any
     reward: Any
+    metrics: dict[str, Any]
+    benchmark: Any = None  # of glass eval only, as is the launcher
+    launcher: Any = None
 
 
 class Plan(NamedTuple):
@@ -65,12 +72,28 @@ def settings(cfg: DictConfig) -> Settings:
         raise GlassError(one_line(error).partition(" full_key:")[0]) from error
     assert isinstance(plain, dict)
     values = {str(key): value for key, value in plain.items()}
-    root = build_class(Root, values)
+    apart = (*GROUPS, *EVAL_GROUPS, "metrics")  # built below
+    root = build_class(Root, {k: None if k in apart else v for k, v in values.items()})
     made = {group: build(values.get(group), group) for group in GROUPS if group != "reward"}
-    reward = None if values.get("reward") is None else build(values["reward"], "reward")
-    checked = Settings(root, made["model"], made["sampler"], made["steering"], reward)
-    _fits_together(checked, cfg)
+    known = Choices(_folders(cfg))
+    reward = None if values.get("reward") is None else known.build(values["reward"])
+    metrics = known.metrics(values.get("metrics"))
+    more = {group: _optional(values.get(group), group) for group in EVAL_GROUPS}
+    checked = Settings(
+        root, made["model"], made["sampler"], made["steering"], reward, metrics, **more
+    )
+    _fits_together(checked, cfg, known)
     return checked
+
+
+def _optional(node: Any, group: str) -> Any:
+    return None if node is None else build(node, group)
+
+
+def _folders(cfg: DictConfig) -> list[Path]:
+    """The folders of yaml files that the configuration was composed from, first to last."""
+    sources = _runtime(cfg, "config_sources") or []
+    return [Path(str(s.path)) for s in sources if s.schema == "file"] or [conf_dir()]
 
 
 def _runtime(cfg: DictConfig, key: str) -> Any:
@@ -86,47 +109,52 @@ def _choices(cfg: DictConfig) -> dict[str, str]:
     return {str(k): str(v) for k, v in (_runtime(cfg, "choices") or {}).items()}
 
 
-def _accepting(output: str, cfg: DictConfig) -> list[str]:
-    """The rewards, as `reward=NAME`, that score what a model of this `output` gives."""
-    found: list[str] = []
-    for source in _runtime(cfg, "config_sources") or []:
-        for path in sorted(Path(source.path).glob("reward/*.yaml")) if source.path else []:
-            target = str(OmegaConf.select(OmegaConf.load(path), "_target_"))
-            try:
-                accepts = getattr(find_class(target, "reward"), "accepts", None)
-            except GlassError:
-                continue  # a broken neighbour is not what the user asked about
-            if accepts == output:
-                found.append(f"reward={path.stem}")
-    return found
-
-
-def _fits_together(made: Settings, cfg: DictConfig) -> None:
-    """A reward must score what the model gives, and steering may need a reward."""
+def _fits_together(made: Settings, cfg: DictConfig, known: Choices) -> None:
+    """Rewards must score what the model gives; steering and guidance may need a reward."""
     choices = _choices(cfg)
-    model, steering, reward = (choices.get(g, "?") for g in ("model", "steering", "reward"))
+    steering, reward = choices.get("steering", "?"), choices.get("reward", "?")
+    guided = getattr(made.steering, "guidance", 0.0) > 0.0
     needed = getattr(made.steering, "needs_reward", False)
+    for name, metric in made.metrics.items():
+        _fits(metric, f"metrics={name}", "metrics=[]", made, choices, known)
     if made.reward is None:
-        if needed:
+        if needed or guided:
+            what = f"steering={steering}" if needed else "steering.guidance"
             raise GlassError(
-                f"steering={steering} needs a reward; choose one (glass ls reward) or steering=none"
+                f"{what} needs a reward; choose one (glass ls reward) or steering=none"
+                + (" steering.guidance=0" if guided else "")
             )
         return
-    accepts = getattr(made.reward, "accepts", None)
-    output = getattr(made.model, "output", None)
-    if accepts and output and accepts != output:
-        without = "steering=none reward=null" if needed else "reward=null"
-        ways = [*_accepting(output, cfg), without]
+    without = "steering=none reward=null" if needed else "reward=null"
+    _fits(made.reward, f"reward={reward}", without, made, choices, known)
+    if guided and not getattr(made.reward, "differentiable", False):
+        ways = known.accepting("differentiable", True)
         raise GlassError(
-            f"reward={reward} scores {accepts}, model={model} gives {output}; use "
+            f"reward={reward} has no gradient, which steering.guidance needs; use a reward that"
+            f" has one ({', '.join(ways) or 'none here'}) or steering.guidance=0"
+        )
+
+
+def _fits(
+    reward: Any, name: str, without: str, made: Settings, choices: dict[str, str], known: Choices
+) -> None:
+    """A reward or metric must score what the model gives, for every prompt of the run."""
+    accepts, output = getattr(reward, "accepts", None), getattr(made.model, "output", None)
+    if accepts and output and accepts != output:
+        key = name.partition("=")[0]
+        shape = "reward={}" if key == "reward" else "metrics=[{}]"
+        ways = [*map(shape.format, known.accepting("accepts", output)), without]
+        raise GlassError(
+            f"{name} scores {accepts}, model={choices.get('model', '?')} gives {output}; use "
             + " or ".join(ways)
         )
-    fits = getattr(made.reward, "fits", None)
-    if fits is not None:
-        try:
-            fits(made.model)
-        except ValueError as error:
-            raise GlassError(one_line(error)) from error
+    try:
+        if hasattr(reward, "fits"):
+            reward.fits(made.model)
+        if hasattr(reward, "fits_prompts"):
+            reward.fits_prompts(made.root.prompt_list())
+    except ValueError as error:
+        raise GlassError(one_line(error)) from error
 
 
 class Composer:

@@ -122,21 +122,34 @@ class Progress:
 def closing_table(rows: Sequence[Mapping[str, Any]], paths: Mapping[str, str]) -> str:
     """The run's results as aligned plain text, and below them where its files lie.
 
-    A row has prompt, best_reward, mean_reward, nfe and seconds; what is missing or None is "-".
-    Of many rows the first TABLE_ROWS are shown, and below several their means.
+    A row has prompt, best_reward, mean_reward, metrics (name -> the answer's score), mean_metrics
+    (those of the average particle, shown where there is no answer), nfe and seconds; what is
+    missing or None is "-". Of many rows the first TABLE_ROWS are shown, and below several their
+    means.
     """
-    columns = ("best_reward", "mean_reward", "nfe", "seconds")
-    head = ["prompt", "best reward", "mean reward", "NFE", "seconds"]
-    body = [[_fit(str(row.get("prompt", "")), PROMPT_WIDTH), *_cells(row)] for row in rows]
+    names = list(dict.fromkeys(name for row in rows for name in row.get("metrics") or {}))
+    rows = [{**row, **_metric_cells(row, names)} for row in rows]
+    metrics = [f"metric {name}" for name in names]
+    columns = ("best_reward", "mean_reward", *metrics, "nfe", "seconds")
+    head = ["prompt", "best reward", "mean reward", *names, "NFE", "seconds"]
+    digits = [3] * (len(columns) - 2) + [0, 1]
+
+    def cells(row: Mapping[str, Any]) -> list[str]:
+        return [_number(row.get(key), d) for key, d in zip(columns, digits, strict=True)]
+
+    body = [[_fit(str(row.get("prompt", "")), PROMPT_WIDTH), *cells(row)] for row in rows]
     foot = []
     if len(body) > TABLE_ROWS:
-        body = [*body[:TABLE_ROWS], [f"... and {len(rows) - TABLE_ROWS} more", *[""] * 4]]
+        body = [
+            *body[:TABLE_ROWS],
+            [f"... and {len(rows) - TABLE_ROWS} more", *[""] * len(columns)],
+        ]
     if len(rows) > 1:
         means = {}
         for column in columns:
             known = [float(r[column]) for r in rows if _finite(r.get(column))]
             means[column] = math.fsum(known) / len(known) if known else None
-        foot = [[f"mean of {len(rows)}", *_cells(means)]]
+        foot = [[f"mean of {len(rows)}", *cells(means)]]
     widths = [max(_columns(line[i]) for line in [head, *body, *foot]) for i in range(len(head))]
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     lines = [_aligned(head, widths), rule, *(_aligned(line, widths) for line in body)]
@@ -148,9 +161,12 @@ def closing_table(rows: Sequence[Mapping[str, Any]], paths: Mapping[str, str]) -
     return "\n".join(lines)
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    rewards = [_number(row.get(key), 3) for key in ("best_reward", "mean_reward")]
-    return [*rewards, _number(row.get("nfe"), 0), _number(row.get("seconds"), 1)]
+def _metric_cells(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    chosen, mean = row.get("metrics") or {}, row.get("mean_metrics") or {}
+    return {
+        f"metric {name}": mean.get(name) if chosen.get(name) is None else chosen[name]
+        for name in names
+    }
 
 
 def _finite(value: Any) -> bool:

@@ -21,6 +21,8 @@ INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchp
 
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _QUOTED_LIST = re.compile(rf"\s*(?:{_QUOTED.pattern})(?:\s*,\s*(?:{_QUOTED.pattern}))+\s*", re.S)
+# mappings of the user's own keys: Hydra would refuse one that the yaml lacks, but for ++
+_OPEN = re.compile(r"(?:reward\.(?:terms|arguments|headers)|model\.arguments)(?:\..+)?")
 _SWEEP_CALL = re.compile(r"(?:choice|shuffle|sort)\(.*\)", re.DOTALL)
 
 
@@ -121,7 +123,7 @@ def quote_word(word: str, sweep: bool = False) -> str:
 
     Values already in quotes and `choice(...)` pass through, and in a sweep a comma-separated list
     of quoted values too. `prompts=` names a file: its value is quoted as well unless it is a list.
-    `reward=null` means that there is none.
+    `reward=null` means that there is none. New keys may be set in mappings that are open to them.
     """
     key, equals, value = word.partition("=")
     if not equals:
@@ -141,7 +143,7 @@ def quote_word(word: str, sweep: bool = False) -> str:
         return f"{key}={quoted(value)}"
     if "." not in key and value == "null" and bare in GROUPS:
         return f"~{bare}"  # Hydra takes no null for a group: it is removed
-    return word
+    return f"++{word}" if _OPEN.fullmatch(key) else word
 
 
 def quoted(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -20,9 +21,16 @@ from glass_cli.app.recorder import Recorder
 from glass_cli.app.tracking import make_tracker
 from glass_cli.experiments.devices import choose_device, choose_dtype, peak_memory
 from glass_cli.experiments.drawing import Drawn, Work, draw
+from glass_cli.experiments.records import (
+    best_reward,
+    particle_records,
+    prompt_row,
+    step_record,
+    summary_of,
+)
 from glass_cli.experiments.stages import Stages
-from glass_cli.experiments.statistics import bootstrap_interval
 from glass_cli.method.path import TooFewTimes
+from glass_cli.method.times import share_out
 from glass_cli.steering.loop import NotFinite, Step
 
 
@@ -46,8 +54,27 @@ def load(made: Settings, stages: Stages) -> tuple[Work, torch.device]:
     with stages.stage("load"):
         dtype = choose_dtype(made.root.dtype, device)
         model = made.model.load(device, dtype)
-        reward = None if made.reward is None else made.reward.load(device, dtype)
-    return Work(model, made.sampler, made.steering, reward, made.root.micro_batch, stages), device
+        reward, metrics = _load_rewards(made, device, dtype)
+    sampler = share_out(made.sampler, made.root.calls or model.calls)
+    batch = made.root.micro_batch
+    return Work(model, sampler, made.steering, reward, batch, stages, metrics), device
+
+
+def _load_rewards(
+    made: Settings, device: torch.device, dtype: torch.dtype
+) -> tuple[Any, dict[str, Any]]:
+    """The reward and the metrics, those of equal settings only once."""
+    loaded: list[tuple[Any, Any]] = []
+
+    def once(settings: Any) -> Any:
+        for known, there in loaded:
+            if known == settings:
+                return there
+        loaded.append((settings, settings.load(device, dtype)))
+        return loaded[-1][1]
+
+    reward = None if made.reward is None else once(made.reward)
+    return reward, {name: once(metric) for name, metric in made.metrics.items()}
 
 
 def _sample(
@@ -62,6 +89,7 @@ def _sample(
         calls += work.steering.extra_calls(times)
     expected = len(prompts) * n * calls
     rows: list[dict[str, Any]] = []
+    keep = made.root.thumbnails is not False and made.model.output == "images"
     with Progress(expected, n) as progress:
         for index, prompt in enumerate(prompts):
             start, drawn = time.monotonic(), None
@@ -71,8 +99,10 @@ def _sample(
                     with stages.stage("record"):
                         record = step_record(drawn.step, index, time.monotonic() - start)
                         recorder.step(record)
+                        if keep and drawn.samples is not None and drawn.step.t < 1.0:
+                            recorder.thumbnails(index, drawn.step.k, pixels(drawn.samples))
                         progress.update(
-                            done + drawn.step.nfe, drawn.step.ess, _best(drawn.step), prompt
+                            done + drawn.step.nfe, drawn.step.ess, best_reward(drawn.step), prompt
                         )
             except (NotFinite, TooFewTimes) as error:
                 raise GlassError(
@@ -82,20 +112,13 @@ def _sample(
             assert drawn is not None
             with stages.stage("record"):
                 _record(recorder, work, made, config, index, prompt, drawn)
-            rows.append(_row(prompt, drawn.step, time.monotonic() - start))
+            rows.append(prompt_row(prompt, drawn, time.monotonic() - start))
     with stages.stage("record"):
         sheet = recorder.sheet()
-    rewards = [row["best_reward"] for row in rows if row["best_reward"] is not None]
-    mean_best = sum(rewards) / len(rewards) if rewards else None
-    nfe = sum(row["nfe"] for row in rows)
+    summary = summary_of(rows, n)
     recorder.finish(
         {
-            "prompts": rows,
-            "mean_best_reward": mean_best,
-            "mean_best_reward_interval95": bootstrap_interval(rewards),
-            "nfe": nfe,
-            "nfe_per_particle": nfe / (n * len(prompts)),
-            "particles": n,
+            **summary,
             "seconds": time.monotonic() - began,
             "seconds_by_stage": stages.seconds,
             "peak_memory_bytes": peak_memory(device),
@@ -110,6 +133,7 @@ def _sample(
     if plot.exists():
         paths["plot"] = os.path.relpath(plot)
     print(closing_table(rows, paths))
+    mean_best: float | None = summary["mean_best_reward"]
     return mean_best
 
 
@@ -118,43 +142,10 @@ def _flow(work: Work, prompt: str) -> Any:
     return work.model.prompted(prompt, "", work.micro_batch)
 
 
-def step_record(step: Step, prompt_index: int, seconds: float) -> dict[str, Any]:
-    """One line of steps.jsonl."""
-    return {
-        "prompt_index": prompt_index,
-        "step": step.k,
-        "t": step.t,
-        "nfe": step.nfe,
-        "seconds": seconds,
-        "rewards": None if step.rewards is None else step.rewards.tolist(),
-        "log_w": step.log_w.tolist(),
-        "ess": step.ess,
-        "resampled": step.ancestors is not None,
-        "ancestors": None if step.ancestors is None else step.ancestors.tolist(),
-        "lineages": step.cloud.lineages,
-        "log_normaliser": step.cloud.log_normaliser,
-    }
-
-
-def _best(step: Step) -> float | None:
-    return None if step.rewards is None else float(step.rewards.max())
-
-
-def _row(prompt: str, step: Step, seconds: float) -> dict[str, Any]:
-    r = step.rewards
-    chosen = step.chosen
-    return {
-        "prompt": prompt,
-        "best_reward": _best(step),
-        "mean_reward": None if r is None else float(r.mean()),
-        "chosen": chosen,
-        "chosen_reward": None if r is None or chosen is None else float(r[chosen]),
-        "ess": step.ess,
-        "lineages": step.cloud.lineages,
-        "log_normaliser": step.cloud.log_normaliser,
-        "nfe": step.nfe,
-        "seconds": seconds,
-    }
+def pixels(samples: Tensor) -> np.ndarray:
+    """Images (N, 3, H, W) in [0, 1] as uint8 (N, H, W, 3)."""
+    rounded = (samples.detach().float() * 255.0 + 0.5).to(torch.uint8)
+    return rounded.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _record(
@@ -169,34 +160,22 @@ def _record(
     """Writes a finished prompt: pictures with their settings, or points and their plot."""
     step, samples = drawn.step, drawn.samples
     assert samples is not None
-    r = step.rewards
-    particles = [
-        {
-            "particle": i,
-            "seed": made.root.seed,
-            "reward": None if r is None else float(r[i]),
-            "log_w": float(step.log_w[i]),
-            "nfe": step.nfe / len(samples),
-            "lineage": int(step.cloud.lineage[i]),
-            "best": i == step.chosen,
-        }
-        for i in range(len(samples))
-    ]
+    particles = particle_records(drawn, made.root.seed)
     if made.model.output == "images":
-        pixels = (samples * 255.0 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        recorder.images(index, prompt, pixels, particles, config)
+        recorder.images(index, prompt, pixels(samples), particles, config)
         return
     recorder.points(index, prompt, samples.tolist(), particles)
     draw_density = getattr(work.model, "draw", None)
     if index == 0 and draw_density is not None:
-        tilt = _tilt(work, made, samples.shape[-1])
+        tilt = _tilt(work, step, samples.shape[-1])
         recorder.plot("density", lambda file: draw_density(samples, step.log_w, tilt, file))
 
 
-def _tilt(work: Work, made: Settings, dim: int) -> Tensor | None:
+def _tilt(work: Work, step: Step, dim: int) -> Tensor | None:
     """The exponent of the law that steering by a linear reward aims at; None for other runs."""
-    lam, vector = getattr(made.steering, "lam", None), getattr(work.reward, "vector", None)
-    if lam is None or vector is None:
+    vector = getattr(work.reward, "vector", None)
+    guided = getattr(work.steering, "guidance", 0.0) > 0.0
+    if step.cloud.lam is None or vector is None or guided:
         return None
-    tilt: Tensor = lam * vector(dim)
+    tilt: Tensor = step.cloud.lam * vector(dim)
     return tilt

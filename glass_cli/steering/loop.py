@@ -86,7 +86,8 @@ class Counted:
         return self._flow.denoise(x, t)
 
 
-def _finite(values: Tensor, what: str, k: int, t: float) -> Tensor:
+def finite(values: Tensor, what: str, k: int, t: float) -> Tensor:
+    """``values`` (N,) on the CPU in float64. Raises NotFinite that says ``what`` they are."""
     values = values.detach().to("cpu", torch.float64)
     bad = (~values.isfinite()).nonzero()
     if len(bad):
@@ -124,7 +125,7 @@ def steer(
         r = ancestors = None
         if reward is not None and k in scored:
             r = steering.rewards(counted, cloud, t, reward, value_normal or normal)
-            r = _finite(r, "the reward", k, t)
+            r = finite(r, "the reward", k, t)
             cloud = steering.weigh(cloud, r)
         log_w, ess = cloud.log_w, cloud.ess
         if r is not None:
@@ -148,8 +149,8 @@ def _last(
 ) -> Step:
     """The step at t=1: final rewards, weights and the answer."""
     cloud = replace(cloud, x_hat=cloud.x)
-    _finite(cloud.x.flatten(1).sum(1), "the sum of the values", k, 1.0)
-    r = None if reward is None else _finite(reward(cloud.x), "the reward", k, 1.0)
+    finite(cloud.x.flatten(1).sum(1), "the sum of the values", k, 1.0)
+    r = None if reward is None else finite(reward(cloud.x), "the reward", k, 1.0)
     if r is not None:
         cloud = steering.finish(cloud, r)
     u = torch.rand(1, generator=choice, dtype=torch.float64)
