@@ -5,6 +5,7 @@
     config.yaml, overrides.yaml      the run's settings, resolved, and what the user typed
     steps.jsonl                      one line a sampler step and prompt
     particles.jsonl                  one line a finished particle
+    thumbs/00000/0000/step-002.webp  what was scored at step 2, small, one tile a particle
     images/00000/0000.png            prompt 0, particle 0; its prompt, seed, settings inside
     sheet.png, summary.json          at the end; without summary.json the run did not finish
 
@@ -28,6 +29,7 @@ import yaml
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from glass_cli.app import thumbnails
 from glass_cli.app.errors import GlassError
 from glass_cli.app.files import aside, json_text, plain, read_jsonl
 from glass_cli.app.sheet import Row, contact_sheet
@@ -41,7 +43,7 @@ SHEET_PROMPTS = 24
 SHEET_PARTICLES = 64
 # On pictures of 1024 pixels zlib's default takes 4 times as long for a file 15 % smaller.
 _COMPRESSION = 1
-_METRICS = ("t", "nfe", "seconds", "ess", "lineages", "log_normaliser")
+_METRICS = ("t", "nfe", "seconds", "ess", "lineages", "log_normaliser", "lam")
 
 
 class Recorder:
@@ -87,12 +89,20 @@ class Recorder:
         """Appends ``record`` to steps.jsonl and logs its finite numbers to the tracker.
 
         Known keys, each of which may be missing or None: prompt_index, step, t (0 noise, 1 data),
-        nfe, seconds, rewards (one a particle), ess, lineages, log_normaliser, resampled,
+        nfe, seconds, rewards (one a particle), lam, ess, lineages, log_normaliser, resampled,
         ancestors, log_w. The tracker's own step counts on over prompts.
         """
         self._append("steps.jsonl", record)
         self.tracker.log(_metrics(record), self._steps)
         self._steps += 1
+
+    def thumbnails(self, prompt_index: int, step: int, pictures: np.ndarray) -> None:
+        """Keeps uint8 (N, H, W, 3) ``pictures`` of what was scored at ``step``, made small."""
+        folder = self.folder / "thumbs" / f"{prompt_index:05d}" / "0000"
+        with _one_line(self.folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with aside(folder / thumbnails.name(step)) as part:
+                part.write_bytes(thumbnails.strip(pictures))
 
     def images(
         self,
@@ -105,9 +115,10 @@ class Recorder:
         """Writes one prompt's finished pictures; returns their paths.
 
         ``pictures`` is uint8 (N, H, W, 3). ``particles`` has N dicts with particle, seed, reward,
-        log_w, nfe and best; they go to particles.jsonl with prompt_index, prompt and file (within
-        the folder) added. Each PNG carries the texts prompt, seed, particle, reward and settings;
-        all but the prompt are JSON.
+        log_w, nfe and best, and may have metrics and terms (name -> score); they go to
+        particles.jsonl with prompt_index, prompt and file (within the folder) added. Each PNG
+        carries the texts prompt, seed, particle, reward, metrics, terms and settings; all but the
+        prompt are JSON.
         """
         if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3:
             raise ValueError(
@@ -124,8 +135,9 @@ class Recorder:
             file = inside / f"{number:04d}.png"
             info = PngInfo()
             info.add_itxt("prompt", plain(prompt))
-            for key in ("seed", "particle", "reward"):
-                info.add_itxt(key, json_text(particle.get(key)))
+            for key in ("seed", "particle", "reward", "metrics", "terms"):
+                if key in particle:
+                    info.add_itxt(key, json_text(particle[key]))
             info.add_itxt("settings", json_text(settings))
             with _one_line(self.folder), aside(self.folder / file) as part:
                 Image.fromarray(picture).save(part, pnginfo=info, compress_level=_COMPRESSION)

@@ -51,7 +51,7 @@ class Root:
     benchmark: Any = None
     launcher: Any = None
     fresh: bool = False  # glass eval: set earlier results aside and start anew
-    thumbnails: bool = False  # glass eval: keep small pictures of x_hat at every step
+    thumbnails: bool | None = None  # small pictures of what was scored; null: glass sample only
 
     def __post_init__(self) -> None:
         for key, least in (("particles", 1), ("micro_batch", 1), ("seed", 0)):
