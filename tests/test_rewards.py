@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import tiny_pipeline
 import torch
@@ -22,7 +22,7 @@ from glass_cli.rewards.linear import Linear
 SIDE = 16
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.3, 0.4]
 CPU = torch.device("cpu")
-PROMPT = "a red cat"
+PROMPT = "a cat"  # some pictures get a cosine above 0, some below
 
 
 def image_processor() -> CLIPImageProcessorPil:
@@ -69,7 +69,9 @@ def reward(folder: Path) -> LoadedClip:
 
 
 def images(count: int = 7, height: int = SIDE, width: int = SIDE) -> Tensor:
-    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(1))
+    """Of 8 bits, which the rewards round to."""
+    x = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(1))
+    return (x * 255).round() / 255
 
 
 def cosines(model: CLIPModel, x: Tensor, prompt: str) -> Tensor:
@@ -96,13 +98,13 @@ def test_score_is_the_cosine_of_transformers(reward: LoadedClip) -> None:
 
 def test_text_is_encoded_once_a_prompt(reward: LoadedClip, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Tensor] = []
-    encode = reward._model.get_text_features
+    encode = reward.towers.model.get_text_features
 
     def counted(ids: Tensor) -> Any:
         calls.append(ids)
         return encode(ids)
 
-    monkeypatch.setattr(reward._model, "get_text_features", counted)
+    monkeypatch.setattr(reward.towers.model, "get_text_features", counted)
     first = reward.score(images(), PROMPT)
     assert torch.equal(reward.score(images(), PROMPT), first)
     assert len(calls) == 1
@@ -117,41 +119,20 @@ def test_batch_size_does_not_matter(folder: Path, reward: LoadedClip, batch: int
     assert scores.numpy() == pytest.approx(reward.score(images(), PROMPT).numpy(), abs=1e-4)
 
 
-SIZES = [(16, 16), (24, 16), (16, 41), (48, 80), (100, 64), (37, 53), (9, 13), (200, 31)]
-
-
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_preprocessing_is_pillows(reward: LoadedClip, height: int, width: int) -> None:
-    """Channels of single precision, so that Pillow rounds nothing: both agree to rounding."""
-    x = images(1, height, width)
-    short = min(height, width)
-    size = (int(SIDE * width / short), int(SIDE * height / short))
-    left, top = (size[0] - SIDE) // 2, (size[1] - SIDE) // 2
-    channels = [
-        np.asarray(
-            Image.fromarray(channel)
-            .resize(size, Image.Resampling.BICUBIC)
-            .crop((left, top, left + SIDE, top + SIDE))
-        )
-        for channel in x[0].numpy()
-    ]
-    expected = np.stack(channels).clip(0, 1)
-    found = (reward._pixels(x)[0] * reward._std + reward._mean).numpy()
-    assert found.shape == (3, SIDE, SIDE)
-    assert found == pytest.approx(expected, abs=1e-5)
-
-
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_preprocessing_is_transformers(reward: LoadedClip, height: int, width: int) -> None:
-    """Within what Pillow rounds on bytes: half a level after each of its two passes, and the
-    second's weights, some of them negative, sum to at most 1.5 in size. Pillow also cuts what
-    overshoots between the passes, so these pictures stay away from black and white."""
-    pixels = (64 + images(1, height, width)[0] * 127).round().byte()
-    picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())
-    expected = image_processor()(picture, return_tensors="pt").pixel_values[0]
-    found = reward._pixels(pixels[None].float() / 255)[0]
-    tolerance = (0.5 * 1.5 + 0.5) / 255 / min(STD) + 1e-5
-    assert float((found - expected).abs().max()) < tolerance
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (40, 31), (9, 13)])
+def test_pictures_of_any_size_go_through_the_folders_own_processor(
+    reward: LoadedClip, height: int, width: int
+) -> None:
+    """Pillow on bytes and transformers' model, end to end."""
+    pixels = (images(2, height, width) * 255).round().byte()
+    pictures = [Image.fromarray(p.permute(1, 2, 0).numpy()) for p in pixels]
+    seen = image_processor()(pictures, return_tensors="pt").pixel_values
+    tokens = tiny_pipeline.tokenizer()(PROMPT, return_tensors="pt")
+    model = tiny_clip()
+    with torch.no_grad():
+        out = model(**tokens, pixel_values=seen).logits_per_image[:, 0] / model.logit_scale.exp()
+    found = reward.towers.cosines(pixels / 255, PROMPT)
+    assert found.numpy() == pytest.approx(out.numpy(), abs=1e-5)
 
 
 def test_half_precision_weights_score_in_single(tmp_path: Path) -> None:
@@ -160,9 +141,9 @@ def test_half_precision_weights_score_in_single(tmp_path: Path) -> None:
     tiny_pipeline.tokenizer().save_pretrained(tmp_path)
     image_processor().save_pretrained(tmp_path)
     reward = Clip(str(tmp_path)).load(CPU, torch.float16)
-    assert {p.dtype for p in reward._model.parameters()} == {torch.float32}
+    assert {p.dtype for p in reward.towers.model.parameters()} == {torch.float32}
     scores = reward.score(images().half(), PROMPT)
-    expected = 100 * cosines(model.float(), images().half().float(), PROMPT).clamp(min=0)
+    expected = 100 * cosines(model.float(), images(), PROMPT).clamp(min=0)
     assert scores.dtype == torch.float32
     assert scores.numpy() == pytest.approx(expected.numpy(), abs=1e-3)
 
@@ -197,6 +178,47 @@ def test_missing_image_settings_are_named(tmp_path: Path) -> None:
 def test_batch_is_at_least_one(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"reward\.batch must be at least 1 \(got 0\)"):
         Clip(str(folder), batch=0)
+
+
+def test_a_device_that_cannot_be_is_named(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"reward\.device must be null.*\(got gpu\)"):
+        Clip(str(folder), device="gpu")
+
+
+def test_gradient_is_the_slope(reward: LoadedClip) -> None:
+    """Against finite differences in double precision, along random directions; the rounding of
+    pictures to 8 bits, through which gradients go straight, is made 2^40 times finer."""
+    reward.towers.model.double()
+    reward.towers.pixels = dataclasses.replace(reward.towers.pixels, unit=2.0**-40)
+    x = images(7, 24, 20).double().mul(0.6).add(0.2)
+    x = x[reward.score(x, PROMPT) > 1.0].requires_grad_()
+    assert len(x) > 0
+    (grad,) = torch.autograd.grad(reward.score(x, PROMPT).sum(), x)
+    v = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    with torch.no_grad():
+        rise = reward.score(x + 1e-5 * v, PROMPT) - reward.score(x - 1e-5 * v, PROMPT)
+    slopes = (grad * v).sum((1, 2, 3))
+    # second order in the step, and 2^-40 levels over a step of 255e-5 of them
+    torch.testing.assert_close(rise / 2e-5, slopes, rtol=1e-5, atol=1e-5)
+
+
+def test_no_gradient_is_kept_where_the_caller_wants_none(reward: LoadedClip) -> None:
+    with torch.no_grad():
+        assert not reward.score(images().requires_grad_(), PROMPT).requires_grad
+    assert not reward.score(images(), PROMPT).requires_grad
+    assert reward.score(images().requires_grad_(), PROMPT).requires_grad
+
+
+def test_bfloat16_weights_give_single_precision_scores(folder: Path, reward: LoadedClip) -> None:
+    half = Clip(str(folder), dtype="bfloat16").load(CPU, torch.float32)
+    assert {p.dtype for p in half.towers.model.parameters()} == {torch.bfloat16}
+    scores = half.score(images(), PROMPT)
+    assert scores.dtype == torch.float32
+    # some twenty roundings one after another, of 2^-9 each, in vectors of 8 numbers: of the order
+    # of 20^(1/2) 2^-9, seven times which is allowed; the cosines themselves spread over 0.7
+    exact = reward.towers.cosines(images(), PROMPT)
+    torch.testing.assert_close(half.towers.cosines(images(), PROMPT), exact, atol=0.06, rtol=0.0)
+    assert not torch.equal(scores, reward.score(images(), PROMPT))
 
 
 def test_linear_reward() -> None:

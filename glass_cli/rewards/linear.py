@@ -15,6 +15,7 @@ class Linear:
     """r(x) = direction . x; missing coordinates of ``direction`` count as 0."""
 
     accepts: ClassVar[Literal["points"]] = "points"
+    differentiable: ClassVar[bool] = True
 
     direction: tuple[float, ...] = (1.0,)
 

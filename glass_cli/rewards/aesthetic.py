@@ -1,0 +1,82 @@
+"""LAION's aesthetic score: how much people like a picture, whatever its prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from glass_cli import hub
+from glass_cli.app.errors import GlassError
+from glass_cli.rewards import checkpoint, two_towers
+from glass_cli.rewards.base import check_common, in_batches, number_type, place
+from glass_cli.rewards.pixels import ShortestSide
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Aesthetic:
+    """Linear layers (no activations between) on the unit image vector of CLIP ViT-L/14.
+
+    Trained on ratings from 1 to 10 (github.com/christophschuhmann/improved-aesthetic-predictor);
+    usually 4 to 7. ``head`` is the repository of the hub, or folder, that holds ``head_file``, or
+    the file itself, as downloaded from the authors' GitHub repository; trl-lib/ddpo-aesthetic-
+    predictor has it as aesthetic-model.pth. ``path`` is the CLIP, whose home is
+    openai/clip-vit-large-patch14. Pictures are preprocessed as by the authors: rounded to 8 bits,
+    shortest side to 224 by Pillow's bicubic, torchvision's centre cut out. The prompt plays no
+    part. ``batch`` pictures are scored at a time; ``device`` null is the model's. The head always
+    computes in float32.
+    """
+
+    accepts: ClassVar[Literal["images"]] = "images"
+    differentiable: ClassVar[bool] = True
+
+    path: str = "openai/clip-vit-large-patch14"
+    head: str = "camenduru/improved-aesthetic-predictor"
+    head_file: str = "sac+logos+ava1-l14-linearMSE.pth"
+    batch: int = 32
+    device: str | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        hub.check(self.path, "reward.path", ["config.json"], "the folder of CLIP ViT-L/14")
+        hub.check(self.head, "reward.head", [self.head_file], "the file or its folder")
+        check_common(self.batch, self.device)
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> LoadedAesthetic:
+        """Reads the weights; the CLIP in ``self.dtype``. Raises GlassError."""
+        name = f"reward.head={self.head}"
+        file = hub.file(self.head, self.head_file, "reward.head")
+        head = head_of(checkpoint.read(file, name), name)
+        clip = two_towers.model_of_folder(self.path, "reward.path", number_type(self.dtype))
+        given, taken = clip.config.projection_dim, head[0].in_features
+        if given != taken:
+            raise GlassError(
+                f"{name} is for image vectors of {taken} numbers, reward.path={self.path} gives"
+                f" {given}; give the CLIP that it was trained on"
+            )
+        own = place(self.device, device)
+        return LoadedAesthetic(clip.to(own), head.to(own), self.batch)
+
+
+def head_of(state: dict[str, Tensor], name: str) -> Any:
+    """The linear layers of a state dict ``layers.<number>.weight``. Raises GlassError."""
+    return checkpoint.linear_stack({k.removeprefix("layers."): v for k, v in state.items()}, name)
+
+
+class LoadedAesthetic:
+    """See :class:`glass_cli.rewards.base.LoadedReward`."""
+
+    def __init__(self, clip: Any, head: Any, batch: int) -> None:
+        self.clip, self.head, self.batch = clip, head, batch
+        self.pixels = ShortestSide(int(clip.config.vision_config.image_size), corner="even")
+
+    def _score(self, images: Tensor) -> Tensor:
+        vectors = two_towers.unit(self.clip.get_image_features(self.pixels(images)).pooler_output)
+        found: Tensor = self.head(vectors)[:, 0]
+        return found
+
+    def score(self, samples: Tensor, prompt: str) -> Tensor:
+        return in_batches(samples, self.batch, self.clip.device, self._score)
