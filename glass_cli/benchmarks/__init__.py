@@ -1,0 +1,1 @@
+"""Benchmarks: lists of prompts, and what judges the pictures drawn for them."""
