@@ -25,7 +25,7 @@ from worlds import (
 from glass_cli.method.glass import Glass, InnerPath, correlation
 from glass_cli.method.integrate import Node, step_weights
 from glass_cli.method.ode import Ode
-from glass_cli.method.path import Path, VariancePreserving
+from glass_cli.method.path import Path
 from glass_cli.method.sde import Sde
 
 each_path = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
@@ -191,25 +191,23 @@ def test_neighbours_have_the_correlation_of_rho(path: Path, rho: float | str, ka
 def test_one_transition_is_the_ode(order: int, method: str, rho: float | str) -> None:
     flow = MixtureFlow(planar_mixture())
     normal = Normals(3, (5, 2))
-    x, y = normal(), normal()
-    glass = Glass(1, 7, rho=rho, order=order)
-    out = glass.transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, lambda: y)
-    ode = Ode(1, 7, method)
-    expected = ode.transition(flow, y, flow.denoise(y, 0.0), 0.0, 1.0, normal)
+    x = normal()
+    glass, ode = Glass(1, 7, rho=rho, order=order), Ode(1, 7, method)
+    out = glass.transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, normal)
+    expected = ode.transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, normal)
     assert torch.allclose(out, expected, rtol=0.0, atol=1e-12)
 
 
+@each_path
 @pytest.mark.parametrize("inner", ["s", "times"])
-def test_one_transition_is_the_ode_at_the_inner_grids_times(inner: str) -> None:
-    path = VariancePreserving(0.1, 200.0)  # alpha_0 = exp(-50): x_0 says nothing about z
-    flow = MixtureFlow(planar_mixture(), path)
-    normal = Normals(3, (5, 2))
-    x, y = normal(), normal()
+def test_one_transition_is_the_ode_at_the_inner_grids_times(path: Path, inner: str) -> None:
+    flow, x = MixtureFlow(planar_mixture(), path), Normals(3, (5, 2))()
     glass = Glass(1, 9, order=1, inner=inner)
-    out = glass.transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, lambda: y)
-    ends = inner_path(path, 0.0, 1.0, "ddpm")
+    out = glass.transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, Normals(4, (5, 2)))
+    ends = InnerPath.from_noise(path)
     times = [ends.effective_time(s) for s in ends.grid(9, inner, 1.0)]
-    state = y
+    assert times[0] == pytest.approx(0.0, abs=1e-12) and times[-1] == 1.0
+    state = x
     for t, t_next in itertools.pairwise(times):
         w = step_weights(Node(*path.at(t)[:2], t), Node(*path.at(t_next)[:2], t_next))
         state = w.y * state + w.now * flow.denoise(state, t)

@@ -53,6 +53,16 @@ class InnerPath:
         sbar = sigma_next * math.sqrt(1.0 - rho * rho)
         return cls(path, alpha, sigma, gamma, alpha_next - gamma * alpha, sbar)
 
+    @classmethod
+    def from_noise(cls, path: Path) -> InnerPath:
+        """The whole way from t=0 to t=1 in one transition.
+
+        Noise tells nothing of z (a discrete-time model's first time only nearly so), and x_1 keeps
+        nothing of x_0: x_0 is itself the noise that the inner path begins with, and the transition
+        is the probability-flow ODE.
+        """
+        return cls(path, 0.0, 1.0, 0.0, 1.0, 0.0)
+
     def node(self, s: float) -> Node:
         """A_s and S_s; z_hat is extrapolated in s."""
         return Node(s * self.abar, 1.0 - s + s * self.sbar, s)
@@ -107,9 +117,11 @@ class InnerPath:
         else:
             wanted = [self.effective_time(s) for s in uniform[1:-1]]
         snapped = self.path.snap(wanted, start, end)
-        if inner == "s" and snapped == wanted:
-            return uniform  # not through s_of and back, which would round
-        return [0.0, *(self.s_of(t) for t in snapped), 1.0]
+        kept = inner == "s" and snapped == wanted  # not through s_of and back, which would round
+        within = uniform[1:-1] if kept else [self.s_of(t) for t in snapped]
+        # a path from pure noise may begin before the model's first time, which holds some data
+        first = self.s_of(start) if self.alpha == 0.0 else 0.0
+        return [first, *within, 1.0]
 
 
 @dataclass(frozen=True)
@@ -161,13 +173,22 @@ class Glass:
         first: int = 0,
     ) -> Tensor:
         rho = correlation(flow.path, t, t_next, self.rho, self.kappa)
-        inner = InnerPath.between(flow.path, t, t_next, rho)
+        whole_way = (t, t_next) == (0.0, 1.0)
+        inner = (
+            InnerPath.from_noise(flow.path)
+            if whole_way
+            else InnerPath.between(flow.path, t, t_next, rho)
+        )
         grid = inner.grid(self.calls, self.inner, flow.shift)
         nodes = [inner.node(s) for s in grid]
 
-        y = normal()
-        if first > 0:
-            x, y = inner.split(x, grid[first], y)
+        if whole_way:
+            sigma = flow.path.at(inner.effective_time(grid[first])).sigma
+            x, y = x.new_zeros(()), x * (nodes[first].S / sigma)
+        elif first == 0:
+            y = normal()
+        else:
+            x, y = inner.split(x, grid[first], normal())
 
         def z_hat(i: int, y: Tensor) -> Tensor:
             return flow.denoise(*inner.query(x, y, grid[first + i]))

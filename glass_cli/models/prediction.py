@@ -64,6 +64,12 @@ class Prediction:
             return float(round(self.path.step_of(t)))
         return self.train_steps * (1.0 - t)
 
+    def time_at(self, timestep: float) -> float:
+        """The t at which the vendor's clock reads ``timestep``."""
+        if isinstance(self.path, paths.DiscreteVP):
+            return 1.0 - (timestep + 1.0) / len(self.path.alphas_cumprod)
+        return 1.0 - timestep / self.train_steps
+
     def denoised(self, x: Tensor, t: float, out: Tensor) -> Tensor:
         """D_t(x) from the network's output."""
         if self.kind == "flow":

@@ -1,0 +1,297 @@
+"""GLASS, ODE and SDE samplers as a drop-in scheduler for diffusers pipelines.
+
+    from glass_cli.scheduler import GlassScheduler
+
+    pipe.scheduler = GlassScheduler.from_scheduler(pipe.scheduler, transitions=5)
+    image = pipe("a photo of a dog", num_inference_steps=50).images[0]
+
+The samplers are those of :mod:`glass_cli.method`, run in a greenlet that is suspended wherever they
+ask the network: :meth:`GlassScheduler.step` hands them the answer and returns the next question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import diffusers
+import torch
+from diffusers import ConfigMixin, SchedulerMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.schedulers.scheduling_utils import SchedulerOutput
+from diffusers.utils.torch_utils import randn_tensor
+from greenlet import greenlet
+from torch import Tensor
+
+from glass_cli.method.flow import Normal, Sampler
+from glass_cli.method.glass import Glass
+from glass_cli.method.noise import ParticleNoise
+from glass_cli.method.ode import Ode
+from glass_cli.method.sde import Sde
+from glass_cli.models.base import state_dtype
+from glass_cli.models.plan import Asking, Call, Draws, Plan, plan
+from glass_cli.models.prediction import Prediction
+
+
+class Start(NamedTuple):
+    """A transition that has just begun: its number, time, particles and their x_hat = D_t(x)."""
+
+    k: int
+    t: float
+    x: Tensor
+    x_hat: Tensor
+
+
+class GlassScheduler(SchedulerMixin, ConfigMixin):
+    """Scheduler of diffusers that samples by GLASS transitions, an ODE or an ancestral SDE.
+
+    Made by :meth:`from_scheduler` from the one that the pipeline has, which tells what the network
+    predicts. ``num_inference_steps`` of the pipeline call is the number of network calls; they are
+    divided over the ``transitions``.
+
+    sampler: "glass", "ode" or "sde" (ancestral). order: 2, or 1 for Euler steps. rho, kappa, times,
+    inner: as in :class:`glass_cli.method.glass.Glass`. seed: noise of its own for each picture;
+    without it, noise comes from the pipeline's ``generator`` where that is handed on to the
+    scheduler, and from torch's global one elsewhere. ``noise`` may be set to any source
+    ``() -> (N, *shape)`` of standard normal draws.
+
+    A pipeline that begins half-way (img2img), or that changes the latents between two steps, is
+    taken up where it stands: what it hands over is read as a draw of x_t at the present time.
+    """
+
+    order = 1
+    init_noise_sigma = 1.0
+
+    @register_to_config
+    def __init__(
+        self,
+        vendor_class: str = "",
+        vendor: dict[str, Any] | None = None,
+        sampler: Literal["glass", "ode", "sde"] = "glass",
+        transitions: int = 5,
+        rho: str | float = "ddpm",
+        kappa: float = 1.0,
+        order: int = 2,
+        times: str | Sequence[float] = "schedule",
+        inner: str = "s",
+        seed: int | None = None,
+    ) -> None:
+        if not vendor_class or vendor is None:
+            raise ValueError(
+                "a GlassScheduler needs to know what the network predicts; make it with"
+                " GlassScheduler.from_scheduler(pipe.scheduler)"
+            )
+        # some pipelines read the vendor's settings from their scheduler's configuration
+        own = set(self.config)
+        self.register_to_config(**{k: v for k, v in vendor.items() if k not in own})
+        self._vendor = getattr(diffusers, vendor_class)(**vendor)
+        self._prediction = self._shifted = Prediction.of(self._vendor)
+        self._sampler(transitions)  # complains of settings that cannot be
+        self.noise: Normal | None = None
+        self.num_inference_steps: int | None = None
+        self.timesteps = torch.empty(0)
+        self._plan = Plan([], (), [])
+        self._reset(0)
+
+    @classmethod
+    def from_scheduler(cls, scheduler: Any, **settings: Any) -> GlassScheduler:
+        """For the network that ``scheduler``, any of diffusers' own, was made for.
+
+        Raises ValueError where its prediction type is not known or a setting cannot be.
+        """
+        if isinstance(scheduler, cls):
+            scheduler = scheduler._vendor
+        vendor = {k: v for k, v in scheduler.config.items() if not k.startswith("_")}
+        return cls(vendor_class=type(scheduler).__name__, vendor=vendor, **settings)
+
+    def _sampler(self, transitions: int, steps: int = 1) -> Sampler:
+        c = self.config
+        times: Any = c.times if isinstance(c.times, str) else tuple(c.times)
+        if c.sampler == "glass":
+            return Glass(transitions, steps, c.rho, c.kappa, c.order, times, c.inner)
+        if c.sampler == "ode":
+            return Ode(transitions, steps, "euler" if c.order == 1 else "multistep", times)
+        if c.sampler == "sde":
+            return Sde(transitions, steps, "ancestral", times)
+        raise ValueError(f"sampler must be glass, ode or sde (got {c.sampler})")
+
+    # What a pipeline calls
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: str | torch.device | None = None,
+        sigmas: Sequence[float] | None = None,
+        timesteps: Sequence[float] | None = None,
+        mu: float | None = None,
+    ) -> None:
+        """Plans so many network calls; ``timesteps`` holds the vendor's clock at each.
+
+        ``sigmas`` may only be the even ones that pipelines pass by themselves; ``mu`` is the time
+        shift that they derive from the picture's size.
+        """
+        if timesteps is not None or not _even(sigmas):
+            raise ValueError(
+                "GlassScheduler places its own calls; choose them by times=[0, ..., 1]"
+            )
+        calls = len(sigmas) if sigmas is not None else num_inference_steps
+        if calls is None or calls < 1:
+            raise ValueError(f"num_inference_steps must be at least 1 (got {calls})")
+        self.num_inference_steps = calls
+        self._shifted = self._prediction.shifted_by(self._vendor, mu)
+        times = self.config.times
+        given = not isinstance(times, str)
+        # an ODE's steps fall where its schedule has them, not where transitions would end
+        transitions = 1 if self.config.sampler == "ode" else self.config.transitions
+        transitions = len(times) - 1 if given else transitions
+        if given and calls < transitions:
+            raise ValueError(f"{transitions} transitions need as many calls (got {calls})")
+        self._plan = plan(self._shifted, self._sampler, transitions, calls)
+        clock = [self._shifted.timestep(call.t) for call in self._plan.calls]
+        whole = self._shifted.kind != "flow"
+        self.timesteps = torch.tensor(
+            clock, dtype=torch.int64 if whole else torch.float32, device=device
+        )
+        self._reset(0)
+
+    def set_begin_index(self, begin_index: int = 0) -> None:
+        """The number of the first call, for pipelines that begin half-way."""
+        self._reset(begin_index)
+
+    def _reset(self, index: int) -> None:
+        self._index = index
+        self._running: greenlet | None = None
+        self._question: Tensor | None = None  # in full precision
+        self._handed: Tensor | None = None  # the same, as the pipeline has it
+        self._start: Start | None = None
+        self._draws: Draws | None = None
+        self._own: Normal | None = None
+
+    def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
+        """The sample itself: models are asked on the path that they were trained on."""
+        return sample
+
+    def step(
+        self,
+        model_output: Tensor,
+        timestep: Any,
+        sample: Tensor,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        return_dict: bool = True,
+        **_: Any,
+    ) -> SchedulerOutput | tuple[Tensor]:
+        """The next network call's input, or after the last call the clean sample."""
+        if self._index >= len(self._plan.calls):
+            raise ValueError("all planned calls are done; call set_timesteps for another run")
+        call = self._plan.calls[self._index]
+        kind = state_dtype(sample.device)
+        ours = sample is self._handed
+        x = self._question if ours and self._question is not None else sample.to(kind)
+        x_hat = self._shifted.denoised(x, call.t, model_output.to(kind))
+        self._start = None
+        if self._running is None or not ours:
+            if call.j == 0:
+                self._start = Start(call.k, call.t, x, x_hat)
+            self._draws = Draws(self._normal(model_output, generator))
+            answer = self._begin(call, x, x_hat, self._draws)
+        else:
+            answer = self._running.switch(x_hat)
+        self._index += 1
+        latents = self._hand(answer, sample.dtype)
+        return SchedulerOutput(prev_sample=latents) if return_dict else (latents,)
+
+    def _begin(self, call: Call, x: Tensor, x_hat: Tensor, normal: Normal) -> Any:
+        """Runs the transition of ``call``, entered at it, until it asks or is done."""
+        sampler, flow = self._plan.samplers[call.k], Asking(self._shifted)
+        t, t_next = self.ends[call.k], self.ends[call.k + 1]
+        self._running = greenlet(
+            lambda: sampler.transition(flow, x, x_hat, t, t_next, normal, first=call.j)
+        )
+        return self._running.switch()
+
+    def _hand(self, answer: Any, dtype: torch.dtype) -> Tensor:
+        """Keeps the next question, and gives it as the pipeline wants it."""
+        assert self._running is not None
+        if self._running.dead:
+            self._running, self._question = None, answer
+        else:
+            self._question = answer[0]
+        self._handed = self._question.to(dtype)
+        return self._handed
+
+    def _normal(self, like: Tensor, generator: Any) -> Normal:
+        """Where the noise of a batch like ``like`` comes from."""
+        if self.noise is not None:
+            return self.noise
+        kind = state_dtype(like.device)
+        if self.config.seed is None or generator is not None:
+            words = {"generator": generator, "device": like.device, "dtype": like.dtype}
+            return lambda: randn_tensor(like.shape, **words).to(kind)
+        if self._own is None:
+            state = torch.empty(0, device=like.device, dtype=kind)
+            shape = tuple(like.shape[1:])
+            self._own = ParticleNoise(self.config.seed, "", len(like), shape, state)
+        return self._own
+
+    # What steering calls
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """The K + 1 times between which the transitions run."""
+        return self._plan.ends
+
+    @property
+    def start(self) -> Start | None:
+        """The transition that the last step began; None where it was another call."""
+        return self._start
+
+    @property
+    def finished(self) -> bool:
+        return self._index >= len(self._plan.calls)
+
+    def resample(self, ancestors: Tensor) -> Tensor:
+        """The next call's latents after the particles were replaced by copies of ``ancestors``.
+
+        Only right after a step that began a transition: it is begun anew from the copies, with the
+        noise that was drawn, so that copies part. No network call is made.
+        """
+        if self._start is None or self._handed is None or self._draws is None:
+            raise ValueError("particles can only be resampled where a transition begins")
+        there = ancestors.to(self._start.x.device)
+        x, x_hat = self._start.x[there], self._start.x_hat[there]
+        self._start = self._start._replace(x=x, x_hat=x_hat)
+        self._draws = self._draws.again()
+        answer = self._begin(Call(self._start.k, 0, self._start.t), x, x_hat, self._draws)
+        return self._hand(answer, self._handed.dtype)
+
+    # What img2img calls
+
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """x_t = alpha_t z + sigma_t eps at the vendor's ``timesteps`` (N,)."""
+        clock = timesteps.flatten().tolist()
+        at = [self._shifted.path.at(self._shifted.time_at(value)) for value in clock]
+        shape = (-1,) + (1,) * (original_samples.dim() - 1)
+        alpha = original_samples.new_tensor([a.alpha for a in at]).view(shape)
+        sigma = original_samples.new_tensor([a.sigma for a in at]).view(shape)
+        return alpha * original_samples + sigma * noise
+
+    def scale_noise(self, sample: Tensor, timestep: Tensor, noise: Tensor) -> Tensor:
+        """The same by the name and order of arguments that flow matching pipelines use."""
+        return self.add_noise(sample, noise, timestep)
+
+    @property
+    def sigmas(self) -> Tensor:
+        """sigma_t at every call and at the end."""
+        values = [self._shifted.path.at(call.t).sigma for call in self._plan.calls]
+        return torch.tensor([*values, 0.0], device=self.timesteps.device)
+
+    def __len__(self) -> int:
+        return self._prediction.train_steps
+
+
+def _even(sigmas: Sequence[float] | None) -> bool:
+    """Whether these are 1, 1 - 1/n, ..., 1/n, which pipelines pass where one asks for n steps."""
+    if sigmas is None:
+        return True
+    n = len(sigmas)
+    return all(abs(float(sigma) - (1.0 - i / n)) < 1e-4 for i, sigma in enumerate(sigmas))
