@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,17 +43,21 @@ def read(path: Path, name: str) -> State:
             found: Any = load_file(path)
         else:
             mapped = zipfile.is_zipfile(path)  # the older format cannot be mapped
-            found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of pickle's protocol, just before refusing it
+                found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() and "unsupported" in str(error).lower():
+        if re.search(r"GLOBAL|unrecognized function|Unsupported class", str(error)):
             raise GlassError(
                 f"{name}: {path.name} holds more than numbers (pickled code), which is never run;"
                 " get the published file, or one in safetensors"
             ) from error
-        raise _unreadable(path, name, error) from error
+        # torch's own words end in the advice to run what is in the file
+        raise _unreadable(path, name, "not in torch's format") from error
     except Exception as error:
         # a file of other bytes can make the readers stumble over anything
-        raise _unreadable(path, name, error) from error
+        why = one_line(error).partition(". ")[0][:120] or type(error).__name__
+        raise _unreadable(path, name, why) from error
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]
     if not isinstance(found, Mapping) or not all(torch.is_tensor(v) for v in found.values()):
@@ -66,8 +72,7 @@ def read(path: Path, name: str) -> State:
     return state
 
 
-def _unreadable(path: Path, name: str, error: Exception) -> GlassError:
-    why = one_line(error).partition(". ")[0][:120] or type(error).__name__
+def _unreadable(path: Path, name: str, why: str) -> GlassError:
     return GlassError(
         f"{name}: {path.name} cannot be read ({why}); it is cut short or no file of weights:"
         " download it again"
