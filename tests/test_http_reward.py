@@ -1,0 +1,265 @@
+"""reward=http against a real server on the loopback device: right, slow, wrong, dying."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from glass_cli.app.errors import GlassError
+from glass_cli.app.launch import launch
+from glass_cli.rewards.http import Http, LoadedHttp
+
+CPU = torch.device("cpu")
+Reply = Callable[["Handler", dict[str, Any]], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Keeps what it was sent and answers by the server's next plan; the last one stays."""
+
+    server: Server
+
+    def do_POST(self) -> None:
+        text = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.seen.append((dict(self.headers), json.loads(text)))
+        plans = self.server.plans
+        plan = plans.pop(0) if len(plans) > 1 else plans[0]
+        plan(self, self.server.seen[-1][1])
+
+    def log_message(self, *_: Any) -> None:
+        """Keeps quiet."""
+
+    def say(self, status: int, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.seen: list[tuple[dict[str, str], dict[str, Any]]] = []
+        self.plans: list[Reply] = [brightness]
+        self.over = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/score"
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that went away is what some tests are about."""
+
+
+def brightness(handler: Handler, body: dict[str, Any]) -> None:
+    files = [io.BytesIO(base64.b64decode(text, validate=True)) for text in body["images"]]
+    scores = [float(np.asarray(Image.open(file)).mean()) for file in files]
+    handler.say(200, json.dumps({"scores": scores, "more": "is ignored"}))
+
+
+def saying(status: int, text: str) -> Reply:
+    return lambda handler, body: handler.say(status, text)
+
+
+def half(handler: Handler, body: dict[str, Any]) -> None:
+    """Dies in the middle of its answer."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100")
+    handler.end_headers()
+    handler.wfile.write(b'{"scores": [')
+    handler.wfile.flush()
+    handler.connection.close()
+
+
+def drop(handler: Handler, body: dict[str, Any]) -> None:
+    """Hangs up without a word."""
+    handler.close_connection = True
+    handler.connection.close()
+
+
+def hang(handler: Handler, body: dict[str, Any]) -> None:
+    handler.server.over.wait(20)
+
+
+def drip(handler: Handler, body: dict[str, Any]) -> None:
+    """A byte now and then, so that no single read takes long."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    while not handler.server.over.wait(0.1):
+        handler.wfile.write(b" ")
+        handler.wfile.flush()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    made = Server()
+    thread = threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield made
+    made.over.set()
+    made.shutdown()
+    made.server_close()
+
+
+def loaded(server: Server, **settings: Any) -> LoadedHttp:
+    quick = {"timeout": 5.0, "retries": 3, "backoff": 0.01}
+    return Http(server.url, **{**quick, **settings}).load(CPU, torch.float32)
+
+
+def images(count: int = 5) -> Tensor:
+    return torch.rand(count, 3, 6, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_pictures_go_as_they_are_saved_and_scores_come_back_in_order(server: Server) -> None:
+    x = images()
+    scores = loaded(server, batch=2).score(x, 'a "dog", naïve 🍎')
+    levels = (x * 255 + 0.5).to(torch.uint8)
+    assert scores.dtype == torch.float32
+    assert scores.tolist() == pytest.approx(levels.float().mean((1, 2, 3)).tolist(), rel=1e-6)
+    assert [len(body["images"]) for _, body in server.seen] == [2, 2, 1]
+    assert [body["prompts"] for _, body in server.seen] == [
+        ['a "dog", naïve 🍎'] * n for n in (2, 2, 1)
+    ]
+    headers, body = server.seen[0]
+    assert set(body) == {"prompts", "images"} and headers["Content-Type"] == "application/json"
+    with Image.open(io.BytesIO(base64.b64decode(body["images"][1]))) as picture:
+        assert picture.format == "PNG" and picture.mode == "RGB" and picture.size == (8, 6)
+        assert np.array_equal(np.asarray(picture), levels[1].permute(1, 2, 0).numpy())
+    assert "Authorization" not in headers
+
+
+def test_a_token_from_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCORER_TOKEN", "s3cret")
+    loaded(server, token_env="SCORER_TOKEN").score(images(1), "a")
+    assert server.seen[0][0]["Authorization"] == "Bearer s3cret"
+    monkeypatch.delenv("SCORER_TOKEN")
+    with pytest.raises(ValueError, match=r"reward\.token_env=SCORER_TOKEN names an environment"):
+        Http(server.url, token_env="SCORER_TOKEN")
+
+
+@pytest.mark.parametrize(
+    "failure", [saying(500, "oops"), saying(503, ""), saying(429, ""), half, drop]
+)
+def test_what_passes_is_tried_again(server: Server, failure: Reply) -> None:
+    server.plans = [failure, failure, brightness]
+    scores = loaded(server).score(images(2), "a")
+    assert len(server.seen) == 3 and float(scores.min()) > 0.0
+
+
+def test_a_slow_answer_is_tried_again(server: Server) -> None:
+    server.plans = [hang, drip, brightness]
+    began = time.monotonic()
+    scores = loaded(server, timeout=0.4).score(images(2), "a")
+    assert len(server.seen) == 3 and float(scores.min()) > 0.0
+    assert time.monotonic() - began > 0.8
+
+
+def test_pauses_double(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("glass_cli.rewards.http.time.sleep", pauses.append)
+    server.plans = [saying(500, "oops")]
+    with pytest.raises(GlassError, match=r"status 500 \(oops\), after 9 tries; see to the server"):
+        loaded(server, retries=8, backoff=0.5).score(images(1), "a")
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0]
+    assert len(server.seen) == 9
+
+
+# fmt: off
+LASTING = {
+    "down for good": (saying(502, "<b>bad\nday"), 4, r"status 502 \(<b>bad day\), after 4 tries"),
+    "always half an answer": (half, 4, r"the connection failed \(.+\), after 4 tries"),
+    "always hangs up": (drop, 4, r"the connection failed \(.+\), after 4 tries"),
+    "no such page": (saying(404, "not here"), 1, r"status 404 \(not here\); the answer must be"),
+    "forbidden": (saying(401, ""), 1, "status 401"),
+    "a redirect": (saying(307, ""), 1, "status 307"),
+    "not JSON": (saying(200, "<html>\nhello"), 1, r"the answer is not JSON \(<html> hello\)"),
+    "empty": (saying(200, ""), 1, "the answer is not JSON"),
+    "a bare list": (saying(200, "[1.0, 2.0]"), 1, 'the answer has no list "scores"'),
+    "another key": (saying(200, '{"score": 1}'), 1, 'the answer has no list "scores"'),
+    "too few": (saying(200, '{"scores": [1.0]}'), 1, "1 scores for 2 images"),
+    "too many": (saying(200, '{"scores": [1, 2, 3]}'), 1, "3 scores for 2 images"),
+    "NaN": (saying(200, '{"scores": [1.0, NaN]}'), 1, "score 1 of 2 is nan, not a finite number"),
+    "infinite": (saying(200, '{"scores": [1e999, 1]}'), 1, "score 0 of 2 is inf"),
+    "null": (saying(200, '{"scores": [1.0, null]}'), 1, "score 1 of 2 is None"),
+    "words": (saying(200, '{"scores": ["1", "2"]}'), 1, "score 0 of 2 is '1'"),
+    "too large": (saying(200, '{"scores": [1, 1' + "0" * 400 + "]}"), 1, "score 1 of 2 is 1000"),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("plan", "asked", "message"), LASTING.values(), ids=LASTING.keys())
+def test_what_lasts_is_one_line(server: Server, plan: Reply, asked: int, message: str) -> None:
+    server.plans = [plan]
+    with pytest.raises(GlassError, match=message) as caught:
+        loaded(server).score(images(2), "a")
+    assert "\n" not in str(caught.value) and server.url in str(caught.value)
+    assert len(server.seen) == asked
+
+
+def test_nobody_is_there(server: Server) -> None:
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(GlassError, match=r"the connection failed \(.*refused.*\), after 1 try;"):
+        loaded(server, retries=0).score(images(1), "a")
+
+
+def test_from_the_command_line(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["reward=http", f"reward.url={server.url}", "reward.backoff=0.01", "particles=3"]
+    words += [
+        "sampler.transitions=2",
+        "sampler.steps=1",
+        "wandb.mode=disabled",
+        "steering.lam=auto",
+    ]
+    assert launch([*words, "hydra.run.dir=run"], False, "glass_cli.experiments.sample") == 0
+    records = [json.loads(line) for line in Path("run/particles.jsonl").read_text().splitlines()]
+    for record in records:
+        shown = float(np.asarray(Image.open(Path("run") / record["file"])).mean())
+        assert record["reward"] == pytest.approx(shown, rel=1e-6)
+    # half-way through the second run the server begins to fail
+    server.plans = [brightness, saying(500, "oops")]
+    assert launch([*words, "hydra.run.dir=run2"], False, "glass_cli.experiments.sample") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("glass: ") and "status 500 (oops), after 5 tries" in said
+    assert not Path("run2/summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"url": "host:80"}, "reward.url=host:80 must be an address such as http://"),
+        ({"url": "ftp://host/x"}, "must be an address such as http://"),
+        ({"url": "http://me:pass@host/x"}, "must not hold a name or password"),
+        ({"batch": 0}, "reward.batch must be at least 1"),
+        ({"retries": -1}, "reward.retries must be 0 or more"),
+        ({"timeout": 0.0}, "reward.timeout must be above 0 seconds"),
+        ({"backoff": -1.0}, "reward.backoff must be 0 seconds or more"),
+    ],
+)
+def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        Http(**{"url": "http://host/score", **settings})
+    assert "pass" not in str(caught.value).replace("password", "")

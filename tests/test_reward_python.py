@@ -1,0 +1,195 @@
+"""reward=python: functions and classes of the user's own, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from glass_cli.app.errors import GlassError
+from glass_cli.app.launch import launch
+from glass_cli.rewards.python import LoadedPython, Python
+
+CPU = torch.device("cpu")
+MODULE = """
+import numpy as np
+import torch
+
+calls = []
+
+def brightness(images, prompts):
+    calls.append((tuple(images.shape), images.dtype, list(prompts)))
+    return images.mean((1, 2, 3))
+
+def scaled(images, prompts, scale=1.0):
+    return scale * images.mean((1, 2, 3))
+
+def as_array(images, prompts):
+    return images.mean((1, 2, 3)).numpy()
+
+def as_list(images, prompts):
+    return [float(image.mean()) for image in images]
+
+def as_tensors(images, prompts):
+    return [image.mean() for image in images]
+
+def as_bools(images, prompts):
+    return images.mean((1, 2, 3)) > 0.5
+
+def letters(images, prompts):
+    return [len(prompt) for prompt in prompts]
+
+class Counting:
+    def __init__(self, start=0):
+        self.count = start
+
+    def __call__(self, images, prompts):
+        self.count += len(images)
+        return [self.count] * len(images)
+
+class Silent:
+    pass
+
+number = 3
+
+def one(images, prompts): return images.mean()
+def square(images, prompts): return images[:, 0, 0]
+def few(images, prompts): return [0.5]
+def nothing(images, prompts): return None
+def words(images, prompts): return ["good"] * len(images)
+def ragged(images, prompts): return [[1.0], [1.0, 2.0]] + [[1.0]] * (len(images) - 2)
+def complicated(images, prompts): return torch.ones(len(images), dtype=torch.complex64)
+def first(points, prompts): return points[:, 0]
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A working directory with a module in it, of a name that no other test has imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("my_rewards.py").write_text(MODULE, encoding="utf-8")
+    Path("broken.py").write_text("import no_such_package\n", encoding="utf-8")
+    Path("unfinished.py").write_text("def f(:\n", encoding="utf-8")
+    yield
+    for name in ("my_rewards", "broken", "unfinished"):
+        sys.modules.pop(name, None)
+
+
+def loaded(target: str, **settings: object) -> LoadedPython:
+    return Python(f"my_rewards.{target}", **settings).load(CPU, torch.float32)  # type: ignore[arg-type]
+
+
+def images(count: int = 5) -> Tensor:
+    return torch.rand(count, 3, 6, 8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", ["brightness", "as_array", "as_list", "as_tensors", "scaled"])
+def test_what_a_function_may_give(name: str) -> None:
+    x = images()
+    scores = loaded(name).score(x, "a dog")
+    assert scores.shape == (5,) and scores.dtype.is_floating_point
+    assert torch.allclose(scores.float(), x.mean((1, 2, 3)), atol=1e-6)
+
+
+def test_truth_values_count_as_numbers() -> None:
+    x = torch.stack([torch.zeros(3, 2, 2), torch.ones(3, 2, 2)])
+    assert loaded("as_bools").score(x, "").tolist() == [0.0, 1.0]
+
+
+def test_a_prompt_for_every_image_in_batches() -> None:
+    reward = loaded("brightness", batch=2)
+    reward.score(images(), "a dog")
+    calls = sys.modules["my_rewards"].calls
+    shape, dtype = (3, 6, 8), torch.float32
+    assert calls == [((n, *shape), dtype, ["a dog"] * n) for n in (2, 2, 1)]
+    assert loaded("letters").score(images(3), "abcd").tolist() == [4.0, 4.0, 4.0]
+
+
+def test_a_class_keeps_its_state() -> None:
+    reward = loaded("Counting", arguments={"start": 10}, batch=2)
+    assert reward.score(images(3), "").tolist() == [12.0, 12.0, 13.0]
+    assert reward.score(images(1), "").tolist() == [14.0]
+    assert loaded("Counting").score(images(1), "").tolist() == [1.0]
+
+
+def test_arguments_go_to_every_call_of_a_function() -> None:
+    x = images()
+    scores = loaded("scaled", arguments={"scale": -4.0}).score(x, "")
+    assert torch.allclose(scores, -4.0 * x.mean((1, 2, 3)))
+
+
+def test_a_gradient_only_where_it_is_promised() -> None:
+    x = images().requires_grad_()
+    scores = loaded("brightness", differentiable=True, batch=2).score(x, "")
+    (gradient,) = torch.autograd.grad(scores.sum(), x)
+    assert torch.allclose(gradient, torch.full_like(x, 1.0 / x[0].numel()))
+    with torch.no_grad():
+        assert not loaded("brightness", differentiable=True).score(x, "").requires_grad
+    assert not loaded("brightness").score(x, "").requires_grad
+    assert loaded("as_tensors", differentiable=True).score(x, "").requires_grad
+
+
+# fmt: off
+WRONG_TARGETS = {
+    "no module": ("brightness", "must be module.function"),
+    "unknown module": ("my_rewrads.brightness", r"cannot import my_rewrads \(ModuleNotFoundError"),
+    "unknown name": ("my_rewards.brightnes", "has no brightnes; did you mean brightness"),
+    "a number": ("my_rewards.number", "is a int, which cannot be called"),
+    "a class without call": ("my_rewards.Silent", "has no __call__"),
+    "import fails": ("broken.f", "cannot import broken .*no_such_package"),
+    "no Python": ("unfinished.f", r"cannot import unfinished \(SyntaxError"),
+}
+WRONG_SCORES = {
+    "one": r"shape \(\) for 5 samples; it must give one each: \(5,\)",
+    "square": r"shape \(5, 8\) for 5 samples",
+    "few": r"shape \(1,\) for 5 samples",
+    "nothing": "gave None for 5 samples; it must give 5 numbers",
+    "words": "gave .'good'.* it must give 5 numbers",
+    "ragged": "it must give 5 numbers",
+    "complicated": "it must give one each",
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("target", "message"), WRONG_TARGETS.values(), ids=WRONG_TARGETS.keys())
+def test_a_wrong_target_is_one_line(
+    target: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        Python(target)
+    assert "\n" not in str(caught.value)
+    words = ["reward=python", f"reward.target={target}"]
+    assert launch(words, False, "glass_cli.experiments.sample") == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and said[0].startswith(f"glass: reward.target={target}")
+    assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize(("name", "message"), WRONG_SCORES.items())
+def test_wrong_scores_are_one_line(name: str, message: str) -> None:
+    with pytest.raises(GlassError, match=rf"reward\.target=my_rewards\.{name} .*{message}") as got:
+        loaded(name).score(images(), "")
+    assert "\n" not in str(got.value)
+
+
+def test_wrong_arguments_of_a_class() -> None:
+    with pytest.raises(GlassError, match=r"made with reward\.arguments .*strat"):
+        loaded("Counting", arguments={"strat": 1})
+
+
+def test_from_the_command_line() -> None:
+    words = ["model=gaussian_mixture", "reward=python", "reward.target=my_rewards.first"]
+    words += ["reward.accepts=points", "wandb.mode=disabled", "sampler.steps=2", "particles=3"]
+    words += ["hydra.run.dir=run"]
+    assert launch(words, False, "glass_cli.experiments.sample") == 0
+    assert Path("run/summary.json").exists()
+
+
+def test_a_target_must_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch(["reward=python"], False, "glass_cli.experiments.sample") == 2
+    assert "reward.target has no value; set it with reward.target=" in capsys.readouterr().err
