@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from glass_cli.bench import __main__ as bench
-from glass_cli.bench import accuracy, explore, loop, memory, toy
+from glass_cli.bench import accuracy, explore, loop, memory, rewards, toy
 from glass_cli.bench.help import help_time
 from glass_cli.bench.report import Table, figure, machine
 from glass_cli.method.glass import Glass
@@ -83,6 +83,31 @@ def test_memory_runs_the_command_in_processes_of_their_own() -> None:
 def test_memory_says_why_a_command_failed() -> None:
     with pytest.raises(RuntimeError, match=r"sampler\.steps must be at least 1"):
         memory.peak(4, ["model=gaussian_mixture", "sampler.steps=0"])
+
+
+def test_rewards_are_measured_one_by_one() -> None:
+    names = ("imagereward", "hpsv2")
+    times, moved = rewards.rewards((1, 2), True, names, run=rewards.measure)
+    assert [(row[0], row[2]) for row in times.rows] == [
+        ("imagereward", "1"),
+        ("imagereward", "2"),
+        ("hpsv2", "1"),
+        ("hpsv2", "2"),
+    ]
+    assert all(float(row[3]) > 0.0 and float(row[4]) > 100.0 for row in times.rows)
+    # bfloat16 moves scores, but not by as much as they are large
+    assert all(0.0 < float(row[3]) < 1.0 for row in moved.rows)
+
+
+@pytest.mark.slow
+def test_a_reward_is_measured_in_a_process_of_its_own() -> None:
+    found = rewards.in_own_process("clip", True, "float32", [1])
+    assert len(found["scores"]) == len(found["rows"]) == 1
+
+
+def test_a_reward_that_cannot_be_measured_says_why() -> None:
+    with pytest.raises(RuntimeError, match="no reward nothing"):
+        rewards.in_own_process("nothing", True, "float32", [1])
 
 
 def test_help_time_is_of_processes() -> None:

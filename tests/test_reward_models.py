@@ -194,14 +194,33 @@ def test_both_versions_of_hpsv2(
 @pytest.mark.parametrize("name", SETTINGS)
 def test_bfloat16_scores_in_single_precision(make: Callable[..., Any], name: str) -> None:
     reward = make(name, dtype="bfloat16")
-    kinds = {p.dtype for part in parts(reward)[: 2 if name == "imagereward" else 1]
-             for p in part.parameters()}  # fmt: skip
-    assert kinds == {torch.bfloat16}
+    large = parts(reward)[: 2 if name == "imagereward" else 1]
+    assert {p.dtype for part in large for p in part.parameters() if p.ndim} == {torch.bfloat16}
     found, truth = reward.score(images(), PROMPTS[0]), expected(name, PROMPTS[0], images()).float()
     assert found.dtype == torch.float32
     # of the scale of the score, some twenty roundings of 2^-9, three times over
     scale = {"pickscore": float(torch.tensor(4.0).exp()), "imagereward": 2.0}.get(name, 1.0)
     torch.testing.assert_close(found, truth, atol=scale * 20**0.5 * 3 * 2**-9, rtol=0.0)
+
+
+def test_pickscores_scale_is_exact_in_bfloat16(make: Callable[..., Any]) -> None:
+    """bfloat16 would make 99 of exp(4.6052) = 100."""
+    logarithm = files.random(files.transformers_clip(files.SMALL))["logit_scale"].double()
+    assert make("pickscore", dtype="bfloat16").scale == pytest.approx(float(logarithm.exp()))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_scores_in_inference_mode_do_not_spoil_later_gradients(
+    make: Callable[..., Any], name: str
+) -> None:
+    reward = make(name)
+    with torch.inference_mode():
+        first = reward.score(images(), "dog")
+    x = images().requires_grad_()
+    again = reward.score(x, "dog")
+    again.sum().backward()
+    assert x.grad is not None and float(x.grad.abs().max()) > 0.0
+    torch.testing.assert_close(again.detach(), first.clone())
 
 
 def test_pickscore_reads_an_older_folder(tmp_path: Path, make: Callable[..., Any]) -> None:

@@ -211,7 +211,7 @@ def test_no_gradient_is_kept_where_the_caller_wants_none(reward: LoadedClip) -> 
 
 def test_bfloat16_weights_give_single_precision_scores(folder: Path, reward: LoadedClip) -> None:
     half = Clip(str(folder), dtype="bfloat16").load(CPU, torch.float32)
-    assert {p.dtype for p in half.towers.model.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in half.towers.model.parameters() if p.ndim} == {torch.bfloat16}
     scores = half.score(images(), PROMPT)
     assert scores.dtype == torch.float32
     # some twenty roundings one after another, of 2^-9 each, in vectors of 8 numbers: of the order

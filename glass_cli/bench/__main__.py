@@ -18,6 +18,7 @@ FIGURES = {
     "b": "transition error over network calls",
     "c": "time of glass --help",
     "d": "peak memory over particles",
+    "e": "seconds a picture and memory of the rewards at full size, a quarter of an hour on a CPU",
 }
 OUT = Path("docs") / "bench.md"
 
@@ -61,6 +62,10 @@ def measure(key: str, read: argparse.Namespace) -> list[Table]:
         from glass_cli.bench.help import help_time
 
         return [help_time()]
+    if key == "e":
+        from glass_cli.bench.rewards import rewards
+
+        return rewards()
     from glass_cli.bench.memory import memory
 
     return [memory(read.settings)]

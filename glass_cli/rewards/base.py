@@ -39,7 +39,8 @@ class OncePrompt(Generic[T]):
         import torch
 
         if self._last is None or self._last[0] != prompt:
-            with torch.no_grad():
+            # a tensor made in inference mode could not take part in a later gradient
+            with torch.inference_mode(False), torch.no_grad():
                 self._last = prompt, self._encode(prompt)
         return self._last[1]
 

@@ -117,7 +117,10 @@ def fill(model: M, state: Mapping[str, Tensor], name: str, dtype: torch.dtype) -
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise GlassError(f"{name} is of another architecture: {wrong[0]}{more}")
-    model.load_state_dict({key: state[key].to(dtype) for key in own}, assign=True)
+    # a number on its own, CLIP's logit_scale, is a logarithm: in bfloat16 its exponential would be
+    # off by a percent
+    kinds = {key: dtype if value.ndim else torch.float32 for key, value in own.items()}
+    model.load_state_dict({key: state[key].to(kind) for key, kind in kinds.items()}, assign=True)
     for module in model.modules():
         # the only buffer of these models that no file holds: 0, 1, 2, ...
         ids = getattr(module, "position_ids", None)

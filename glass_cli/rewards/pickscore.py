@@ -52,7 +52,6 @@ class LoadedPickScore:
 
     def __init__(self, towers: two_towers.TwoTowers) -> None:
         self.towers = towers
-        # as a number: in bfloat16 it would be off by up to 0.4 %
         self.scale = float(towers.model.logit_scale.double().exp())
 
     def score(self, samples: Tensor, prompt: str) -> Tensor:
