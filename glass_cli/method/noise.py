@@ -18,13 +18,20 @@ class ParticleNoise:
     """Standard normal noise for N particles, each from the generator of (seed, prompt, particle).
 
     Numbers are drawn on the CPU in float64, so they are the same on every device and for every
-    micro-batch size; ``tensor`` gives the device and type of what is returned.
+    micro-batch size; ``tensor`` gives the device and type of what is returned, ``first`` is the
+    number of the first particle.
     """
 
     def __init__(
-        self, seed: int, prompt: str, particles: int, shape: tuple[int, ...], tensor: Tensor
+        self,
+        seed: int,
+        prompt: str,
+        particles: int,
+        shape: tuple[int, ...],
+        tensor: Tensor,
+        first: int = 0,
     ) -> None:
-        self._generators = [generator(seed, prompt, n) for n in range(particles)]
+        self._generators = [generator(seed, prompt, first + n) for n in range(particles)]
         self._shape = shape
         self._like = tensor
 

@@ -21,7 +21,7 @@ def encode_once(pipe: Any) -> None:
     and calls with embeddings or several prompts, are left alone.
     """
     encode = getattr(pipe, "encode_prompt", None)
-    if encode is None:
+    if encode is None or hasattr(encode, "remembers"):
         return
     signature = inspect.signature(encode)
     kept: OrderedDict[Any, Any] = OrderedDict()
@@ -42,6 +42,7 @@ def encode_once(pipe: Any) -> None:
         kept.move_to_end(key)
         return _repeated(kept[key], pictures)
 
+    remembered.remembers = True  # type: ignore[attr-defined]
     pipe.encode_prompt = remembered
 
 
