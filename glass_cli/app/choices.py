@@ -107,7 +107,7 @@ class Choices:
         if node is None:
             return {}
         members = [{key: node[key]} for key in node] if _plain_mapping(node) else node
-        if isinstance(members, (str, Mapping)):
+        if not isinstance(members, (list, tuple)):
             members = [members]
         found: dict[str, Any] = {}
         for member in members:
