@@ -20,6 +20,8 @@ CLOCKS: dict[str, Callable[[Tensor], Tensor]] = {
     "AuraFlowTransformer2DModel": lambda t: 1000.0 * t,
     "ZImageTransformer2DModel": lambda t: 1000.0 * (1.0 - t),
     "Lumina2Transformer2DModel": lambda t: 1000.0 * (1.0 - t),
+    # shifted by the pipeline's mu = 0.75 sqrt(tokens / 256) + 0.25 for 16 tokens
+    "CogView4Transformer2DModel": lambda t: 1000.0 * 0.4375 * t / (1000.0 - 0.5625 * t),
 }
 TOWARDS_DATA = ("ZImageTransformer2DModel", "Lumina2Transformer2DModel")
 

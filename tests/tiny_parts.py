@@ -16,6 +16,8 @@ from transformers import (
     Gemma2Config,
     Gemma2Model,
     GemmaTokenizer,
+    GlmConfig,
+    GlmModel,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
@@ -122,6 +124,10 @@ def _decoder_sizes(tok: Any, layers: int) -> dict[str, int]:
 
 def gemma() -> Gemma2Model:
     return Gemma2Model(Gemma2Config(**_decoder_sizes(gemma_tokenizer(), 2)))
+
+
+def glm() -> GlmModel:
+    return GlmModel(GlmConfig(**_decoder_sizes(t5_tokenizer(), 2)))
 
 
 def qwen3() -> Qwen3Model:
