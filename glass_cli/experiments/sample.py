@@ -53,8 +53,9 @@ def load(made: Settings, stages: Stages) -> tuple[Work, torch.device]:
     device = choose_device(made.root.device)
     with stages.stage("load"):
         dtype = choose_dtype(made.root.dtype, device)
-        model = made.model.load(device, dtype)
+        # first what is small, so that what is wrong with it is known soon
         reward, metrics = _load_rewards(made, device, dtype)
+        model = made.model.load(device, dtype)
     sampler = share_out(made.sampler, made.root.calls or model.calls)
     batch = made.root.micro_batch
     return Work(model, sampler, made.steering, reward, batch, stages, metrics), device
