@@ -72,7 +72,7 @@ class FeynmanKac:
     needs_reward: ClassVar[bool] = True
 
     potential: Potential = "difference"
-    lam: float | Literal["auto"] = 10.0
+    lam: Literal["auto"] | float = 10.0
     lam_strength: float = 2.5
     resampling: Literal["systematic", "multinomial", "stratified", "residual"] = "systematic"
     ess_threshold: float = 0.5
