@@ -7,14 +7,17 @@ through unread. Everything else is imported inside the commands, so that help is
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from glass_cli import __version__
 
 SAMPLE = "glass_cli.experiments.sample"
+
+T = TypeVar("T")
 
 app = typer.Typer(
     add_completion=False,
@@ -108,6 +111,62 @@ def sheet(
         typer.echo(side_by_side(runs, out))
     except GlassError as error:
         _fail(str(error))
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of finished runs of glass sample or glass eval.")
+    ],
+    against: Annotated[
+        Path | None, typer.Option(help="The run to take differences from; default: the first.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="A run's name in the table; once for each, in order.")
+    ] = None,
+    show: Annotated[
+        list[str] | None, typer.Option(help="Only this quantity (best, mean, correct ...); repeat.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the numbers to this CSV file.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Write a booktabs table.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Write PNG and PDF plots here.")] = None,
+) -> None:
+    """Compare runs on the same prompts and seeds: paired differences with 95 % intervals."""
+    from glass_cli.answers.commands import compare_runs
+
+    text, warnings = _told(
+        lambda: compare_runs(runs, against, label or [], show or [], csv, latex, plots)
+    )
+    typer.echo(text)
+    for line in warnings:
+        typer.echo(f"glass: warning: {line}", err=True)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The page; default: report.html in the run.")
+    ] = None,
+    max_mb: Annotated[float, typer.Option(min=1, help="How large the page may become.")] = 24,
+    trees: Annotated[int, typer.Option(min=0, help="How many particle trees to draw.")] = 24,
+) -> None:
+    """Write one self-contained HTML page: tables, plots, pictures, trees of particles."""
+    from glass_cli.answers.commands import report as write
+
+    typer.echo(_told(lambda: write(run, out, max_mb, trees)))
+
+
+def _told(work: Callable[[], T]) -> T:
+    """What ``work`` gives; where it raises GlassError, its lines and exit code 2."""
+    from glass_cli.app.errors import GlassError
+
+    try:
+        return work()
+    except GlassError as error:
+        for line in getattr(error, "lines", [str(error)]):
+            typer.echo(f"glass: {line}", err=True)
+        raise typer.Exit(2) from None
 
 
 def _launch(words: list[str], sweep: bool) -> None:

@@ -1,0 +1,1 @@
+"""What came of runs: `glass compare` sets several side by side, `glass report` shows one."""

@@ -1,0 +1,112 @@
+"""The report in headless Chromium; skipped where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chromium import Page
+from made_runs import STEPS, sample_run
+
+from glass_cli.answers.page import write_report
+from glass_cli.answers.reader import read_run
+
+LONG = "a photo of " + "averyveryverylongword" * 12
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    rewards = {
+        "a dog": [4.0, 6.0, 5.0, 3.0],
+        "<b>two</b> cats": [1.0, 2.0, 0.5, 1.0],
+        LONG: [9.0, 8.0, 7.0, 6.0],
+    }
+    run = sample_run(folder / "run", rewards, steps=STEPS, thumbs=True, size=64)
+    write_report(read_run(run), folder / "report.html")
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def tab(report: Path) -> Iterator[Page]:
+    with Page() as page:
+        page.open(report)
+        yield page
+
+
+def test_no_errors_and_no_network(tab: Page, report: Path) -> None:
+    asked = [url for url in tab.requests if not url.startswith("data:")]
+    assert asked == [report.resolve().as_uri()]
+    assert tab.errors == []
+    broken = "[...document.images].filter(i => i.complete && !i.naturalWidth).length"
+    assert tab.run("document.images.length") == 12 and tab.run(broken) == 0
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_page_does_not_scroll_sideways(tab: Page, width: int) -> None:
+    tab.resize(width, 900)
+    tab.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert tab.run("document.documentElement.scrollWidth") <= width
+    inside = """[...document.querySelectorAll('main *')].filter(
+        e => !e.closest('.scroll') && e.getBoundingClientRect().right > innerWidth + 1).length"""
+    assert tab.run(inside) == 0
+
+
+def test_the_tree_shows(tab: Page) -> None:
+    tab.resize(1400, 900)
+    tab.run("document.querySelector('.tree').scrollIntoView()")
+    box = "(s => (b => [b.width, b.height])(document.querySelector(s).getBoundingClientRect()))"
+    width, height = tab.run(f"{box}('.tree svg')")
+    assert width > 200 and height > 200
+    assert all(side > 40 for side in tab.run(f"{box}('.node image')"))
+    assert tab.run("document.querySelectorAll('.tree')[0].querySelectorAll('.cross').length") == 2
+
+
+def test_the_keyboard_walks_through_the_tree(tab: Page) -> None:
+    tab.run("document.querySelector('.tree').focus()")
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown"):
+        tab.press(key)
+    told = tab.run("document.querySelector('.told').textContent")
+    assert told.startswith("Particle 1 at t = 0.5") and "made 3" in told
+    assert tab.run("document.querySelectorAll('.node.seen').length") == 1
+
+
+def test_finding_and_sorting(tab: Page) -> None:
+    def enter(name: str, value: str) -> list[str]:
+        tab.run(
+            f"(e => {{ e.value = '{value}'; e.dispatchEvent(new Event('input')) }})"
+            f"(document.getElementById('{name}'))"
+        )
+        shown = "[...document.querySelectorAll('.card:not([hidden]) h3')].map(h => h.textContent)"
+        found: list[str] = tab.run(shown)
+        return found
+
+    assert enter("find", "CATS two") == ["<b>two</b> cats"]
+    assert tab.run("document.getElementById('count').value") == "1 of 3 prompts"
+    assert enter("find", "") == ["a dog", "<b>two</b> cats", LONG]
+    assert enter("sort", "-best") == [LONG, "a dog", "<b>two</b> cats"]
+    assert enter("sort", "mean") == ["<b>two</b> cats", "a dog", LONG]
+    assert enter("sort", "number") == ["a dog", "<b>two</b> cats", LONG]
+
+
+def test_dark_and_light(report: Path, tab: Page) -> None:
+    colours = "[document.body, document.querySelector('h1')].map(e => getComputedStyle(e))"
+    seen = f"{colours}.map(s => s.backgroundColor + s.color)"
+    light = tab.run(seen)
+    with Page(dark=True) as page:
+        page.open(report)
+        assert page.run(seen) != light
+        ink = "getComputedStyle(document.querySelector('.chart text')).fill"
+        assert page.run(ink) == page.run("getComputedStyle(document.body).color")
+
+
+def test_tab_reaches_every_part(tab: Page) -> None:
+    """From the top: the skip link first, and the tools and a tree in their turn."""
+    tab.run("document.activeElement.blur(); scrollTo(0, 0)")
+    tab.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+    reached = []
+    for _ in range(60):
+        tab.press("Tab")
+        reached.append(tab.run("(e => e.id || e.className || e.tagName)(document.activeElement)"))
+    assert {"find", "sort", "scroll tree"} <= set(reached)
