@@ -16,6 +16,7 @@ import typer
 from glass_cli import __version__
 
 SAMPLE = "glass_cli.experiments.sample"
+EVAL = "glass_cli.experiments.evaluate"
 
 T = TypeVar("T")
 
@@ -41,6 +42,15 @@ Hydra's flags:
   --cfg job|hydra|all  print the configuration and stop (--resolve, --package KEY)
   --info [TOPIC]       where the configuration comes from
   -cd, --config-dir DIR   a folder of your own yaml files
+"""
+
+EVAL_HELP = """\b
+Common settings (all: glass eval --cfg job; choices: glass ls):
+  benchmark=geneval    see glass ls benchmark; benchmark.limit=N takes the first N prompts
+  model= sampler= steering= reward= metrics='[...]' particles= seed=   as in glass sample
+  launcher=ray         Ray actors, one a GPU or launcher.cpus_per_worker CPUs
+  name=WORD            ends the name of the folder outputs/eval/...
+  -m, --multirun       a sweep: one evaluation for each combination of values
 """
 
 
@@ -75,6 +85,21 @@ def sample(ctx: typer.Context) -> None:
 def sweep(ctx: typer.Context) -> None:
     """Run every combination of values: glass sweep KEY=VALUE,VALUE ..."""
     _launch(ctx.args, sweep=True)
+
+
+@app.command("eval", context_settings=HYDRA_WORDS, epilog=EVAL_HELP)
+def evaluate(
+    ctx: typer.Context,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Set earlier results aside and start anew.")
+    ] = False,
+) -> None:
+    """Run a benchmark: glass eval benchmark=NAME KEY=VALUE ...
+
+    The same command goes on where an earlier one stopped.
+    """
+    words = [*ctx.args, *(["fresh=true"] if fresh else [])]
+    _launch(words, sweep=False, experiment=EVAL, config="eval")
 
 
 @app.command()
@@ -169,10 +194,12 @@ def _told(work: Callable[[], T]) -> T:
         raise typer.Exit(2) from None
 
 
-def _launch(words: list[str], sweep: bool) -> None:
+def _launch(
+    words: list[str], sweep: bool, experiment: str = SAMPLE, config: str = "config"
+) -> None:
     from glass_cli.app.launch import launch
 
-    raise typer.Exit(launch(words, sweep, SAMPLE))
+    raise typer.Exit(launch(words, sweep, experiment, config=config))
 
 
 def _fail(line: str) -> None:

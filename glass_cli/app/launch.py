@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.app.errors import GlassError, one_line
+from glass_cli.app.paths import MAIN_CONFIG
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -64,7 +65,8 @@ class Job:
                 # The other jobs of a sweep go on: the error is left in this job's folder, where
                 # `launch` collects it, whatever process the job ran in.
                 line = f"{' '.join(hydra.overrides.task)}: {line}"
-            _write(error_file, line, error)
+            if several or not getattr(error, "leaves_no_file", False):
+                _write(error_file, line, error)
             if several:
                 say(f"job {hydra.job.num} failed: {line}")
                 return None
@@ -80,13 +82,19 @@ def _write(path: Path, line: str, error: Exception) -> None:
         say(f"cannot write {path}: {why.strerror}")
 
 
-def launch(words: Sequence[str], sweep: bool, experiment: str, conf: Path | None = None) -> int:
+def launch(
+    words: Sequence[str],
+    sweep: bool,
+    experiment: str,
+    conf: Path | None = None,
+    config: str = MAIN_CONFIG,
+) -> int:
     """Check the words of a command line, run them, and return the exit code.
 
-    `conf` replaces the folder of yaml files (tests use it).
+    `conf` replaces the folder of yaml files (tests use it), `config` the file that is composed.
     """
     try:
-        return _launch(words, sweep, experiment, conf)
+        return _launch(words, sweep, experiment, conf, config)
     except GlassError as error:
         say(one_line(error))
         return USER_ERROR
@@ -95,11 +103,13 @@ def launch(words: Sequence[str], sweep: bool, experiment: str, conf: Path | None
         return STOPPED
 
 
-def _launch(words: Sequence[str], sweep: bool, experiment: str, conf: Path | None) -> int:
+def _launch(
+    words: Sequence[str], sweep: bool, experiment: str, conf: Path | None, config: str
+) -> int:
     from glass_cli.app.paths import conf_dir
     from glass_cli.app.words import read_words
 
-    read = read_words(words, sweep)
+    read = read_words(words, sweep, config)
     folder = conf or conf_dir()
     import hydra
 

@@ -117,6 +117,12 @@ def _fits_together(made: Settings, cfg: DictConfig, known: Choices) -> None:
     needed = getattr(made.steering, "needs_reward", False)
     for name, metric in made.metrics.items():
         _fits(metric, f"metrics={name}", "metrics=[]", made, choices, known)
+    takes = getattr(made.benchmark, "accepts", None)
+    if takes and takes != getattr(made.model, "output", takes):
+        raise GlassError(
+            f"benchmark={choices.get('benchmark')} judges {takes}, model={choices.get('model')}"
+            f" gives {made.model.output}; choose another model (glass ls model)"
+        )
     if made.reward is None:
         if needed or guided:
             what = f"steering={steering}" if needed else "steering.guidance"
@@ -151,7 +157,7 @@ def _fits(
     try:
         if hasattr(reward, "fits"):
             reward.fits(made.model)
-        if hasattr(reward, "fits_prompts"):
+        if hasattr(reward, "fits_prompts") and made.benchmark is None:
             reward.fits_prompts(made.root.prompt_list())
     except ValueError as error:
         raise GlassError(one_line(error)) from error
@@ -234,6 +240,7 @@ def preflight(words: Words, conf: Path) -> Plan:
             # Of a sweep the first job is shown; values are not checked, so that a configuration
             # that is refused can still be looked at.
             return Plan([*words.flags, *first], None, False)
+        _benchmark_given(master, given)
         # A yaml of the user's may ask for a sweep too (hydra.mode, hydra.sweeper.params).
         if not words.sweep and master.hydra.mode != RunMode.MULTIRUN:
             for override in overrides:
@@ -246,11 +253,29 @@ def preflight(words: Words, conf: Path) -> Plan:
             settings(composer.compose_or_explain(job))
         swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
         name = master.get("name") or "-".join(key.rpartition(".")[2] for key in swept)[:60]
+        if master.get("benchmark") is not None:
+            name = f"{_run_name(master)}-sweep-{name}"
         return _with_folder(words, master, "hydra.sweep.dir", given, f"-{name}" if name else "")
+
+
+def _benchmark_given(cfg: DictConfig, given: list[str]) -> None:
+    """`glass eval`, the one with a launcher, takes its prompts from a benchmark."""
+    if cfg.get("benchmark") is None and "launcher" in cfg:
+        raise GlassError("glass eval needs a benchmark; choose one (glass ls benchmark)")
+    for key in ("prompt", "prompts"):
+        if cfg.get("benchmark") is not None and key in given:
+            raise GlassError(
+                f"{key}= is not for glass eval, whose prompts are the benchmark's; use"
+                " benchmark=prompts benchmark.path=FILE"
+            )
 
 
 def _run_name(cfg: DictConfig) -> str:
     choices = _choices(cfg)
+    if cfg.get("benchmark") is not None:
+        parts = [choices.get(group) for group in ("benchmark", *GROUPS)]
+        given = [str(part) for part in [*parts, cfg.get("name")]]
+        return "-".join(part for part in given if part != "None")
     return str(cfg.get("name") or f"{choices.get('sampler')}-{choices.get('steering')}")
 
 
@@ -259,6 +284,9 @@ def _with_folder(words: Words, cfg: DictConfig, key: str, given: list[str], suff
     folder = Path(str(OmegaConf.select(cfg, key)))
     if key in given:
         claimed, extra = claim_given(folder, key), []
+    elif cfg.get("benchmark") is not None:
+        claimed = claim_given(folder / suffix.lstrip("-"), key)  # the same command, the same folder
+        extra = [f"{key}={quoted(str(claimed))}"]
     else:
         claimed = claim_new(folder.with_name(folder.name + suffix), key)
         extra = [f"{key}={quoted(str(claimed))}"]

@@ -44,6 +44,9 @@ class Tracker(Protocol):
     def images(self, name: str, paths: Sequence[Path], captions: Sequence[str]) -> None:
         """Shows picture files, which must stay where they are until ``finish``."""
 
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Shows a table."""
+
     def summary(self, values: Mapping[str, Any]) -> None:
         """Sets the run's closing values."""
 
@@ -57,6 +60,8 @@ class NullTracker:
     def log(self, metrics: Mapping[str, float], step: int) -> None: ...
 
     def images(self, name: str, paths: Sequence[Path], captions: Sequence[str]) -> None: ...
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
 
     def summary(self, values: Mapping[str, Any]) -> None: ...
 
@@ -132,6 +137,12 @@ class WandbTracker:
             self._run.log({name: pictures}, step=step)
 
         self._post(show)
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        heads, cells, step = list(columns), [[plain(c) for c in row] for row in rows], self._step
+        self._post(
+            lambda: self._run.log({name: self._wandb.Table(columns=heads, data=cells)}, step=step)
+        )
 
     def summary(self, values: Mapping[str, Any]) -> None:
         clean = plain(values)

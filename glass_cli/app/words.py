@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from glass_cli.app.errors import GlassError, near
-from glass_cli.app.root import GROUPS, Root
+from glass_cli.app.paths import MAIN_CONFIG
+from glass_cli.app.root import EVAL_GROUPS, GROUPS, Root
 
 FREE_TEXT = ("prompt", "negative_prompt")
 INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -46,7 +47,7 @@ class _Parser(argparse.ArgumentParser):
         raise GlassError(f"{message}; see glass sample --help")
 
 
-def _parser() -> _Parser:
+def _parser(config: str = MAIN_CONFIG) -> _Parser:
     parser = _Parser(prog="glass", add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("-m", "--multirun", action="store_true")
@@ -57,7 +58,7 @@ def _parser() -> _Parser:
     parser.add_argument("-i", "--info", choices=INFO_TOPICS)
     parser.add_argument("--hydra-help", action="store_true")
     parser.add_argument("-cd", "--config-dir")
-    parser.add_argument("-cn", "--config-name", default="config")
+    parser.add_argument("-cn", "--config-name", default=config)
     return parser
 
 
@@ -72,9 +73,12 @@ def _fill_info(words: Sequence[str]) -> list[str]:
     return filled
 
 
-def read_words(words: Sequence[str], sweep: bool = False) -> Words:
-    """Read the command line; `sweep` is True for `glass sweep`. Raises GlassError."""
-    args, unknown = _parser().parse_known_intermixed_args(_fill_info(words))
+def read_words(words: Sequence[str], sweep: bool = False, config: str = MAIN_CONFIG) -> Words:
+    """Read the command line; `sweep` is True for `glass sweep`. Raises GlassError.
+
+    `config` is the file to compose where `--config-name` names no other.
+    """
+    args, unknown = _parser(config).parse_known_intermixed_args(_fill_info(words))
     if unknown:
         raise _unknown_option(unknown[0], words)
     if args.config_dir and not Path(args.config_dir).is_dir():
@@ -141,7 +145,7 @@ def quote_word(word: str, sweep: bool = False) -> str:
         if passes or value.startswith("[") or (sweep and "," in value):
             return word
         return f"{key}={quoted(value)}"
-    if "." not in key and value == "null" and bare in GROUPS:
+    if "." not in key and value == "null" and bare in (*GROUPS, *EVAL_GROUPS):
         return f"~{bare}"  # Hydra takes no null for a group: it is removed
     return f"++{word}" if _OPEN.fullmatch(key) else word
 
