@@ -1,0 +1,47 @@
+"""A list of prompts of one's own, scored by the reward and by any metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from glass_cli.app.errors import GlassError
+from glass_cli.benchmarks import lists
+from glass_cli.benchmarks.base import Unjudged, check_sizes
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """``path``: a text file with a prompt a line, a CSV or TSV file with a column ``prompt``, or a
+    JSON-lines file whose objects have ``prompt``. A column ``category`` makes groups of prompts.
+
+    ``images`` pictures are drawn a prompt; ``limit`` takes the first so many prompts.
+    """
+
+    accepts: ClassVar[str] = "images"
+
+    path: str | None = None
+    images: int = 1
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        lists.check(self.path)
+        check_sizes(self.images, self.limit)
+
+    @property
+    def title(self) -> str:
+        return Path(self.path or "prompts").name
+
+    def records(self) -> list[dict[str, Any]]:
+        if self.path is None:
+            raise GlassError("benchmark=prompts needs your list: benchmark.path=my_prompts.txt")
+        path = Path(self.path).expanduser()
+        found = lists.records(lists.read(path), f"{lists.KEY}={self.path}", path.suffix)
+        return found[: self.limit]
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> Unjudged:
+        return Unjudged()
