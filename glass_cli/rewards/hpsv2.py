@@ -23,7 +23,7 @@ HEADS = (80, 64)
 class Hpsv2:
     """The cosine of picture and prompt, by a CLIP ViT-H/14 of open_clip trained on choices.
 
-    Usually 0.2 to 0.3 (``v2``), wider for ``v2.1``; papers' tables often show a hundred times as
+    Usually 0.2 to 0.3 (``v2``) or 0.35 (``v2.1``); papers' tables often show a hundred times as
     much. Public home: xswu/HPSv2, from which ``version`` takes HPS_v2_compressed.pt or
     HPS_v2.1_compressed.pt; ``path`` is that repository, a folder with the file, or the file itself.
     ``tokenizer`` is a CLIP tokenizer (the hub's or a folder). Pictures are preprocessed as by the
