@@ -73,15 +73,12 @@ def file(
     Raises GlassError where it cannot be had.
     """
     found = local(name)
-    if found is not None:
-        path = found if found.is_file() else found / file
-        if not path.is_file():
-            raise GlassError(f"{key}={name} has no {file}; give the file itself or its folder")
-        return path
-    from huggingface_hub import hf_hub_download
-
-    with explained(name, key):
-        path = Path(hf_hub_download(name, file, revision=revision, local_files_only=offline))
+    if found is not None and found.is_file():
+        return found
+    # not hf_hub_download, which tries for half a minute where there is no network
+    path = folder(name, key, [file], revision, offline) / file
+    if not path.is_file():
+        raise GlassError(f"{key}={name} has no {file}; give the file itself or its folder")
     return path
 
 

@@ -130,7 +130,8 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         ``sigmas`` may only be the even ones that pipelines pass by themselves; ``mu`` is the time
         shift that they derive from the picture's size.
         """
-        if timesteps is not None or not _even(sigmas):
+        both = timesteps is not None and sigmas is not None  # the pipeline's own, before the shift
+        if not both and (timesteps is not None or not _even(sigmas)):
             raise ValueError(
                 "GlassScheduler places its own calls; choose them by times=[0, ..., 1]"
             )
@@ -138,7 +139,7 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         if calls is None or calls < 1:
             raise ValueError(f"num_inference_steps must be at least 1 (got {calls})")
         self.num_inference_steps = calls
-        self._shifted = self._prediction.shifted_by(self._vendor, mu)
+        self._shifted = self._prediction.shifted_by(self._vendor, mu, both)
         times = self.config.times
         given = not isinstance(times, str)
         # an ODE's steps fall where its schedule has them, not where transitions would end

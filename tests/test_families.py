@@ -15,7 +15,17 @@ import pytest
 import torch
 from exact_network import exact, is_discrete
 from families import FAMILIES
-from family_calls import GUIDED, MEAN, PROMPT, STD, all_but, ancestral_law, called, loaded, unguided
+from family_calls import (
+    GUIDED,
+    MEAN,
+    PROMPT,
+    STD,
+    ancestral_law,
+    called,
+    every_family,
+    loaded,
+    unguided,
+)
 from torch import Tensor
 from worlds import GaussianFlow
 
@@ -31,9 +41,6 @@ from glass_cli.steering.independent import Unsteered
 from glass_cli.steering.loop import steer
 
 ELEMENTS = 16384
-
-every_family = pytest.mark.parametrize("name", FAMILIES)
-has_its_own_clock = all_but("cogview4", why="its network is told the time before the shift")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -73,7 +80,7 @@ def end_of(flow: Flow, sampler: Sampler, model: LoadedPipeline) -> Tensor:
     return last.cloud.x
 
 
-@has_its_own_clock
+@every_family
 @pytest.mark.parametrize("kind", SAMPLERS)
 def test_samples_have_the_law_of_the_data(name: str, kind: str) -> None:
     """And every one of them is that of the closed form, to the network's precision."""
@@ -121,7 +128,7 @@ def transported(sampler: Sampler, flow: Flow, normal: Any) -> tuple[Tensor, Tens
     return x, moved, t, t_next
 
 
-@has_its_own_clock
+@every_family
 @pytest.mark.parametrize("kind", ["rho", "ddpm", "ode", "ancestral"])
 def test_a_transition_has_the_joint_law_of_theory(name: str, kind: str) -> None:
     """Mean and variance of x_t', and its correlation with x_t."""

@@ -15,9 +15,9 @@ from family_calls import (
     PROMPT,
     RENORMALISED,
     SHORT,
-    all_but,
     called,
     denoised,
+    every_family,
     loaded,
     unguided,
 )
@@ -30,11 +30,6 @@ from glass_cli.models.pipeline import DiffusersPipeline
 from glass_cli.models.vendors import quiet
 from glass_cli.steering.independent import Unsteered
 from glass_cli.steering.loop import steer
-
-every_family = pytest.mark.parametrize("name", FAMILIES)
-no_t5 = all_but("sd3_no_t5", why="a part that the folder leaves out must be given as None")
-# ask for their guidance scale at every step
-READS_ITSELF = ("sd3", "sd3_no_t5", "sdxl", "sd_epsilon", "sd_v", "z_image", "cogview4")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -66,7 +61,7 @@ def test_guidance_acts_at_every_call(name: str) -> None:
             assert (five - three - 2 * (three - two)).abs().max() < 1e-5
 
 
-@all_but("flux2_klein", why="an argument that it does not take is a TypeError")
+@every_family
 def test_the_negative_prompt_acts(name: str) -> None:
     model = loaded(name, **GUIDED[name](3.0))
     if name == "flux2_klein":
@@ -112,7 +107,7 @@ def test_decoding_has_a_gradient(name: str) -> None:
     assert abs(float(ahead - behind) / (2 * h) / length - 1.0) < 0.03
 
 
-@all_but(*READS_ITSELF, why="the guidance scale is kept on the pipeline")
+@every_family
 def test_flows_of_one_pipeline_do_not_disturb_each_other(name: str) -> None:
     """Other words, another guidance scale and decoding between two calls of a flow."""
     one, other = (loaded(name, **GUIDED[name](scale)) for scale in (3.0, 5.0))
@@ -160,7 +155,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return folder
 
 
-@no_t5
+@every_family
 def test_a_folder_gives_the_same_network(name: str, folders: Callable[[str], Path]) -> None:
     words = SHORT.get(name, {})
     settings = DiffusersPipeline(str(folders(name)), height=64, width=64, arguments=words)
@@ -223,7 +218,7 @@ def sampled(folder: Path, *more: str) -> None:
     assert len(list(Path("run/images").rglob("*.png"))) == 3
 
 
-@no_t5
+@every_family
 def test_glass_sample(
     name: str, folders: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,7 +239,7 @@ def test_glass_sample_steered_in_bfloat16(name: str, folders: Callable[[str], Pa
 
 
 @pytest.mark.slow
-@no_t5
+@every_family
 @pytest.mark.usefixtures("_red")
 def test_glass_sample_steered_in_bfloat16_every_family(
     name: str, folders: Callable[[str], Path]

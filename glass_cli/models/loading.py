@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import diffusers
 import torch
+import transformers
 
 # diffusers takes a component from outside its own modules only where that is imported
 import glass_cli.models.codec  # noqa: F401
@@ -33,7 +35,7 @@ def load(settings: DiffusersPipeline, device: torch.device, dtype: torch.dtype) 
     """
     quiet()
     with _explained(settings):
-        pipeline_class = _class(settings)
+        pipeline_class, left_out = _class(settings)
         call_arguments(settings, pipeline_class)
         pipe = diffusers.DiffusionPipeline.from_pretrained(
             _place(settings),
@@ -41,7 +43,7 @@ def load(settings: DiffusersPipeline, device: torch.device, dtype: torch.dtype) 
             use_safetensors=True,
             quantization_config=_quantization(settings),
             **_source(settings),
-            **_without_safety_checker(pipeline_class),
+            **left_out,
         )
         pipe.set_progress_bar_config(disable=True)
         _lora(pipe, settings)
@@ -62,7 +64,7 @@ def _explained(settings: DiffusersPipeline) -> Iterator[None]:
             try:
                 yield
             except OSError as error:
-                if type(error) is OSError and "safetensors" in str(error):
+                if type(error) is OSError and "no file named" in str(error):
                     raise GlassError(
                         f"model.path={settings.path} has no safetensors weights"
                         f" ({one_line(error)}); pickled ones are not read, save them anew with"
@@ -73,7 +75,7 @@ def _explained(settings: DiffusersPipeline) -> Iterator[None]:
         raise GlassError(
             f"model.path={settings.path} needs a package that is not installed: {one_line(error)}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         raise GlassError(
             f"model.path={settings.path} cannot be loaded: {one_line(error)}"
         ) from error
@@ -93,12 +95,19 @@ def _source(settings: DiffusersPipeline) -> dict[str, Any]:
     }
 
 
-def _class(settings: DiffusersPipeline) -> Any:
-    """The pipeline's class by its model_index.json, before any weights are read."""
-    source = _source(settings)
-    del source["variant"]
-    config: Any = diffusers.DiffusionPipeline.load_config(_place(settings), **source)
-    name = config.get("_class_name")
+def _class(settings: DiffusersPipeline) -> tuple[Any, dict[str, None]]:
+    """The pipeline's class by its model_index.json, before any weights are read.
+
+    And the components that are not loaded: those that the index leaves empty (diffusers takes them
+    for missing files), and a safety checker.
+    """
+    source = settings.revision, settings.local_files_only
+    index = hub.file(settings.path, "model_index.json", "model.path", *source)
+    try:
+        parts = json.loads(index.read_text(encoding="utf-8"))
+        name = parts.get("_class_name")
+    except (json.JSONDecodeError, AttributeError, UnicodeDecodeError):
+        raise GlassError(f"model.path={settings.path}: {index} is damaged") from None
     found = getattr(diffusers, name, None) if isinstance(name, str) else None
     if found is None:
         raise GlassError(
@@ -112,7 +121,9 @@ def _class(settings: DiffusersPipeline) -> Any:
             f"model.path={settings.path} is a {name}, which takes no {missing[0]}; give a"
             " text-to-image pipeline"
         )
-    return found
+    empty = [part for part, value in parts.items() if value == [None, None]]
+    checker = [part for part in ("safety_checker",) if part in parts]
+    return found, dict.fromkeys([*empty, *checker])
 
 
 def call_arguments(settings: DiffusersPipeline, pipeline_class: Any) -> dict[str, Any]:
@@ -131,18 +142,29 @@ def call_arguments(settings: DiffusersPipeline, pipeline_class: Any) -> dict[str
 
 
 def _quantization(settings: DiffusersPipeline) -> Any:
-    if settings.quantization is None:
+    given = settings.quantization
+    if given is None:
         return None
     try:
-        return diffusers.PipelineQuantizationConfig(**settings.quantization)
-    except TypeError as error:
+        if "quant_backend" in given or "quant_mapping" in given:
+            return diffusers.PipelineQuantizationConfig(**given)
+        mapping = {part: _config_of(part, dict(words)) for part, words in given.items()}
+        return diffusers.PipelineQuantizationConfig(quant_mapping=mapping)
+    except (TypeError, ValueError) as error:
         raise GlassError(f"model.quantization: {one_line(error)}") from error
 
 
-def _without_safety_checker(pipeline_class: Any) -> dict[str, Any]:
-    takes = inspect.signature(pipeline_class.__init__).parameters
-    none = {"safety_checker": None, "requires_safety_checker": False}
-    return {key: value for key, value in none.items() if key in takes}
+def _config_of(part: str, words: dict[str, Any]) -> Any:
+    """The vendor's configuration class that ``words`` name, with the other words as arguments."""
+    name = str(words.pop("config", ""))
+    library = transformers if part.startswith("text_encoder") else diffusers
+    found = getattr(library, name, None)
+    if not name.endswith("Config") or found is None:
+        raise ValueError(
+            f"{part} needs config=NAME, a quantisation class of {library.__name__} such as"
+            f" BitsAndBytesConfig (got {name!r})"
+        )
+    return found(**words)
 
 
 def network(pipe: Any) -> Any:

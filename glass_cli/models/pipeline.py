@@ -26,8 +26,9 @@ class DiffusersPipeline:
     ``arguments`` go to every call of the pipeline (true_cfg_scale, max_sequence_length, ...).
 
     offload: "model" or "sequential" keeps weights on the CPU while they are not used. lora: LoRA
-    weights (folder, file or repository) at ``lora_scale``. quantization: arguments of diffusers'
-    PipelineQuantizationConfig. compile: torch.compile of the network.
+    weights (folder, file or repository) at ``lora_scale``. quantization: by component, the name and
+    arguments of a quantisation class of diffusers (of transformers for text encoders), or the
+    arguments of diffusers' PipelineQuantizationConfig. compile: torch.compile of the network.
 
     Weights are read from safetensors alone, and no code of a repository is run.
     """
@@ -61,6 +62,8 @@ class DiffusersPipeline:
             hub.check(self.lora, "model.lora", what="LoRA weights")
         if self.shift is not None and not self.shift > 0.0:
             raise ValueError(f"model.shift must be above 0 (got {self.shift})")
+        if (self.height is None) != (self.width is None):
+            raise ValueError("model.height and model.width go together; give both")
         for name in ("height", "width", "calls"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -103,10 +106,11 @@ class LoadedPipeline:
         self.calls = calls or int(own)
         try:
             prediction = Prediction.of(pipe.scheduler)
-            self.shape, mu = probe(pipe, {**self.arguments, "prompt": ""}, self.calls)
+            probed = probe(pipe, {**self.arguments, "prompt": ""}, self.calls)
         except ValueError as error:
             raise GlassError(f"model: {one_line(error)}") from error
-        prediction = prediction.shifted_by(pipe.scheduler, mu)
+        self.shape = probed.shape
+        prediction = prediction.shifted_by(pipe.scheduler, probed.mu, probed.given_times)
         self.prediction = prediction if shift is None else replace(prediction, shift=shift)
         device = pipe._execution_device
         self.state = torch.empty(0, device=device, dtype=state_dtype(device))
@@ -121,8 +125,17 @@ class LoadedPipeline:
         return self.prediction.shift
 
     def prompted(self, prompt: str, negative_prompt: str, micro_batch: int) -> PromptedPipeline:
+        import inspect
+
+        from glass_cli.app.errors import GlassError
+
         arguments = {**self.arguments, "prompt": prompt}
+        kind = type(self.pipe)
         if negative_prompt:
+            if "negative_prompt" not in inspect.signature(kind.__call__).parameters:
+                raise GlassError(
+                    f"{kind.__name__} takes no negative_prompt; leave it empty for this model"
+                )
             arguments["negative_prompt"] = negative_prompt
         # decoding is a call of the pipeline too: by the same words nothing is encoded anew
         self._prompted = arguments

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from glass_cli.method import path as paths
+from glass_cli.method.times import shifted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,13 +26,16 @@ _NO_SIGNAL = 2.0**-24
 class Prediction:
     """``kind`` of the network's output, its path, and the ``shift`` of its own schedule.
 
-    ``train_steps`` is the vendor's number of times: its clock reads ``train_steps`` at t=0.
+    ``train_steps`` is the vendor's number of times: its clock reads ``train_steps`` at t=0. Some
+    pipelines tell their network the time before the shift, as if the schedule had none; then
+    ``clock_shift`` is that shift.
     """
 
     kind: Kind
     path: paths.Path
     train_steps: int
     shift: float = 1.0
+    clock_shift: float = 1.0
 
     @classmethod
     def of(cls, scheduler: Any) -> Prediction:
@@ -50,25 +54,31 @@ class Prediction:
         values = [max(a, _NO_SIGNAL) for a in table.double().tolist()]
         return cls(kind, paths.DiscreteVP(tuple(values)), steps)
 
-    def shifted_by(self, scheduler: Any, mu: float | None) -> Prediction:
-        """With the shift that a pipeline works out from the picture's size and hands over as mu."""
+    def shifted_by(
+        self, scheduler: Any, mu: float | None, unshifted_clock: bool = False
+    ) -> Prediction:
+        """With the shift that a pipeline works out from the picture's size and hands over as mu.
+
+        ``unshifted_clock``: it hands over its times as well, which are those before the shift.
+        """
         config = scheduler.config
         if mu is None or self.kind != "flow" or not config.get("use_dynamic_shifting"):
             return self
         linear = config.get("time_shift_type", "exponential") == "linear"
-        return replace(self, shift=float(mu) if linear else math.exp(mu))
+        shift = float(mu) if linear else math.exp(mu)
+        return replace(self, shift=shift, clock_shift=shift if unshifted_clock else 1.0)
 
     def timestep(self, t: float) -> float:
         """The vendor's clock at t; a whole number for models of discrete time."""
         if isinstance(self.path, paths.DiscreteVP):
             return float(round(self.path.step_of(t)))
-        return self.train_steps * (1.0 - t)
+        return self.train_steps * (1.0 - shifted(t, 1.0 / self.clock_shift))
 
     def time_at(self, timestep: float) -> float:
         """The t at which the vendor's clock reads ``timestep``."""
         if isinstance(self.path, paths.DiscreteVP):
             return 1.0 - (timestep + 1.0) / len(self.path.alphas_cumprod)
-        return 1.0 - timestep / self.train_steps
+        return shifted(1.0 - timestep / self.train_steps, self.clock_shift)
 
     def denoised(self, x: Tensor, t: float, out: Tensor) -> Tensor:
         """D_t(x) from the network's output."""

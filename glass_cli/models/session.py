@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from greenlet import GreenletExit, getcurrent, greenlet
@@ -39,8 +39,10 @@ class SeamScheduler:
         self.config = pipe.scheduler.config
         self.device = pipe._execution_device
         self.mu: float | None = None
+        self.given_times = False
         self.query: tuple[Tensor | None, float] = (None, 0.0)
         self.made_shape: tuple[int, ...] | None = None
+        self.notes: dict[str, Any] = {}
 
     # The names are looked for by pipelines' retrieve_timesteps; times come from outside.
     def set_timesteps(
@@ -52,8 +54,9 @@ class SeamScheduler:
         mu: float | None = None,
         **_: Any,
     ) -> None:
-        """Keeps only mu, the time shift that a pipeline derives from the picture's size."""
-        self.mu = mu
+        """Keeps mu, the time shift that a pipeline derives from the picture's size, and whether the
+        pipeline hands over times of its own beside sigmas: those are times before the shift."""
+        self.mu, self.given_times = mu, timesteps is not None and sigmas is not None
 
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Keeps nothing: steps are not counted."""
@@ -101,10 +104,10 @@ class _Probe(SeamScheduler):
 
     @property
     def timesteps(self) -> Any:
-        return _Probed(self)
+        return _NoTimesteps(self)
 
 
-class _Probed(EndlessTimesteps):
+class _NoTimesteps(EndlessTimesteps):
     def __iter__(self) -> Iterator[Tensor]:
         raise GreenletExit
 
@@ -125,8 +128,13 @@ def _parent() -> greenlet:
 
 @contextmanager
 def _driven(pipe: Any, scheduler: SeamScheduler) -> Iterator[None]:
-    """The pipeline with another scheduler and that one's latents for a while."""
-    grad = torch.is_grad_enabled()
+    """The pipeline with another scheduler, that one's latents and its own notes for a while.
+
+    Several calls of a pipeline may be suspended at once, and a pipeline notes a call's arguments on
+    itself: each finds its own again.
+    """
+    grad, notes = torch.is_grad_enabled(), _notes(pipe)
+    vars(pipe).update(scheduler.notes)
     vendor, prepare = pipe.scheduler, pipe.prepare_latents
 
     def prepare_latents(*args: Any, **kwargs: Any) -> Any:
@@ -146,7 +154,15 @@ def _driven(pipe: Any, scheduler: SeamScheduler) -> Iterator[None]:
         yield
     finally:
         torch.set_grad_enabled(grad)
+        scheduler.notes = _notes(pipe)
         pipe.scheduler, pipe.prepare_latents = vendor, prepare
+        vars(pipe).update(notes)
+
+
+def _notes(pipe: Any) -> dict[str, Any]:
+    """What a pipeline keeps of a call on itself, such as _guidance_scale."""
+    own = (item for item in vars(pipe).items() if item[0].startswith("_"))
+    return {name: value for name, value in own if name != "_internal_dict"}
 
 
 def _call(pipe: Any, pictures: int, steps: int, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -162,8 +178,16 @@ def _call(pipe: Any, pictures: int, steps: int, arguments: dict[str, Any]) -> di
     }
 
 
-def probe(pipe: Any, arguments: dict[str, Any], steps: int) -> tuple[tuple[int, ...], float | None]:
-    """Shape of one particle's latents, and the pipeline's mu for ``steps`` calls; calls no network.
+class Probed(NamedTuple):
+    """Shape of one particle's latents, and what the pipeline hands to its scheduler."""
+
+    shape: tuple[int, ...]
+    mu: float | None
+    given_times: bool
+
+
+def probe(pipe: Any, arguments: dict[str, Any], steps: int) -> Probed:
+    """What a pipeline prepares for ``steps`` calls, without one.
 
     Raises ValueError for a pipeline that makes no latents before its loop.
     """
@@ -173,26 +197,21 @@ def probe(pipe: Any, arguments: dict[str, Any], steps: int) -> tuple[tuple[int, 
         run.switch()
     if scheduler.made_shape is None:
         raise ValueError(f"{type(pipe).__name__} cannot be driven through its scheduler")
-    return scheduler.made_shape[1:], scheduler.mu
+    return Probed(scheduler.made_shape[1:], scheduler.mu, scheduler.given_times)
 
 
 def decode(pipe: Any, latents: Tensor, arguments: dict[str, Any]) -> Tensor:
     """Pictures (N, 3, H, W), float32 in [0, 1], decoded by the pipeline as at its own end.
 
-    Differentiable where grad mode is on. Other calls of the pipeline may be suspended meanwhile:
-    what it keeps of its arguments on itself is put back.
+    Differentiable where grad mode is on. Other calls of the pipeline may be suspended meanwhile.
     """
     call = type(pipe).__call__
     call = getattr(call, "__wrapped__", call)  # without its torch.no_grad
-    kept = {name: value for name, value in vars(pipe).items() if name.startswith("_")}
     scheduler = _Decoder(pipe)
     scheduler.query = (latents, 0.0)
     words = {**_call(pipe, len(latents), MANY, arguments), "output_type": "pt"}
-    try:
-        with _driven(pipe, scheduler):
-            out = call(pipe, return_dict=False, **words)
-    finally:
-        vars(pipe).update(kept)
+    with _driven(pipe, scheduler):
+        out = call(pipe, return_dict=False, **words)
     pixels: Tensor = out[0].float().clamp(0.0, 1.0)
     return pixels
 

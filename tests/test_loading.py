@@ -1,0 +1,275 @@
+"""What people expect of a loader: types, LoRA, quantisation, compilation, one-line errors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import snapshot_download
+from loopback import serving
+from peft import LoraConfig, get_peft_model_state_dict
+from tiny_pipeline import pipeline
+from torch import Tensor
+
+from glass_cli import hub
+from glass_cli.app.errors import GlassError
+from glass_cli.models.batches import Batches
+from glass_cli.models.encoding import encode_once
+from glass_cli.models.pipeline import DiffusersPipeline, LoadedPipeline
+from glass_cli.models.session import Session
+
+CPU, PROMPT = torch.device("cpu"), "a dog"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("tiny") / "epsilon"
+    pipeline("epsilon").save_pretrained(made)
+    return made
+
+
+def load(path: Path | str, dtype: torch.dtype = torch.float32, **settings: Any) -> LoadedPipeline:
+    return DiffusersPipeline(str(path), **settings).load(CPU, dtype)
+
+
+def denoised(model: LoadedPipeline) -> Tensor:
+    """What the model makes of one fixed state, guided as by default."""
+    x = torch.randn(2, *model.shape, generator=torch.Generator().manual_seed(1))
+    flow = model.prompted(PROMPT, "", 2)
+    out = flow.denoise(x.double(), 0.5)
+    flow.close()
+    return out
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_short_types_are_for_the_network_and_not_for_the_decoder(
+    folder: Path, dtype: torch.dtype
+) -> None:
+    model, whole = load(folder, dtype), load(folder)
+    assert model.pipe.unet.dtype == dtype
+    assert model.pipe.vae.dtype == torch.float32
+    assert model.state.dtype == torch.float64
+    seen: list[torch.dtype] = []
+    model.pipe.vae.decoder.register_forward_pre_hook(lambda _, words: seen.append(words[0].dtype))
+    x = torch.randn(2, *model.shape, generator=torch.Generator().manual_seed(1))
+    # a latent is rounded to 8 bits or more on its way through the pipeline; nothing else is
+    assert torch.allclose(model.decode(x), whole.decode(x), atol=2e-2)
+    assert seen == [torch.float32]
+    # 8 bits and a guidance of 7.5 leave about two digits
+    assert (denoised(model) - denoised(whole)).abs().mean() < 0.1 * denoised(whole).abs().mean()
+
+
+def test_lora_weights_at_a_scale(folder: Path, tmp_path: Path) -> None:
+    pipe = pipeline("epsilon")
+    pipe.unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], lora_alpha=2))
+    with torch.no_grad():
+        for name, parameter in pipe.unet.named_parameters():
+            if "lora" in name:
+                noise = torch.Generator().manual_seed(len(name))
+                parameter.copy_(torch.randn(parameter.shape, generator=noise))
+    pipe.save_lora_weights(tmp_path, unet_lora_layers=get_peft_model_state_dict(pipe.unet))
+    adapted, plain = denoised(LoadedPipeline(pipe)), denoised(load(folder))
+    found = denoised(load(folder, lora=str(tmp_path)))
+    assert torch.allclose(found, adapted, atol=1e-5)
+    assert not torch.allclose(found, plain, atol=1e-2)
+    (file,) = tmp_path.glob("*.safetensors")
+    assert torch.allclose(denoised(load(folder, lora=str(file), lora_scale=0.0)), plain, atol=1e-5)
+    file.unlink()
+    with pytest.raises(GlassError, match=r"^model\.lora="):
+        load(folder, lora=str(tmp_path))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_quantisation_by_the_vendors_classes(folder: Path) -> None:
+    words = {"unet": {"config": "QuantoConfig", "weights_dtype": "int8"}}
+    model = load(folder, quantization=words)
+    kinds = {type(module).__name__ for module in model.pipe.unet.modules()}
+    assert "QLinear" in kinds
+    whole = denoised(load(folder))
+    assert 0 < (denoised(model) - whole).abs().mean() < 0.1 * whole.abs().mean()
+    for wrong, message in (
+        ({"unet": {"config": "Quanto"}}, "unet needs config=NAME"),
+        ({"unet": {"config": "QuantoConfig", "weights_dtype": "int3"}}, "int3"),
+        ({"quant_backend": "none"}, "quant_kwargs"),
+    ):
+        with pytest.raises(GlassError, match=f"model.quantization: .*{message}"):
+            load(folder, quantization=wrong)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_says_the_same(folder: Path) -> None:
+    compiled, plain = denoised(load(folder, compile=True)), denoised(load(folder))
+    assert torch.allclose(compiled, plain, atol=1e-4)
+
+
+def test_slices_and_tiles_of_the_decoder(folder: Path) -> None:
+    model = load(folder, vae_slicing=True, vae_tiling=True)
+    assert model.pipe.vae.use_slicing and model.pipe.vae.use_tiling
+    with pytest.raises(GlassError, match=r"model\.vae_tiling: PatchAutoencoder has no tiling"):
+        load("embedded:emoji", vae_tiling=True)
+
+
+@pytest.mark.parametrize("offload", ["model", "sequential"])
+def test_offload_is_for_gpus(folder: Path, offload: Any) -> None:
+    with pytest.raises(GlassError, match=f"model.offload={offload} moves weights between a GPU"):
+        load(folder, offload=offload)
+
+
+def test_a_prompt_is_encoded_once_for_any_number_of_pictures() -> None:
+    plain, remembering = pipeline("epsilon"), pipeline("epsilon")
+    calls: list[int] = []
+    remembering.text_encoder.register_forward_pre_hook(lambda *_: calls.append(1))
+    encode_once(remembering)
+    for pictures in (3, 1, 2):
+        given = (PROMPT, CPU, pictures, True)
+        for found, expected in zip(
+            remembering.encode_prompt(*given, negative_prompt="a cat"),
+            plain.encode_prompt(*given, negative_prompt="a cat"),
+            strict=True,
+        ):
+            assert torch.equal(found, expected)
+    assert len(calls) == 2  # the prompt and the negative one
+    remembering.encode_prompt("another", CPU, 1, True)
+    assert len(calls) == 4
+
+
+def test_the_network_is_not_called_to_learn_a_models_shape(folder: Path) -> None:
+    pipe = pipeline("epsilon")
+    pipe.unet.register_forward_pre_hook(lambda *_: pytest.fail("a call"))
+    state = torch.random.get_rng_state()
+    assert LoadedPipeline(pipe).shape == (4, 4, 4)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_size_and_guidance_reach_the_pipeline(folder: Path) -> None:
+    model = load(folder, height=16, width=24, guidance=3.0, calls=7)
+    assert model.shape == (4, 8, 12)
+    assert model.decode(torch.zeros(1, 4, 8, 12)).shape == (1, 3, 16, 24)
+    assert model.calls == 7 and load(folder).calls == 50
+    bare = load(folder, height=16, width=24, arguments={"guidance_scale": 3.0})
+    assert torch.equal(denoised(model), denoised(bare))
+
+
+def test_memory_that_runs_out_halves_the_micro_batch(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load(folder, guidance=1.0)
+    x = torch.randn(5, *model.shape, generator=torch.Generator().manual_seed(1)).double()
+    expected = model.prompted(PROMPT, "", 1).denoise(x, 0.5)
+    sizes: list[int] = []
+
+    def small(_: Any, words: tuple[Any, ...]) -> None:
+        sizes.append(len(words[0]))
+        if len(words[0]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.pipe.unet.register_forward_pre_hook(small)
+    flow = model.prompted(PROMPT, "", 5)
+    with caplog.at_level(logging.WARNING, "glass"):
+        found = flow.denoise(x, 0.5)
+        flow.denoise(x, 0.4)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert sizes == [5, 2, 2, 1, 2, 2, 1]  # halved once, and for good
+    assert [record.getMessage() for record in caplog.records] == [
+        "glass: out of memory with 5 particles a network call; going on with 2"
+        " (micro_batch=2 avoids the attempt)"
+    ]
+
+
+def test_memory_that_runs_out_with_one_particle_is_an_error() -> None:
+    def never(_: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        Batches(4).map(never, torch.zeros(4, 1))
+
+
+REFUSALS = {
+    "RepoNotFound": ("404 Not Found", "is not on the hub, or is private"),
+    "GatedRepo": ("403 Forbidden", "is gated: accept its licence"),
+    "RevisionNotFound": ("404 Not Found", "has no such revision"),
+    "": ("500 Internal Server Error", "cannot be reached|cannot be downloaded"),
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_what_the_hub_refuses_is_one_line(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    status, message = REFUSALS[code]
+    head = f"HTTP/1.1 {status}\r\nX-Error-Code: {code}\r\nContent-Length: 2\r\n"
+    reply = (head + "Connection: close\r\n\r\n{}").encode()
+    with (
+        serving([reply] * 9) as address,
+        pytest.raises(GlassError, match=message) as caught,
+        hub.explained("owner/name", "model.path"),
+    ):
+        snapshot_download("owner/name", endpoint=address, cache_dir=tmp_path, revision="main")
+    assert "\n" not in str(caught.value) and str(caught.value).startswith("model.path=owner/name")
+
+
+def test_without_a_network_the_cache_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GlassError, match="is not in the cache and the hub cannot be reached"):
+        load("nobody/nothing", local_files_only=True)
+
+
+def test_folders_that_are_no_pipelines(folder: Path, tmp_path: Path) -> None:
+    def broken(**changes: Any) -> Path:
+        made = tmp_path / str(len(list(tmp_path.iterdir())))
+        shutil.copytree(folder, made)
+        index = json.loads((made / "model_index.json").read_text())
+        (made / "model_index.json").write_text(json.dumps({**index, **changes}))
+        return made
+
+    with pytest.raises(GlassError, match=r"is a NewPipeline, which diffusers .* does not have"):
+        load(broken(_class_name="NewPipeline"))
+    with pytest.raises(GlassError, match=r"\['my_code', 'Mine'\], which diffusers"):
+        load(broken(_class_name=["my_code", "Mine"]))
+    with pytest.raises(GlassError, match="takes no latents; give a text-to-image pipeline"):
+        load(broken(_class_name="StableDiffusionImg2ImgPipeline"))
+    damaged = broken()
+    (damaged / "model_index.json").write_text("{")
+    with pytest.raises(GlassError, match="is damaged"):
+        load(damaged)
+    truncated = broken()
+    file = truncated / "unet" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(GlassError, match="cannot be loaded"):
+        load(truncated)
+    foreign = broken(unet=["evil", "Evil"])
+    with pytest.raises(GlassError, match=r"cannot be loaded|not installed"):
+        load(foreign)
+
+
+def test_arguments_that_the_pipeline_does_not_take(folder: Path) -> None:
+    with pytest.raises(GlassError, match="takes no guidence_scale; did you mean guidance_scale"):
+        load(folder, arguments={"guidence_scale": 3.0})
+    with pytest.raises(ValueError, match="go together; give both"):
+        DiffusersPipeline(str(folder), height=64)
+    with pytest.raises(GlassError, match="divisible by 8"):
+        load(folder, height=20, width=20)
+
+
+def test_a_safety_checker_is_left_out(folder: Path) -> None:
+    assert load(folder).pipe.safety_checker is None
+
+
+def test_a_suspended_call_survives_decoding(folder: Path) -> None:
+    """Pipelines keep their arguments on themselves, and a decoding call has its own."""
+    model = load(folder)
+    x = torch.randn(2, *model.shape, generator=torch.Generator().manual_seed(1))
+    sessions = [Session(model.pipe, {"prompt": PROMPT, "guidance_scale": 3.0}, 2) for _ in "ab"]
+    with torch.no_grad():
+        expected = [session(x, 500.0) for session in sessions]
+        model.prompted(PROMPT, "", 2)
+        model.arguments["guidance_scale"] = 1.0
+        model.decode(x)
+        found = [session(x, 500.0) for session in sessions]
+    for a, b in zip(expected, found, strict=True):
+        assert torch.equal(a, b)
