@@ -219,3 +219,10 @@ def test_a_composite_has_a_gradient_when_all_of_it_has() -> None:
     assert not composite(a=Term(Linear()), b=Term(NoGradient())).differentiable
     with pytest.raises(ValueError, match="more than the 2 of the model"):
         composite(a=Term(Linear((1.0, 0.0, 0.0)))).fits(type("Model", (), {"dim": 2}))
+
+
+def test_terms_may_be_swept_over(conf: Path) -> None:
+    words = ["reward=composite", "reward.terms.clip.weight=1,2", "reward.terms.own={},null"]
+    with pytest.raises(GlassError, match="unknown term own"):
+        preflight(read_words(words, sweep=True), conf)
+    assert preflight(read_words(words[:2], sweep=True), conf).sweep
