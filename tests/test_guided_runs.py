@@ -197,3 +197,18 @@ def test_lam_is_recorded_with_every_step() -> None:
     assert steps[0]["lam"] is None
     assert [step["lam"] for step in steps[1:]] == pytest.approx([lam] * 3)
     assert Path("run/density.png").exists()
+
+
+@pytest.mark.slow
+def test_guidance_raises_the_embedded_reward_of_the_embedded_model() -> None:
+    """On 36 prompts with 16 calls it did for every one (docs/prompts_36.txt); here on four."""
+    prompts = "prompts=[a photo of a wine glass,a photo of a donut,a photo of four bears,a photo of a black giraffe]"
+    words = [prompts, "sampler=ode", "sampler.steps=8", "steering=none", "particles=2"]
+    means = []
+    for strength in (0, 1):
+        run = [*words, f"steering.guidance={strength}", f"hydra.run.dir=run{strength}"]
+        assert launch([*run, "wandb.mode=disabled"], False, EXPERIMENT) == 0
+        rows = json.loads(Path(f"run{strength}/summary.json").read_text())["prompts"]
+        means.append([row["mean_reward"] for row in rows])
+    plain, guided = means
+    assert all(b > a for a, b in zip(plain, guided, strict=True))
