@@ -15,7 +15,7 @@ from glass_cli.app.choices import Choices
 from glass_cli.app.errors import GlassError
 from glass_cli.app.listing import choices, groups
 from glass_cli.app.preflight import Composer, composing, settings
-from glass_cli.app.root import GROUPS
+from glass_cli.app.root import EVAL_GROUPS, GROUPS
 
 CONF = REPOSITORY / "conf"
 EVERY = [(group, choice) for group in groups([CONF]) for choice in choices(group, [CONF])]
@@ -23,14 +23,14 @@ EVERY = [(group, choice) for group in groups([CONF]) for choice in choices(group
 
 @pytest.fixture(scope="module")
 def composer() -> Iterator[Composer]:
-    with composing(CONF) as made:
+    with composing(CONF, None, "eval") as made:  # which has every group
         yield made
 
 
 @pytest.mark.parametrize(("group", "choice"), EVERY)
 def test_every_choice_composes_and_builds(composer: Composer, group: str, choice: str) -> None:
     cfg = composer.compose_or_explain([f"{group}={choice}"])
-    if group in GROUPS:
+    if group in (*GROUPS, *EVAL_GROUPS):
         left_open = sorted(OmegaConf.missing_keys(cfg[group]))
         node = OmegaConf.to_container(cfg[group], resolve=True)
         build = Choices([CONF]).build  # of any group; a reward's terms are built along
@@ -53,7 +53,7 @@ from glass_cli.app.choices import Choices
 from omegaconf import OmegaConf
 from pathlib import Path
 build = Choices([Path(sys.argv[1])]).build
-with composing(Path(sys.argv[1])) as composer:
+with composing(Path(sys.argv[1]), config_name="eval") as composer:
     for word in sys.argv[2:]:
         group = word.partition("=")[0]
         try:
@@ -64,7 +64,7 @@ with composing(Path(sys.argv[1])) as composer:
         if heavy:
             sys.exit(f"{word} imports {heavy}")
 """
-    words = [f"{group}={choice}" for group, choice in EVERY if group in GROUPS]
+    words = [f"{group}={choice}" for group, choice in EVERY if group in (*GROUPS, *EVAL_GROUPS)]
     done = subprocess.run(
         [sys.executable, "-c", program, str(CONF), *words],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},

@@ -71,10 +71,10 @@ def files(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_dir() or re.match(r"(times|wandb|replaced)/|\.lock$", name):
+        if path.is_dir() or re.search(r"(^|/)((times|wandb|replaced)/|\.lock$)", name):
             continue
         data = path.read_bytes()
-        if name == "summary.json":
+        if path.name == "summary.json":
             told = json.loads(data)
             data = json.dumps([v for k, v in told.items() if k not in DIFFERING]).encode()
         found[name] = hashlib.sha256(data).hexdigest()
@@ -220,6 +220,8 @@ def test_pictures_do_not_depend_on_how_many_there_are(monkeypatch: pytest.Monkey
     assert evaluate(*POINTS, "hydra.run.dir=whole", "benchmark.images=3") == 0
     assert evaluate(*POINTS, "benchmark.limit=2", "benchmark.images=1") == 0
     assert read(FOLDER / "summary.json")["pictures"] == 2
+    # records keep their places in the whole list
+    assert sorted(p.name for p in (FOLDER / "results").iterdir()) == ["00000", "00002"]
     units = drawn(monkeypatch)
     assert evaluate(*POINTS, "benchmark.images=3") == 0
     assert len(units) == 16
@@ -330,10 +332,11 @@ def test_a_sweep_goes_on_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert evaluate(*words, sweep=True) == 0
     (folder,) = Path("outputs/eval").iterdir()
     assert folder.name == "tiny_points-gaussian_mixture-glass-fk-linear-sweep-particles"
-    found = [read(p)["particles"] for p in sorted(folder.glob("*/summary.json"))]
-    assert found == [3, 4]
+    found = {p.parent.name: read(p)["particles"] for p in folder.glob("*/summary.json")}
+    assert found == {"particles=3": 3, "particles=4": 4}
     units = drawn(monkeypatch)
-    assert evaluate(*words, sweep=True) == 0 and units == []
+    assert evaluate(*words[:-1], "particles=5,4", sweep=True) == 0
+    assert units == [(0, 0), (2, 0), (0, 1), (2, 1)], "only those of particles=5"
 
 
 def test_a_study_brings_its_own_summary() -> None:

@@ -255,6 +255,7 @@ def preflight(words: Words, conf: Path) -> Plan:
         name = master.get("name") or "-".join(key.rpartition(".")[2] for key in swept)[:60]
         if master.get("benchmark") is not None:
             name = f"{_run_name(master)}-sweep-{name}"
+            words = _named_by(words, [key for key in given if key not in swept])
         return _with_folder(words, master, "hydra.sweep.dir", given, f"-{name}" if name else "")
 
 
@@ -291,6 +292,13 @@ def _with_folder(words: Words, cfg: DictConfig, key: str, given: list[str], suff
         claimed = claim_new(folder.with_name(folder.name + suffix), key)
         extra = [f"{key}={quoted(str(claimed))}"]
     return Plan(words.for_hydra(extra), claimed, key == "hydra.sweep.dir")
+
+
+def _named_by(words: Words, fixed: list[str]) -> Words:
+    """The words with jobs' folders named by what differs: the same job finds the same folder."""
+    keys = ",".join(quoted(key) for key in fixed)
+    word = f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
+    return words._replace(overrides=[*words.overrides, word])
 
 
 def _sweeper_params(master: DictConfig) -> list[Override]:

@@ -6,6 +6,7 @@ without loading anything.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,8 +60,11 @@ def run(cfg: DictConfig) -> float | None:
         return _evaluate(made, plain, store, records, json_text(decides))
 
 
-def _records(made: Settings) -> list[Mapping[str, Any]]:
-    """The benchmark's records, which must suit every reward."""
+def _records(made: Settings) -> dict[int, Mapping[str, Any]]:
+    """The benchmark's records, which must suit every reward, by their place in its whole list.
+
+    A benchmark may take its first few from all its parts: they keep their places.
+    """
     records: list[Mapping[str, Any]] = list(made.benchmark.records())
     prompts = [str(record["prompt"]) for record in records]
     try:
@@ -69,18 +73,25 @@ def _records(made: Settings) -> list[Mapping[str, Any]]:
                 reward.fits_prompts(prompts)
     except ValueError as error:
         raise GlassError(one_line(error)) from error
-    return records
+    if made.benchmark.limit is None:
+        return dict(enumerate(records))
+    left = dict(enumerate(dataclasses.replace(made.benchmark, limit=None).records()))
+    found = {}
+    for record in records:
+        number = next(place for place, other in left.items() if other == record)
+        found[number] = left.pop(number)
+    return dict(sorted(found.items()))
 
 
 def _evaluate(
     made: Settings,
     config: Mapping[str, Any],
     store: Store,
-    records: Sequence[Mapping[str, Any]],
+    records: Mapping[int, Mapping[str, Any]],
     text: str,
 ) -> float | None:
     # a picture of every prompt before the second of any: stopped early, all prompts are there
-    units = [Unit(r, i) for i in range(made.benchmark.images) for r in range(len(records))]
+    units = [Unit(r, i) for i in range(made.benchmark.images) for r in records]
     done = store.finished(units)
     todo = [unit for unit in units if unit not in done]
     if todo:

@@ -73,7 +73,8 @@ def judged_scores(answer: Answer) -> dict[str, Any]:
         members = answer["groups"].get(name, [])
         interval = None
         if members and all(member in per_prompt for member in members):
-            interval = stratified_interval([per_prompt[member] for member in members])
+            known = [per_prompt[member] for member in members if per_prompt[member]]
+            interval = stratified_interval(known)
         elif name in per_prompt:
             interval = bootstrap_interval(per_prompt[name])
         prompts = sum(len(per_prompt.get(member, [])) for member in members or [name])

@@ -154,9 +154,9 @@ class Store:
         read: dict[str, Any] = json.loads(text)
         return read
 
-    def same_records(self, records: Sequence[Mapping[str, Any]]) -> None:
+    def same_records(self, records: Mapping[int, Mapping[str, Any]]) -> None:
         """Writes each record's metadata.jsonl; Refused where results are of another record."""
-        for number, record in enumerate(records):
+        for number, record in records.items():
             path = self.folder / "images" / f"{number:05d}" / "metadata.jsonl"
             text = json_text(record) + "\n"
             before = path.read_text(encoding="utf-8") if path.exists() else None

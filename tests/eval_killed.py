@@ -1,0 +1,69 @@
+"""Runs glass eval in child processes that are killed, until one is let through to the end.
+
+    python eval_killed.py SEED KILLS SECONDS WORD...
+
+First a child is left alone, and what it wrote renamed to undisturbed/. Of those after it, half are
+killed from outside within the first SECONDS, half kill themselves right before or after they rename
+a file. Says after each how many results there are. Children are forked: torch is imported once.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from glass_cli.app.launch import launch
+
+
+def child(words: list[str]) -> None:
+    os._exit(launch(words, False, "glass_cli.experiments.evaluate", config="eval"))
+
+
+def dies_renaming(count: int, before: bool) -> None:
+    """From now on the ``count``-th renaming is this process's last act, done or just not done."""
+    real: Callable[..., Any] = os.replace
+    left = [count]
+
+    def replace(source: Any, target: Any) -> None:
+        left[0] -= 1
+        if left[0] == 0 and before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(source, target)
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.replace = replace
+
+
+def main() -> None:
+    import glass_cli.experiments.evaluate_picture  # noqa: F401 - torch and diffusers, once
+
+    rng, latest, words = random.Random(int(sys.argv[1])), float(sys.argv[3]), sys.argv[4:]
+    for number in range(-1, int(sys.argv[2])):
+        process = os.fork()
+        if process == 0:
+            if number % 2 and number > 0:
+                dies_renaming(rng.randint(1, 16), rng.random() < 0.5)
+            child(words)
+        if number < 0:
+            os.waitpid(process, 0)
+            Path("outputs").rename("undisturbed")
+            continue
+        if number % 2 == 0:
+            time.sleep(rng.uniform(0.02, latest))
+            os.kill(process, signal.SIGKILL)
+        _, status = os.waitpid(process, 0)
+        found = len(list(Path("outputs").rglob("results/*/*.json")))
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        print(f"killed={killed} results={found}", flush=True)
+    child(words)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Killed at any moment, an evaluation ends with the files of one that was left alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+from test_eval import EMOJI, FOLDER, POINTS, files, write_benchmarks
+
+from glass_cli.storage.lock import Lock, Refused
+
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")]),
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_benchmarks(tmp_path / "mine")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+@pytest.mark.parametrize(
+    ("seed", "kills", "seconds", "words"),
+    [
+        (0, 6, 0.5, [*POINTS, "benchmark.images=4"]),
+        pytest.param(1, 20, 3.0, EMOJI, marks=pytest.mark.slow),
+    ],
+)
+def test_killed_and_gone_on_with(seed: int, kills: int, seconds: float, words: list[str]) -> None:
+    program = str(REPOSITORY / "tests" / "eval_killed.py")
+    done = subprocess.run(
+        [sys.executable, program, *map(str, (seed, kills, seconds)), "-cd", "../mine", *words],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    said = re.findall(r"^killed=(\w+) results=(\d+)$", done.stdout, re.MULTILINE)
+    undisturbed = files(Path("undisturbed"))
+    whole = sum("/results/" in name for name in undisturbed)
+    assert whole in (12, 24) and len(said) == kills
+    assert sum(killed == "True" for killed, _ in said) >= kills // 2, said
+    assert any(0 < int(found) < whole for _, found in said), said
+    assert files(Path("outputs")) == undisturbed
+
+
+def test_two_at_once() -> None:
+    """The second process is refused in one line that names the first; the first ends well."""
+    words = ["-cd", "../mine", *POINTS, "benchmark.images=50"]
+    command = [sys.executable, "-m", "glass_cli", "eval", *words]
+    lock = Path(FOLDER, ".lock")
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as first:
+        deadline = time.monotonic() + 60
+        while not (lock.exists() and lock.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        second = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+        first.communicate()
+    assert first.returncode == 0 and second.returncode == 2
+    (line,) = second.stderr.splitlines()
+    assert f"is being written by process {first.pid} on " in line
+    assert (FOLDER / "summary.json").exists() and not (FOLDER / "error.txt").exists()
+
+
+def test_a_lock_that_was_left_is_taken_over(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("process 1 on another-machine\n")
+    with Lock(tmp_path), pytest.raises(Refused, match=f"process {os.getpid()} on"):
+        Lock(tmp_path)
+    with Lock(tmp_path):
+        pass

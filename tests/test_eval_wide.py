@@ -1,0 +1,84 @@
+"""Evaluations on several processes: Ray actors, submitit's jobs, optuna's search."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+from test_eval import EMOJI, POINTS, files, write_benchmarks
+
+SWEEPS = Path("outputs/eval")
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")]),
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_benchmarks(tmp_path / "mine")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+def evaluate(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "glass_cli", "eval", "-cd", "../mine", *words]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
+
+
+def results(folder: Path) -> dict[str, str]:
+    """All files but those that tell what was typed."""
+    return {k: v for k, v in files(folder).items() if not k.endswith(".yaml")}
+
+
+@pytest.mark.slow
+def test_ray_workers_one_of_which_is_killed() -> None:
+    """Two workers, one killed by SIGKILL at its first judgement: the files of one process."""
+    pytest.importorskip("ray")
+    deadly = Path("deadly").absolute()
+    words = [*EMOJI, f"benchmark.deadly={deadly}"]
+    assert evaluate(*words, "hydra.run.dir=alone").returncode == 0
+    deadly.touch()
+    words = [word for word in words if not word.startswith("launcher")]
+    ray = ["launcher=ray", "launcher.workers=2"]
+    done = evaluate(*words, *ray, "hydra.run.dir=many")
+    assert done.returncode == 0, done.stderr
+    assert not deadly.exists(), "a worker was killed"
+    assert results(Path("many")) == results(Path("alone"))
+
+
+@pytest.mark.slow
+def test_an_error_in_a_ray_worker_is_one_line() -> None:
+    pytest.importorskip("ray")
+    done = evaluate(*POINTS, "launcher=ray", "launcher.workers=1", "benchmark.missing=true")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "glass: the judge's weights are not there; fetch them"
+
+
+@pytest.mark.slow
+def test_jobs_of_submitit() -> None:
+    """One of three jobs fails: it is reported with its words, the others are done."""
+    pytest.importorskip("submitit")
+    words = [*POINTS, "hydra/launcher=processes", "reward.direction=[1],[0,1],[1,0,0]"]
+    done = evaluate("-m", *words)
+    assert done.returncode == 1
+    assert "1 job of the sweep failed" in done.stderr and "[1,0,0]" in done.stderr
+    assert len(list(SWEEPS.glob("*/*/summary.json"))) == 2
+
+
+@pytest.mark.slow
+def test_a_search_by_optuna() -> None:
+    """Four trials of the search, the best of which is what its results say."""
+    pytest.importorskip("optuna")
+    search = ["hydra/sweeper=search", "hydra.sweeper.n_trials=4", "sampler.rho=interval(0,0.9)"]
+    done = evaluate("-m", *POINTS, *search)
+    assert done.returncode == 0, done.stderr
+    scores = [json.loads(p.read_text())["score"] for p in SWEEPS.glob("*/*/summary.json")]
+    (found,) = SWEEPS.glob("*/optimization_results.yaml")
+    assert len(scores) == 4 and f"best_value: {max(scores)}" in found.read_text()
