@@ -18,9 +18,10 @@ from test_train_loop import assert_same
 from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
+from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
 from glass_cli.rewards.clip import Clip
 from glass_cli.train import __main__ as command
-from glass_cli.train import clip, export, flow, text
+from glass_cli.train import clip, detector, export, flow, text
 from glass_cli.train.data import pictures, scenes
 from glass_cli.train.loop import averaged
 from glass_cli.world.drawn import DRAWN
@@ -133,11 +134,13 @@ def test_everything_in_small(
     monkeypatch.setattr(flow, "SHARD", 64)
     monkeypatch.setattr(flow, "UNet2DConditionModel", small_unet)
     monkeypatch.setattr(command, "World", lambda **_: FONT_FREE)
-    monkeypatch.setattr(command.card, "write", partial(command.card.write, count=100))
+    for name in ("write", "write_detector"):
+        monkeypatch.setattr(command.card, name, partial(getattr(command.card, name), count=100))
     for module in (command, export):
         monkeypatch.setattr(module, "train_tokenizer", lambda *_: tokenizer)
     folder, out = tmp_path / "runs", tmp_path / "weights"
     numbers = {"codec-steps": 2, "clip-steps": 2, "flow-steps": 2, "warm-steps": 1, "shards": 1}
+    numbers["detector-steps"] = 2
     options = [f"--{name}={number}" for name, number in numbers.items()]
     threads = f"--threads={torch.get_num_threads()}"
     arguments = ["train", f"--folder={folder}", f"--out={out}", threads, *options]
@@ -146,9 +149,9 @@ def test_everything_in_small(
 
     # everything is done: a second call trains and encodes nothing
     files = [*folder.glob("*.pt"), *folder.glob("codes*/*")]
-    assert len(files) == 3 + 5 + 1
+    assert len(files) == 4 + 5 + 1
     before = {path: path.read_bytes() for path in files}
-    monkeypatch.setattr(sys, "argv", [*arguments, "codec", "codes", "flow", "clip"])
+    monkeypatch.setattr(sys, "argv", [*arguments, "codec", "codes", "flow", "clip", "detector"])
     command.main()
     assert all(path.read_bytes() == data for path, data in before.items())
 
@@ -183,11 +186,27 @@ def test_everything_in_small(
     shares = clip.evaluate(model, tokenizer, FONT_FREE, 100)
     assert all(0.0 <= share <= 1.0 for share in shares.values())
 
+    # the detector, in half precision
+    network = detector.build(FONT_FREE)
+    assert averaged("detector", {"network": network}, folder) == 2
+    settings = EmbeddedDetector(str(out / "detector"))
+    assert settings.classes == FONT_FREE.classes
+    seen = settings.load(torch.device("cpu"), torch.float32)
+    assert_same(
+        dict(seen.network.state_dict()),
+        {key: value.half().float() for key, value in network.state_dict().items()},
+    )
+
     # the card says what was done
     text_of_card = (out / "README.md").read_text()
     for name, share in shares.items():
         assert f"| {name} | {share:.3f} |" in text_of_card
     assert all(f"| {name} |" in text_of_card for name in ("codec", "flow", "clip"))
+    # exported again, the detector's part stays
+    assert text_of_card.count("## The detector") == 1 and "| all verdicts |" in text_of_card
+    monkeypatch.setattr(sys, "argv", [*arguments, "export"])
+    command.main()
+    assert (out / "README.md").read_text() == text_of_card
 
 
 def test_unknown_part_is_named(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from glass_cli.app.errors import GlassError, near, one_line
+from glass_cli.app.errors import GlassError, one_line
 from glass_cli.app.files import aside
 
 KEY = "benchmark.path"
@@ -128,8 +128,8 @@ def _record(row: Mapping[Any, Any], number: int, name: str) -> dict[str, Any] | 
     key = next((key for key in _PROMPTS if key in lower), None)
     if key is None:
         raise GlassError(
-            f"{name}, record {number} has no prompt (it has {', '.join(lower) or 'nothing'})"
-            f"{near('prompt', lower)}; name that column prompt"
+            f"{name}, record {number} has no prompt (it has {', '.join(lower) or 'nothing'}); call"
+            " that column prompt"
         )
     prompt = lower[key]
     if prompt is None or not str(prompt).strip():

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from glass_cli.app.errors import GlassError
 from glass_cli.benchmarks import lists
 from glass_cli.benchmarks.base import Unjudged, check_sizes
 
@@ -24,7 +23,7 @@ class Prompts:
 
     accepts: ClassVar[str] = "images"
 
-    path: str | None = None
+    path: str
     images: int = 1
     limit: int | None = None
 
@@ -34,11 +33,9 @@ class Prompts:
 
     @property
     def title(self) -> str:
-        return Path(self.path or "prompts").name
+        return Path(self.path).name
 
     def records(self) -> list[dict[str, Any]]:
-        if self.path is None:
-            raise GlassError("benchmark=prompts needs your list: benchmark.path=my_prompts.txt")
         path = Path(self.path).expanduser()
         found = lists.records(lists.read(path), f"{lists.KEY}={self.path}", path.suffix)
         return found[: self.limit]

@@ -11,14 +11,14 @@ from pathlib import Path
 import torch
 
 from glass_cli.models.codec import PatchAutoencoder
-from glass_cli.train import card, clip, codec, export, flow
+from glass_cli.train import card, clip, codec, detector, export, flow
 from glass_cli.train.loop import averaged
 from glass_cli.train.text import train_tokenizer
 from glass_cli.world.objects import EMBEDDED_CLASSES
 from glass_cli.world.scenes import World
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-PARTS = ("codec", "codes", "flow", "clip", "export")
+PARTS = ("codec", "codes", "flow", "clip", "export", "detector")
 
 
 def main() -> None:
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--warm-steps", type=int, default=1201, help="of the flow on all classes")
     parser.add_argument("--flow-steps", type=int, default=4200)
     parser.add_argument("--clip-steps", type=int, default=1900)
+    parser.add_argument("--detector-steps", type=int, default=2800)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     unknown = sorted(set(args.parts) - set(PARTS))
@@ -60,6 +61,11 @@ def main() -> None:
         steps = export.export_pipeline(world, folder, args.out / "emoji", seed)
         steps["clip"] = export.export_clip(world, folder, args.out / "clip", seed)
         card.write(world, args.out, folder, steps, args.warm_steps, seed)
+    if "detector" in parts:
+        vae = PatchAutoencoder.from_pretrained(args.out / "emoji" / "vae", dtype=torch.float32)
+        detector.train(world, vae.eval(), folder, args.detector_steps, seed)
+        done = export.export_detector(world, folder, args.out / "detector")
+        card.write_detector(world, args.out, folder, done)
 
 
 if __name__ == "__main__":

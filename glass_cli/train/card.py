@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from transformers import CLIPModel, CLIPTokenizer
 
-from glass_cli.train import clip, codec, flow
+from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
+from glass_cli.models.codec import PatchAutoencoder
+from glass_cli.train import clip, codec, detector, flow, judging
 from glass_cli.world.scenes import World
 
 _CARD = """# The embedded emoji model
@@ -61,6 +64,27 @@ It does not tell left from right or above from below (chance is 0.5): steering b
 colours and counts, not sides.
 """
 
+_DETECTOR = "## The detector of `glass eval`\n"
+_DETECTOR_CARD = """
+A convolutional network of {parameters:.1f} M parameters (`glass_cli/benchmarks/grid_network.py`)
+that says of every cell of 8x8 pixels whether an object's centre is there, its class, its colour and
+its box. It was trained on {samples:,} scenes of its own (`glass_cli/train/untidy.py`: any number of
+objects, on the grid and off it, some faded, cut off, overlapping or turning into another class),
+most of them through the codec, some blurred and noised; without the CLIP reward, which
+it shares nothing with. An object in its own colours has no colour to it: a natural apple is not
+"a red apple". Last figures in training: {last}.
+
+Measured on {count:,} held-out scenes, each with a twin that is wrong in one respect, both judged by
+GenEval's rules against the scene's own prompt: the share of verdicts that are right (of a scene
+that it is, of a twin that it is not). A code's standard deviation is 1.2.
+
+{table}
+
+    python -m glass_cli.train detector
+
+trains it, exports it and measures it again.
+"""
+
 
 def _last(folder: Path, name: str) -> str:
     line = json.loads((folder / f"{name}.jsonl").read_text().splitlines()[-1])
@@ -99,4 +123,40 @@ def write(
         names=", ".join(world.classes),
         warm=warm_steps * flow.BATCH,
     )
-    (out / "README.md").write_text(text)
+    kept = _detector_part(out / "README.md")
+    (out / "README.md").write_text(f"{text}\n{kept}" if kept else text)
+
+
+def _detector_part(card: Path) -> str:
+    """What the card says of the detector, which is trained by itself."""
+    text = card.read_text() if card.exists() else ""
+    return _DETECTOR + text.split(_DETECTOR, 1)[1] if _DETECTOR in text else ""
+
+
+def write_detector(
+    world: World, out: Path, folder: Path, steps: int, count: int = 2000, noise: float = 0.6
+) -> None:
+    """Measures the exported detector and writes its part of ``out``/README.md."""
+    settings = EmbeddedDetector(str(out / "detector"))
+    found = settings.load(torch.device("cpu"), torch.float32)
+    vae = PatchAutoencoder.from_pretrained(out / "emoji" / "vae", dtype=torch.float32).eval()
+    shares = {
+        name: judging.evaluate(found, world, count, change)
+        for name, change in judging.changes(vae, noise).items()
+    }
+    rows = [f"| verdict | {' | '.join(shares)} |", "|---|" + "---|" * len(shares)]
+    for part in next(iter(shares.values())):
+        rows.append(
+            f"| {part} | " + " | ".join(f"{one[part]:.4f}" for one in shares.values()) + " |"
+        )
+    parameters = sum(p.numel() for p in detector.build(world).parameters())
+    part = _DETECTOR + _DETECTOR_CARD.format(
+        parameters=parameters / 1e6,
+        samples=steps * detector.BATCH,
+        last=_last(folder, "detector"),
+        count=count,
+        table="\n".join(rows),
+    )
+    card = out / "README.md"
+    before = card.read_text().split(_DETECTOR, 1)[0].rstrip() if card.exists() else ""
+    card.write_text(f"{before}\n\n{part}".lstrip())

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from glass_cli.models.codec import PatchAutoencoder
-from glass_cli.train import clip, flow
+from glass_cli.train import clip, detector, flow
 from glass_cli.train.loop import averaged
 from glass_cli.train.text import train_tokenizer
+from glass_cli.train.untidy import COLOURS
 from glass_cli.world.scenes import World
 
 
@@ -83,4 +84,22 @@ def export_clip(world: World, folder: Path, out: Path, seed: int) -> int:
         model.half().save_pretrained(aside)
         tokenizer.save_pretrained(aside)
         (aside / "preprocessor_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    return steps
+
+
+def export_detector(world: World, folder: Path, out: Path) -> int:
+    """Averaged weights of the detector to ``out``; returns the steps it has been trained."""
+    network = detector.build(world)
+    steps = averaged("detector", {"network": network}, folder)
+    settings = {
+        "classes": list(world.classes),
+        "colours": [colour or "" for colour in COLOURS],
+        "image_size": world.image_size,
+        "width": network.width,
+        "blocks": network.blocks,
+    }
+    with _replaced(out) as aside:
+        state = {key: value.half().contiguous() for key, value in network.state_dict().items()}
+        save_file(state, aside / "model.safetensors")
+        (aside / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
     return steps

@@ -1,0 +1,181 @@
+"""GenEval (Ghosh et al., arXiv 2310.11513): are the right objects there, in colour and place?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from glass_cli.app.errors import GlassError
+from glass_cli.benchmarks import geneval_emoji, geneval_rules, lists
+from glass_cli.benchmarks.base import Answer, Record, check_sizes
+from glass_cli.benchmarks.detections import COLOURS, Detection, LoadedDetector
+from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
+from glass_cli.benchmarks.mask2former import Mask2Former
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+URL = "https://raw.githubusercontent.com/djghosh13/geneval/main/prompts/evaluation_metadata.jsonl"
+NAME = "geneval-evaluation_metadata.jsonl"  # in the cache
+
+
+@dataclass(frozen=True)
+class GenEval:
+    """The published protocol; ``images`` pictures a prompt, 4 in the paper.
+
+    detector: ``transformers`` (Mask2Former and CLIP, as published), ``embedded`` (the small one of
+    the emoji world), or ``auto``: embedded where ``model``, the drawing model's path, is part of
+    this package, else transformers.
+
+    path: the prompt list. null with the transformers detector: the published 553 prompts, from
+    the user's cache or downloaded into it once. null with the embedded detector: a list of the same
+    six forms made for its 32 classes, since this package does not contain the published one, so
+    that it runs offline; the results' title says so. ``published`` means the published list with
+    either detector, and a file (evaluation_metadata.jsonl) is read. Of a list, the embedded
+    detector takes the prompts whose classes it knows; the title says how many.
+
+    limit: so many prompts, taken from the tasks in turn; null for all, in the list's order.
+    """
+
+    accepts: ClassVar[str] = "images"
+
+    path: str | None = None
+    detector: Literal["auto", "embedded", "transformers"] = "auto"
+    images: int = 4
+    limit: int | None = None
+    model: str | None = None
+    transformers: Mask2Former = field(default_factory=Mask2Former)
+    embedded: EmbeddedDetector = field(default_factory=EmbeddedDetector)
+
+    def __post_init__(self) -> None:
+        if self.path != "published":
+            lists.check(self.path)
+        check_sizes(self.images, self.limit)
+
+    @property
+    def judge_name(self) -> Literal["embedded", "transformers"]:
+        if self.detector != "auto":
+            return self.detector
+        return "embedded" if (self.model or "").startswith("embedded:") else "transformers"
+
+    @property
+    def title(self) -> str:
+        """How the results are named. Raises GlassError where the list cannot be had."""
+        told = f"{self.judge_name} detector"
+        if self._made:
+            return f"GenEval ({told}, prompts made for it)"
+        known, there = self._lists
+        return f"GenEval ({told}{_of(len(known), len(there))})"
+
+    @property
+    def _made(self) -> bool:
+        return self.path is None and self.judge_name == "embedded"
+
+    @cached_property
+    def _lists(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The records whose classes the detector knows, and all."""
+        detector = self.embedded if self.judge_name == "embedded" else self.transformers
+        classes = detector.classes
+        if self._made:
+            made = geneval_emoji.prompts(classes or ())
+            return made, made
+        path = None if self.path == "published" else self.path
+        text, name, _ = lists.source(path, URL, NAME)
+        there = lists.json_lines(text, name)
+        for number, record in enumerate(there, 1):
+            check_record(record, f"{name}, record {number}")
+        known = [record for record in there if classes is None or _classes(record) <= {*classes}]
+        if not known:
+            raise GlassError(f"{name} has no prompt that the {self.judge_name} detector can judge")
+        return known, there
+
+    def records(self) -> list[dict[str, Any]]:
+        """The prompts to draw, with their clauses. Raises GlassError."""
+        known = self._lists[0]
+        if self.limit is None:
+            return list(known)
+        tasks: dict[str, list[dict[str, Any]]] = {}
+        for record in known:
+            tasks.setdefault(record["tag"], []).append(record)
+        turns = chain.from_iterable(zip_longest(*tasks.values()))
+        return [record for record in turns if record is not None][: self.limit]
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> LoadedGenEval:
+        """Reads the detector. Raises GlassError where it cannot be had."""
+        detector: Mask2Former | EmbeddedDetector = (
+            self.embedded if self.judge_name == "embedded" else self.transformers
+        )
+        return LoadedGenEval(detector.load(device, dtype))
+
+
+def _of(known: int, there: int) -> str:
+    return "" if known == there else f", {known} of {there} prompts"
+
+
+def _clauses(record: Record) -> list[Mapping[str, Any]]:
+    return [*record.get("include", []), *record.get("exclude", [])]
+
+
+def _classes(record: Record) -> set[str]:
+    return {clause["class"] for clause in _clauses(record)}
+
+
+def check_record(record: Record, name: str) -> None:
+    """Raises GlassError unless the record has what the rules read."""
+    if not all(isinstance(record.get(key), str) and record[key] for key in ("prompt", "tag")):
+        raise GlassError(
+            f"{name} has no prompt or no tag; give GenEval's evaluation_metadata.jsonl"
+        )
+    include = record.get("include")
+    if not isinstance(include, list) or not isinstance(record.get("exclude", []), list):
+        raise GlassError(f"{name} has no list of include clauses")
+    for clause in _clauses(record):
+        fits = isinstance(clause, dict) and isinstance(clause.get("class"), str)
+        count = clause.get("count") if fits else None
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise GlassError(f"{name}: a clause needs a class and a count of at least 1: {clause}")
+    for number, clause in enumerate(include):
+        if clause.get("color", COLOURS[0]) not in COLOURS:
+            raise GlassError(f"{name}: {clause['color']} is not one of {', '.join(COLOURS)}")
+        if "position" in clause and not _is_position(clause["position"], number):
+            raise GlassError(f"{name}: a position is a relation and an earlier clause: {clause}")
+
+
+def _is_position(told: Any, number: int) -> bool:
+    """Whether clause ``number`` can stand so: [relation, index of a clause before it]."""
+    return (
+        isinstance(told, list)
+        and len(told) == 2
+        and told[0] in geneval_rules.RELATIONS
+        and told[1] in range(number)
+    )
+
+
+class LoadedGenEval:
+    """See :class:`glass_cli.benchmarks.base.LoadedBenchmark`."""
+
+    def __init__(self, detector: LoadedDetector) -> None:
+        self._detector = detector
+
+    def judge(self, image: Tensor, record: Record) -> dict[str, Any]:
+        """``correct``, ``reason`` where it is not, ``tag``, and the ``detections`` that counted."""
+        objects = geneval_rules.kept(self._detector.detect(image[None])[0], record["tag"])
+
+        def colours(found: Sequence[Detection], name: str) -> list[str]:
+            return self._detector.colours(image, found, name)
+
+        correct, reason = geneval_rules.verdict(objects, record, colours)
+        told = [
+            {"class": name, "score": round(one.score, 5), "box": [round(v, 2) for v in one.box]}
+            for name, found in objects.items()
+            for one in found
+        ]
+        return {"correct": correct, "reason": reason, "tag": record["tag"], "detections": told}
+
+    def summarise(self, results: Sequence[Mapping[str, Any]]) -> Answer:
+        scores, per_prompt, groups = geneval_rules.summary(results)
+        return {"scores": scores, "per_prompt": per_prompt, "groups": groups}
