@@ -100,6 +100,33 @@ def test_geneval_is_the_mean_of_its_tasks(tmp_path: Path) -> None:
     assert not any("left out" in line for line in found.warnings)
 
 
+def test_prompts_with_one_correct_picture(tmp_path: Path) -> None:
+    def judged(verdicts: dict[str, list[bool]]) -> list[dict[str, object]]:
+        return [
+            {"prompt": prompt, "image": i, "rewards": [0.0], "judged": {"correct": right}}
+            for prompt, rights in verdicts.items()
+            for i, right in enumerate(rights)
+        ]
+
+    a = judged({"one": [False, True], "two": [False, False], "three": [False, False]})
+    b = judged({"one": [True, True], "two": [True, False], "three": [False, False]})
+    runs = read_runs([eval_run(tmp_path / "a", a), eval_run(tmp_path / "b", b)])
+    left, right = compare(runs, ["a", "b"]).cells["one_correct"]
+    assert left.value is not None and left.value.mean == pytest.approx(100 / 3)
+    assert right.value is not None and right.value.mean == pytest.approx(200 / 3)
+    assert right.difference is not None and right.difference.mean == pytest.approx(100 / 3)
+
+
+def test_verdicts_of_two_judges_are_not_compared(tmp_path: Path) -> None:
+    result = {"prompt": "one", "rewards": [0.0], "judged": {"correct": True}}
+    folders = [eval_run(tmp_path / "a", [result]), eval_run(tmp_path / "b", [result])]
+    summary = folders[1] / "summary.json"
+    summary.write_text(summary.read_text().replace("made up", "another"))
+    found = compare(read_runs(folders), ["a", "b"])
+    assert "correct" not in found.cells and "best" in found.cells
+    assert found.warnings == ("the runs' judges differ (made up, another): they are not compared",)
+
+
 def test_intervals_agree_with_scipy(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     first = rng.gamma(2.0, 3.0, 40)

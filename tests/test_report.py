@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -202,3 +204,13 @@ def test_mistakes_are_one_line_and_exit_2(steered_run: Path, tmp_path: Path) -> 
     picture.write_bytes(picture.read_bytes()[:400])
     done = CliRunner().invoke(app, ["report", str(steered_run)])
     assert done.exit_code == 2 and "is not a whole picture" in done.stderr
+
+
+def test_answers_are_light() -> None:
+    """Reading folders needs no torch; matplotlib comes only with a chart."""
+    code = (
+        "import sys, glass_cli.answers.commands;"
+        "print([m for m in ('torch', 'diffusers', 'wandb', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from glass_cli.answers.plots import histogram, over_time
-from glass_cli.answers.quantities import estimate
+from glass_cli.answers.quantities import estimate, mean
 from glass_cli.answers.records import Result, Run, StepRow
 
 Point = tuple[float, float, float, float]
@@ -67,7 +67,7 @@ def _line(results: Sequence[Result], of: Callable[[StepRow, int], float | None])
                 here.setdefault((result.prompt, None), []).append(value)
     points = []
     for t, values in sorted(at.items()):
-        found = estimate(values, by_task=False)
+        found = estimate({key: mean(known) for key, known in values.items()})
         assert found is not None  # every time has a value
         low, high = found.interval or (found.mean, found.mean)
         points.append((t, found.mean, low, high))

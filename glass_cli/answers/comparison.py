@@ -88,13 +88,14 @@ def compare(
             "the runs have no prompt with the same seed in common; compare runs of the same"
             " prompts and seed"
         )
-    comparable, warnings = _same_reward(runs)
-    chosen = _chosen(quantities(runs), show)
-    if not comparable:
-        dropped = [q for q in chosen if q.on_reward]
-        chosen = [q for q in chosen if not q.on_reward]
-        if dropped and not chosen:
-            raise GlassError(f"{warnings[0]}, and nothing else was asked for")
+    chosen, warnings = _chosen(quantities(runs), show), []
+    for scale, line in _unlike(runs).items():
+        kept = [q for q in chosen if q.scale != scale]
+        if len(kept) < len(chosen):
+            warnings.append(line)
+        chosen = kept
+    if not chosen:
+        raise GlassError(f"{'; '.join(warnings)}, and nothing else is there to compare")
     cells = {
         q.key: tuple(_cell(table, tables[against], common, q, i == against)
                      for i, table in enumerate(tables))
@@ -147,16 +148,21 @@ def _cell(
     quantity: Quantity,
     is_base: bool,
 ) -> Cell:
-    values: dict[tuple[str, str | None], list[float]] = {}
-    differences: dict[tuple[str, str | None], list[float]] = {}
+    mine: dict[tuple[str, str | None], list[float]] = {}
+    both: dict[tuple[str, str | None], list[tuple[float, float]]] = {}
     for key in common:
-        mine, other = quantity.of(table[key]), quantity.of(base[key])
+        value, other = quantity.of(table[key]), quantity.of(base[key])
         # The task is the prompt's; a run that was not judged may not know it.
         group = (key[0], table[key].task or base[key].task)
-        if mine is not None:
-            values.setdefault(group, []).append(mine)
+        if value is not None:
+            mine.setdefault(group, []).append(value)
             if other is not None:
-                differences.setdefault(group, []).append(mine - other)
+                both.setdefault(group, []).append((value, other))
+    values = {group: quantity.pool(found) for group, found in mine.items()}
+    differences = {
+        group: quantity.pool([a for a, _ in pairs]) - quantity.pool([b for _, b in pairs])
+        for group, pairs in both.items()
+    }
     return Cell(
         estimate(values, quantity.by_task),
         None if is_base else estimate(differences, quantity.by_task),
@@ -175,13 +181,18 @@ def _cost(results: Sequence[Result]) -> Cost:
     )
 
 
-def _same_reward(runs: Sequence[Run]) -> tuple[bool, list[str]]:
-    """Whether all runs scored by the same reward, and a warning where not."""
-    if len({repr(_scale(run.config.get("reward"))) for run in runs}) < 2:
-        return True, []
-    named = ", ".join(dict.fromkeys(run.choice("reward") or "none" for run in runs))
-    line = f"the runs' rewards differ in kind or settings ({named}): rewards are not compared"
-    return False, [line]
+def _unlike(runs: Sequence[Run]) -> dict[str, str]:
+    """The scales that the runs do not share, and why, in a line."""
+    found = {}
+    if len({repr(_scale(run.config.get("reward"))) for run in runs}) > 1:
+        named = ", ".join(dict.fromkeys(run.choice("reward") or "none" for run in runs))
+        found["reward"] = (
+            f"the runs' rewards differ in kind or settings ({named}): rewards are not compared"
+        )
+    judges = dict.fromkeys(str(run.summary.get("benchmark")) for run in runs if run.kind == "eval")
+    if len(judges) > 1:
+        found["judge"] = f"the runs' judges differ ({', '.join(judges)}): they are not compared"
+    return found
 
 
 def _scale(reward: Any) -> Any:

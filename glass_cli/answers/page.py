@@ -14,7 +14,7 @@ from glass_cli import __version__
 from glass_cli.answers import album, tables
 from glass_cli.answers.charts import charts
 from glass_cli.answers.drawn_tree import DrawnTree, drawn
-from glass_cli.answers.quantities import estimate_of, quantities
+from glass_cli.answers.quantities import estimate_of, mean, quantities
 from glass_cli.answers.records import Particle, Result, Run
 from glass_cli.answers.tree import steered
 from glass_cli.app.errors import GlassError
@@ -123,7 +123,8 @@ def _headline(run: Run) -> str:
     names = [run.choice(group) for group in _GROUPS]
     path = run.config.get("model", {})
     model = path.get("path") if isinstance(path, Mapping) else None
-    return " · ".join(str(name) for name in (model or names[0], *names[1:]) if name)
+    what = [run.summary.get("benchmark"), model or names[0], *names[1:]]
+    return " · ".join(str(name) for name in what if name)
 
 
 def _numbers(run: Run) -> list[tuple[str, str, int]]:
@@ -155,8 +156,9 @@ def _costs(run: Run) -> list[tuple[str, str]]:
         value = run.summary.get(key)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             found.append((label, tables.number(value / unit, places)))
-    if isinstance(run.summary.get("device"), str):
-        found.append(("device", run.summary["device"]))
+    devices = run.summary.get("devices", run.summary.get("device"))
+    if devices:
+        found.append(("device", _shown(devices)))
     return found
 
 
@@ -234,24 +236,24 @@ def _cards(run: Run, budget: int, trees: int) -> tuple[list[Card], list[str]]:
 
 
 def _card(number: int, prompt: str, results: Sequence[Result], places: int) -> Card:
-    def mean(values: Iterator[float | None]) -> float | None:
+    def mean_of(values: Iterator[float | None]) -> float | None:
         known = [value for value in values if value is not None]
-        return sum(known) / len(known) if known else None
+        return mean(known) if known else None
 
     sort = {
-        "chosen": mean(r.chosen_reward for r in results),
-        "best": mean(r.best_reward for r in results),
-        "mean": mean(r.mean_reward for r in results),
+        "chosen": mean_of(r.chosen_reward for r in results),
+        "best": mean_of(r.best_reward for r in results),
+        "mean": mean_of(r.mean_reward for r in results),
     }
     labels = {"chosen": "answer", "best": "best", "mean": "mean particle"}
     facts = [(labels[k], f"{v:.{places}f}") for k, v in sort.items() if v is not None]
     judged = [r.correct for r in results if r.correct is not None]
     if judged:
         facts.append(("judged correct", f"{sum(judged)} of {len(judged)}"))
-    lineages = mean(r.lineages for r in results if steered(r))
+    lineages = mean_of(r.lineages for r in results if steered(r))
     if lineages is not None:
         facts.append(("lineages left", f"{lineages:.3g} of {len(results[0].rewards)}"))
-    nfe = mean(r.nfe for r in results)
+    nfe = mean_of(r.nfe for r in results)
     if nfe is not None:
         facts.append(("network calls", f"{nfe:.0f}"))
     if len(results) == 1:

@@ -9,19 +9,25 @@ from glass_cli.answers.records import Result, Run
 from glass_cli.experiments.statistics import bootstrap_interval, stratified_interval
 
 
+def mean(values: Sequence[float]) -> float:
+    """The mean of one value or more."""
+    return sum(values) / len(values)
+
+
 @dataclass(frozen=True)
 class Quantity:
-    """``of`` gives a result's value, None where it has none.
+    """``of`` gives a result's value, None where it has none; ``pool`` makes one of a prompt's.
 
-    ``by_task``: the mean is that of the tasks' means, as GenEval's overall score is. ``on_reward``:
-    it is on the scale of the run's own reward, and means nothing beside another reward.
+    ``by_task``: the mean is that of the tasks' means, as GenEval's overall score is. ``scale`` says
+    what two runs must share to be compared in it: their "reward", their "judge", or nothing.
     """
 
     key: str
     label: str
     of: Callable[[Result], float | None]
     by_task: bool = False
-    on_reward: bool = False
+    scale: str = ""
+    pool: Callable[[Sequence[float]], float] = mean
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,9 @@ def quantities(runs: Sequence[Run]) -> list[Quantity]:
     """All for which some result of ``runs`` has a value, in the order of the tables."""
     results = [result for run in runs for result in run.results]
     candidates = [
-        Quantity("chosen", "chosen particle", lambda r: r.chosen_reward, on_reward=True),
-        Quantity("best", "best particle", lambda r: r.best_reward, on_reward=True),
-        Quantity("mean", "mean particle", lambda r: r.mean_reward, on_reward=True),
+        Quantity("chosen", "chosen particle", lambda r: r.chosen_reward, scale="reward"),
+        Quantity("best", "best particle", lambda r: r.best_reward, scale="reward"),
+        Quantity("mean", "mean particle", lambda r: r.mean_reward, scale="reward"),
         *_judged(results),
         *_metrics(results),
         Quantity("lineages", "lineages left", lambda r: r.lineages),
@@ -53,12 +59,15 @@ def _percent(result: Result) -> float | None:
 
 def _judged(results: Sequence[Result]) -> list[Quantity]:
     tasks = dict.fromkeys(r.task for r in results if r.task is not None and r.correct is not None)
-    found = [Quantity("correct", "judged correct, %", _percent, by_task=True)]
+    found = [Quantity("correct", "judged correct, %", _percent, by_task=True, scale="judge")]
     for task in tasks:
         label = f"  {task.replace('_', ' ')}, %"
-        found.append(Quantity(f"correct.{task}", label, _of_task(task)))
+        found.append(Quantity(f"correct.{task}", label, _of_task(task), scale="judge"))
+    if any(r.image_index > 0 for r in results):
+        label = "prompts with a correct one, %"
+        found.append(Quantity("one_correct", label, _percent, scale="judge", pool=max))
     for name in dict.fromkeys(name for result in results for name in result.measured):
-        found.append(Quantity(f"judged.{name}", f"judged {name}", _measured(name)))
+        found.append(Quantity(f"judged.{name}", f"judged {name}", _measured(name), scale="judge"))
     return found
 
 
@@ -89,33 +98,31 @@ def _mean_metric(name: str) -> Callable[[Result], float | None]:
 
 
 def estimate(
-    values: Mapping[tuple[str, str | None], Sequence[float]], by_task: bool
+    values: Mapping[tuple[str, str | None], float], by_task: bool = False
 ) -> Estimate | None:
-    """The mean of ``values``, which are keyed by prompt and task; None where there are none.
+    """The mean of ``values``, one for each prompt and its task; None where there are none.
 
-    The values of one prompt are averaged first: pictures of one prompt are not independent, so
-    the interval is over prompts. Where ``by_task``, and all have tasks, prompts are drawn anew
-    within each task and the tasks' means are averaged.
+    Where ``by_task``, and all have tasks, prompts are drawn anew within each task and the tasks'
+    means are averaged.
     """
-    means = {key: sum(found) / len(found) for key, found in values.items() if found}
-    if not means:
+    if not values:
         return None
-    if by_task and all(task is not None for _, task in means):
+    if by_task and all(task is not None for _, task in values):
         strata: dict[str | None, list[float]] = {}
-        for (_, task), value in means.items():
+        for (_, task), value in values.items():
             strata.setdefault(task, []).append(value)
         groups = list(strata.values())
-        mean = sum(sum(group) / len(group) for group in groups) / len(groups)
-        return Estimate(mean, stratified_interval(groups), len(means))
-    found = list(means.values())
-    return Estimate(sum(found) / len(found), bootstrap_interval(found), len(found))
+        return Estimate(mean([mean(g) for g in groups]), stratified_interval(groups), len(values))
+    found = list(values.values())
+    return Estimate(mean(found), bootstrap_interval(found), len(found))
 
 
 def estimate_of(results: Iterable[Result], quantity: Quantity) -> Estimate | None:
-    """The estimate of one run's ``quantity``."""
+    """The estimate of one run's ``quantity``; pictures of a prompt are not independent."""
     values: dict[tuple[str, str | None], list[float]] = {}
     for result in results:
         value = quantity.of(result)
         if value is not None:
             values.setdefault((result.prompt, result.task), []).append(value)
-    return estimate(values, quantity.by_task)
+    pooled = {key: quantity.pool(found) for key, found in values.items()}
+    return estimate(pooled, quantity.by_task)
