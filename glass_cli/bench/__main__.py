@@ -18,6 +18,7 @@ FIGURES = {
     "b": "transition error over network calls",
     "c": "time of glass --help",
     "d": "peak memory over particles",
+    "f": "our loops beside a pipeline's own",
     "e": "seconds a picture and memory of the rewards at full size, a quarter of an hour on a CPU",
 }
 OUT = Path("docs") / "bench.md"
@@ -27,15 +28,15 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; exits with 2 and one line where it is wrong."""
     about = "; ".join(f"{key}: {what}" for key, what in FIGURES.items())
     parser = argparse.ArgumentParser("python -m glass_cli.bench", description=__doc__)
-    parser.add_argument("--only", default="a,b,c,d", help=f"figures, such as a,c ({about})")
+    parser.add_argument("--only", default="a,b,c,d,f", help=f"figures, such as a,c ({about})")
     parser.add_argument("--out", type=Path, default=OUT, help=f"file to write (default {OUT})")
-    parser.add_argument("--repeats", type=int, default=7, help="repeats of figure a")
+    parser.add_argument("--repeats", type=int, default=7, help="repeats of figures a and f")
     parser.add_argument("--draws", type=int, default=2048, help="draws for each x_t of figure b")
     parser.add_argument(
         "--explore", action="store_true", help="compare ways to integrate the inner ODE; no file"
     )
     parser.add_argument(
-        "settings", nargs="*", help="further settings for a and d, such as model.path=FOLDER"
+        "settings", nargs="*", help="further settings for a, d and f, such as model.path=FOLDER"
     )
     read = parser.parse_args(words)
     read.only = [word.strip() for word in read.only.split(",") if word.strip()]
@@ -62,6 +63,10 @@ def measure(key: str, read: argparse.Namespace) -> list[Table]:
         from glass_cli.bench.help import help_time
 
         return [help_time()]
+    if key == "f":
+        from glass_cli.bench.pipelines import pipelines
+
+        return [pipelines(read.settings, read.repeats)]
     if key == "e":
         from glass_cli.bench.rewards import rewards
 

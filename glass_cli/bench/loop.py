@@ -26,8 +26,8 @@ from glass_cli.models.pipeline import LoadedPipeline
 from glass_cli.models.session import Session
 
 RUNS = (
-    ("glass 5x10, fk", ("sampler=glass", "steering=fk")),
-    ("ode 1x50, best_of_n", ("sampler=ode", "steering=best_of_n")),
+    ("glass, fk", ("sampler=glass", "steering=fk")),
+    ("ode, best_of_n", ("sampler=ode", "steering=best_of_n")),
 )
 STAGES = ("network", "decode", "reward", "record")
 
