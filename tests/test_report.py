@@ -106,6 +106,8 @@ def test_numbers_and_pictures(steered_run: Path) -> None:
     text = " ".join("".join(parsed.texts["main"]).split())
     assert "best particle4.0 [2.0, 6.0]" in text  # answers 6 and 2
     assert "network calls a result16" in text
+    assert "sampler: Glass transitions2 rhoddpm" in text
+    assert "steering.lam0.5" in text
     cards = parsed.of("article")
     assert [card["data-best"] for card in cards] == ["6.0", "2.0"]
     pictures = [a for a in parsed.of("img") if "particle" in a["alt"]]

@@ -154,14 +154,15 @@ def _tiles(path: Path, count: int) -> list[Image.Image]:
 
 def _rows(tree: Tree) -> tuple[tuple[str, ...], ...]:
     rows = []
+    places = decimals((r for step in tree.steps for r in step.rewards or ()), 4)
     for step, told in zip(tree.steps, tree.told, strict=True):
         known = [r for r in step.rewards or () if r is not None]
         rows.append(
             (
                 f"{step.t:.3g}",
                 "-" if step.nfe is None else f"{step.nfe:.0f}",
-                f"{max(known):.4g}" if known else "-",
-                f"{sum(known) / len(known):.4g}" if known else "-",
+                f"{max(known):.{places}f}" if known else "-",
+                f"{sum(known) / len(known):.{places}f}" if known else "-",
                 "-" if step.ess is None else f"{step.ess:.1f}",
                 "-" if step.lineages is None else str(step.lineages),
                 told,

@@ -91,8 +91,8 @@ def page(run: Run, megabytes: float = MEGABYTES, trees: int = TREES) -> str:
         costs=_costs(run),
         charts=charts(run),
         density=_density(run),
-        groups=[(g, _flat(run.config.get(g))) for g in _GROUPS if run.config.get(g)],
-        settings=[(k, v) for k, v in _flat(run.config) if k.split(".")[0] not in _GROUPS],
+        groups=[(f"{g}: {run.choice(g)}", _set(run.config[g])) for g in _GROUPS if run.choice(g)],
+        settings=_flat(run.config),
         cards=cards,
         judged=any(r.correct is not None for r in run.results),
         sorts=[key for key in _SORTS if any(card.sort[key] is not None for card in cards)],
@@ -175,6 +175,11 @@ def _flat(node: Any, prefix: str = "") -> list[tuple[str, str]]:
     for key, value in node.items():
         found += _flat(value, f"{prefix}.{key}" if prefix else str(key))
     return found
+
+
+def _set(node: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a group sets: its keys that are not null, its class left to the heading."""
+    return [(k, v) for k, v in _flat(node) if k != "_target_" and v != "null"]
 
 
 def _shown(value: Any) -> str:
