@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glass_cli.app.errors import GlassError, near
-from glass_cli.app.paths import MAIN_CONFIG
+from glass_cli.app.paths import EVAL_CONFIG, MAIN_CONFIG
 
 
 def groups(folders: Sequence[Path]) -> list[str]:
@@ -41,11 +41,15 @@ def headline(path: Path) -> str:
 
 
 def defaults(folder: Path) -> dict[str, str]:
-    """Group -> default choice, as the defaults list of the main configuration says."""
-    text = (folder / f"{MAIN_CONFIG}.yaml").read_text(encoding="utf-8")
-    block = re.search(r"^defaults:\n((?:[ \t]*(?:-.*|#.*)?\n)+)", text, re.MULTILINE)
+    """Group -> default choice, as the defaults lists of the commands' configurations say."""
     entry = re.compile(r"^\s*-\s+(?:override\s+|optional\s+)*([\w/]+):\s*(\S+)", re.MULTILINE)
-    return dict(entry.findall(block[1])) if block else {}
+    found: dict[str, str] = {}
+    for name in (EVAL_CONFIG, MAIN_CONFIG):
+        path = folder / f"{name}.yaml"
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        block = re.search(r"^defaults:\n((?:[ \t]*(?:-.*|#.*)?\n)+)", text, re.MULTILINE)
+        found.update(entry.findall(block[1]) if block else ())
+    return found
 
 
 def render(group: str | None, folders: Sequence[Path]) -> str:

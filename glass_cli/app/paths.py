@@ -10,7 +10,7 @@ from pathlib import Path
 
 from glass_cli.app.errors import GlassError
 
-MAIN_CONFIG = "config"
+MAIN_CONFIG, EVAL_CONFIG = "config", "eval"
 
 
 def conf_dir() -> Path:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from glass_cli.app.errors import GlassError, one_line
 
 if TYPE_CHECKING:
+    from glass_cli.app.preflight import Settings
+    from glass_cli.experiments.evaluate_picture import Painter
     from glass_cli.launchers.base import Task
     from glass_cli.storage.store import Finished, Unit
 
@@ -111,17 +113,20 @@ class RayActors:
 
 
 class _Worker:
-    """What an actor does; made there, so nothing heavy is loaded here."""
+    """What an actor does. It loads at its first picture, whose error is then told as any other."""
 
-    def __init__(self, made: Any, text: str, threads: int) -> None:
-        import torch
-
-        torch.set_num_threads(threads)
-        from glass_cli.experiments.evaluate_picture import Painter
-
-        self._painter = Painter(made, text)
+    def __init__(self, made: Settings, text: str, threads: int) -> None:
+        self._made, self._text, self._threads = made, text, threads
+        self._painter: Painter | None = None
 
     def draw(self, unit: Unit, record: Mapping[str, Any]) -> Finished:
+        if self._painter is None:
+            import torch
+
+            from glass_cli.experiments.evaluate_picture import Painter
+
+            torch.set_num_threads(self._threads)
+            self._painter = Painter(self._made, self._text)
         return self._painter.draw(unit, record)
 
 
@@ -170,21 +175,15 @@ class _Crew:
 
     def _bury(self, dead: Any, error: Exception) -> None:
         """Gives a dead actor's pictures to the others."""
-        from ray.exceptions import ActorDiedError
-
         left = [(ref, unit) for ref, (actor, unit) in self._in_hand.items() if actor is dead]
         for reference, unit in reversed(left):
             del self._in_hand[reference]
             self._todo.appendleft(unit)
         self._actors.remove(dead)
-        started = isinstance(error, ActorDiedError) and "__init__" in str(error)
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, GlassError):
-            raise cause
         if not self._actors:
-            why = "while it loaded" if started else one_line(error)[:300]
             raise GlassError(
-                f"the last Ray worker died ({why}); the same command goes on where it stopped"
+                f"the last Ray worker died ({one_line(error)[:300]}); the same command goes on"
+                " where it stopped"
             ) from error
         log.warning("a Ray worker died; the %d left do its pictures", len(self._actors))
         for actor in self._actors:
