@@ -7,6 +7,7 @@ Each reward is measured in a process of its own:
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -68,8 +69,11 @@ def _head(into: int) -> Any:
     return nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(sizes)))
 
 
-def _filled(model: Any, seed: int = 0) -> Any:
-    """Random weights under which every layer matters; norms as if untrained."""
+def _filled(model: Any, seed: int = 1) -> Any:
+    """Random weights under which every layer matters; norms as if untrained.
+
+    With this seed the cosines of CLIP ViT-L/14 are above 0, where CLIPScore cuts them off.
+    """
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -77,6 +81,8 @@ def _filled(model: Any, seed: int = 0) -> Any:
         for name, p in model.named_parameters():
             if p.ndim > 1:
                 p.normal_(std=p[0].numel() ** -0.5, generator=generator)
+            elif name == "logit_scale":
+                p.fill_(math.log(100.0))
             else:
                 p.fill_(0.0 if name.endswith("bias") else 1.0)
     return model.requires_grad_(False).eval()
