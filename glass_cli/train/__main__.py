@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--warm-steps", type=int, default=1201, help="of the flow on all classes")
     parser.add_argument("--flow-steps", type=int, default=4200)
     parser.add_argument("--clip-steps", type=int, default=1900)
-    parser.add_argument("--detector-steps", type=int, default=2800)
+    parser.add_argument("--detector-steps", type=int, default=3200)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     unknown = sorted(set(args.parts) - set(PARTS))

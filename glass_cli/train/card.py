@@ -70,9 +70,9 @@ A convolutional network of {parameters:.1f} M parameters (`glass_cli/benchmarks/
 that says of every cell of 8x8 pixels whether an object's centre is there, its class, its colour and
 its box. It was trained on {samples:,} scenes of its own (`glass_cli/train/untidy.py`: any number of
 objects, on the grid and off it, some faded, cut off, overlapping or turning into another class),
-most of them through the codec, some blurred and noised; without the CLIP reward, which
-it shares nothing with. An object in its own colours has no colour to it: a natural apple is not
-"a red apple". Last figures in training: {last}.
+most of them through the codec, some blurred and noised, one in twenty noise without any object; it
+shares nothing with the CLIP reward. An object in its own colours has no colour to it: a natural
+apple is not "a red apple". Last figures in training: {last}.
 
 Measured on {count:,} held-out scenes, each with a twin that is wrong in one respect, both judged by
 GenEval's rules against the scene's own prompt: the share of verdicts that are right (of a scene
