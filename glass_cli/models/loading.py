@@ -47,6 +47,9 @@ def load(settings: DiffusersPipeline, device: torch.device, dtype: torch.dtype) 
         )
         pipe.set_progress_bar_config(disable=True)
         _lora(pipe, settings)
+        for part in pipe.components.values():
+            if isinstance(part, torch.nn.Module):
+                part.requires_grad_(False)  # else guidance would keep what only training needs
         _memory(pipe, settings)
         _place_on(pipe, settings, device)
         if settings.compile:
