@@ -6,7 +6,11 @@ The settings class of a benchmark is light (it imports neither torch nor transfo
 * ``images``: pictures a record; ``limit``: at most so many records, null for all. Neither changes
   what a picture shows (``sizes``), so a run may be gone on with under a larger number;
 * ``title``: how its results are named, such as "GenEval (embedded detector)";
-* ``records()``: the list, and ``load(device, dtype)``: the judge.
+* ``records()``: the list, and ``load(device, dtype)``: the judge;
+* ``summarise`` as the judge's, where that needs nothing loaded.
+
+An experiment on the model itself, rather than on pictures judged one by one, has only ``title``,
+``accepts`` and ``study(made, store) -> summary`` (see ``glass_cli.experiments.evaluate``).
 """
 
 from __future__ import annotations

@@ -111,6 +111,15 @@ class GenEval:
         )
         return LoadedGenEval(detector.load(device, dtype))
 
+    def summarise(self, results: Sequence[Mapping[str, Any]]) -> Answer:
+        """The scores, as the loaded benchmark's, without loading a detector for them."""
+        return _answer(results)
+
+
+def _answer(results: Sequence[Mapping[str, Any]]) -> Answer:
+    scores, per_prompt, groups = geneval_rules.summary(results)
+    return {"scores": scores, "per_prompt": per_prompt, "groups": groups}
+
 
 def _of(known: int, there: int) -> str:
     return "" if known == there else f", {known} of {there} prompts"
@@ -177,5 +186,4 @@ class LoadedGenEval:
         return {"correct": correct, "reason": reason, "tag": record["tag"], "detections": told}
 
     def summarise(self, results: Sequence[Mapping[str, Any]]) -> Answer:
-        scores, per_prompt, groups = geneval_rules.summary(results)
-        return {"scores": scores, "per_prompt": per_prompt, "groups": groups}
+        return _answer(results)
