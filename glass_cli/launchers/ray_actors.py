@@ -71,7 +71,10 @@ class RayActors:
 
         if ray.is_initialized():
             return False
+        # an actor without a GPU of its own must not have the others' hidden
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # Ray gives way to every other process otherwise
+        os.environ.setdefault("RAY_worker_niceness", "0")
         # Ray's usage reports would go over the network
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
