@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 from tiny_pipeline import pipeline, scheduler
 from torch import Tensor
 
+from glass_cli import hub
 from glass_cli.app.errors import GlassError
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise, generator
@@ -156,6 +158,14 @@ def test_a_folder_is_loaded_from_safetensors(tmp_path: FilePath) -> None:
         file.rename(file.with_suffix(".bin"))
     with pytest.raises(GlassError, match="no safetensors weights"):
         settings.load(torch.device("cpu"), torch.float32)
+
+
+def test_the_embedded_pipeline_loads_plainly_in_one_type() -> None:
+    import glass_cli.models.codec  # noqa: F401
+
+    pipe = DiffusionPipeline.from_pretrained(FilePath(hub.EMBEDDED) / "emoji")
+    parts = (pipe.unet, pipe.text_encoder, pipe.vae)
+    assert {part.dtype for part in parts} == {torch.float32}
 
 
 def test_a_missing_folder_is_named() -> None:

@@ -7,6 +7,7 @@ import re
 import shlex
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import REPOSITORY
@@ -49,19 +50,47 @@ def test_the_library_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(lines) == 6 and lines[-1].startswith("t=1.00")
 
 
+def test_a_function_as_reward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my_rewards.py").write_text(block("def red(images, prompts)"))
+    command = shlex.split(block("reward.target=my_rewards.red").strip())
+    assert command[:2] == ["glass", "sample"]
+    small = ["sampler.transitions=2", "sampler.steps=2", "particles=2", "wandb.mode=disabled"]
+    words = [*command[2:], *small, "hydra.run.dir=run"]
+    assert launch(words, False, "glass_cli.experiments.sample") == 0
+    particles = [json.loads(line) for line in Path("run/particles.jsonl").read_text().splitlines()]
+    assert all(-1.0 <= particle["reward"] <= 1.0 for particle in particles)
+    assert all(0.0 <= particle["metrics"]["clip"] <= 100.0 for particle in particles)
+
+
+def test_the_scheduler_in_a_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("glass_cli").symlink_to(REPOSITORY / "glass_cli")
+    program = block("GlassScheduler.from_scheduler")
+    found: dict[str, Any] = {}
+    exec(program.replace("num_inference_steps=50", "num_inference_steps=10"), found)
+    assert len(found["images"]) == 4 and len(found["steered"].ess) == 4
+    assert Path("red_car.png").is_file()
+
+
 def test_every_command_passes_preflight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("prompts.txt").write_text("a dog\n")
-    Path("docs").symlink_to(REPOSITORY / "docs")
+    for folder in ("docs", "glass_cli"):
+        Path(folder).symlink_to(REPOSITORY / folder)
+    Path("my_rewards.py").write_text(block("def red(images, prompts)"))
     commands = [
         shlex.split(line)
         for text in BLOCKS
         for line in text.replace("\\\n", " ").splitlines()
-        if re.match(r"glass (sample|sweep) ", line)
+        if re.match(r"glass (sample|sweep|eval) ", line)
     ]
-    assert len(commands) >= 4
+    assert len(commands) >= 10
     for _, kind, *words in commands:
-        preflight(read_words(words, kind == "sweep"), REPOSITORY / "conf")
+        # plugins and lists that are not there are for their own tests
+        here = [word for word in words if not word.startswith(("hydra/", "launcher="))]
+        config = "eval" if kind == "eval" else "config"
+        preflight(read_words(here, kind == "sweep" or "-m" in here, config), REPOSITORY / "conf")
 
 
 def test_every_choice_is_in_the_table() -> None:

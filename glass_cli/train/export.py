@@ -57,6 +57,11 @@ def export_pipeline(world: World, folder: Path, out: Path, seed: int) -> dict[st
     )
     with _replaced(out) as aside:
         pipe.to(torch.float16).save_pretrained(aside)
+        # transformers loads in the type that the configuration names, diffusers in float32: a plain
+        # from_pretrained must not mix them
+        config = aside / "text_encoder" / "config.json"
+        words = {**json.loads(config.read_text(encoding="utf-8")), "dtype": "float32"}
+        config.write_text(json.dumps(words, indent=2) + "\n", encoding="utf-8")
     return steps
 
 
