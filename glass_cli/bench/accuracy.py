@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from glass_cli.bench.report import Table, figure
-from glass_cli.bench.toy import TRANSITIONS, Case, exact, make_case, rms, sliced_w2, toy
+from glass_cli.bench.toy import TRANSITIONS, Case, exact, make_case, toy
+from glass_cli.method.distance import rms, sliced_w2
 from glass_cli.method.flow import Normal, Sampler
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import generator

@@ -17,7 +17,8 @@ from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
 from glass_cli.bench.report import Table, figure
-from glass_cli.bench.toy import TRANSITIONS, Case, make_case, rms, toy
+from glass_cli.bench.toy import TRANSITIONS, Case, make_case, toy
+from glass_cli.method.distance import rms
 from glass_cli.method.flow import Normal
 from glass_cli.method.glass import Glass, InnerPath
 from glass_cli.method.integrate import change_to_end

@@ -65,19 +65,3 @@ def exact(flow: LoadedMixture, case: Case, seed: str) -> Tensor:
 
 def _normal(g: torch.Generator, *shape: int) -> Tensor:
     return torch.randn(shape, generator=g, dtype=torch.float64)
-
-
-def sliced_w2(a: Tensor, b: Tensor, starts: int, directions: int = 32) -> float:
-    """Root mean square over x_t and random directions of the projections' W2 distances."""
-    d = a.shape[-1]
-    along = _normal(generator("directions"), d, directions)
-    along = along / along.norm(dim=0)
-    sorted_a, sorted_b = (
-        (x @ along).reshape(starts, -1, directions).sort(1).values for x in (a, b)
-    )
-    return float((sorted_a - sorted_b).square().mean().sqrt())
-
-
-def rms(a: Tensor, b: Tensor) -> float:
-    """Root mean square difference over draws and coordinates."""
-    return float((a - b).square().mean().sqrt())
