@@ -1,3 +1,3 @@
 """glass: align flow and diffusion models at inference time."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

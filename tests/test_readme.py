@@ -88,7 +88,9 @@ def test_every_command_passes_preflight(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(commands) >= 10
     for _, kind, *words in commands:
         # plugins and lists that are not there are for their own tests
-        here = [word for word in words if not word.startswith(("hydra/", "hydra.launcher", "launcher"))]
+        here = [
+            word for word in words if not word.startswith(("hydra/", "hydra.launcher", "launcher"))
+        ]
         config = "eval" if kind == "eval" else "config"
         preflight(read_words(here, kind == "sweep" or "-m" in here, config), REPOSITORY / "conf")
 
