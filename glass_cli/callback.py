@@ -13,6 +13,7 @@ where ``reward`` scores pictures (N, 3, H, W) in [0, 1].
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -21,8 +22,8 @@ import torch
 from torch import Tensor
 
 from glass_cli.method.noise import generator
-from glass_cli.models.encoding import encode_once
-from glass_cli.models.session import decode
+from glass_cli.models.encoding import remembering
+from glass_cli.models.session import decode, replaced
 from glass_cli.scheduler import GlassScheduler, Start
 from glass_cli.steering.cloud import Cloud
 from glass_cli.steering.feynman_kac import FeynmanKac
@@ -69,8 +70,15 @@ class SteeringCallback:
         if not isinstance(scheduler, GlassScheduler):
             raise ValueError("pipe.scheduler is not a GlassScheduler; it must be for steering")
         start = scheduler.start
+        if i == 0 and "strength" in inspect.signature(type(pipe).__call__).parameters:
+            raise ValueError(
+                f"{type(pipe).__name__} begins at a picture; steering needs a text-to-image"
+                " pipeline, whose calls begin at noise"
+            )
         if start is not None and start.k == 0:
-            encode_once(pipe)
+            # for as long as this call runs: afterwards the text encoder may be given other weights
+            encode = getattr(pipe, "encode_prompt", None)
+            self._encoding = {} if encode is None else {"encode_prompt": remembering(encode)}
             self.ess, self.lineages = [], []
             self._choice = generator(self._seed, "choices")
             self.cloud = Cloud.at_start(start.x, start.x_hat)
@@ -83,7 +91,7 @@ class SteeringCallback:
         return kwargs
 
     def _score(self, pipe: Any, x: Tensor, k: int, t: float) -> Tensor:
-        with torch.no_grad():
+        with torch.no_grad(), replaced(pipe, **self._encoding):
             pictures = decode(pipe, x, self._arguments)
             return finite(torch.as_tensor(self._reward(pictures)), "the reward", k, t)
 

@@ -53,7 +53,8 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
     inner: as in :class:`glass_cli.method.glass.Glass`. seed: noise of its own for each picture;
     without it, noise comes from the pipeline's ``generator`` where that is handed on to the
     scheduler, and from torch's global one elsewhere. ``noise`` may be set to any source
-    ``() -> (N, *shape)`` of standard normal draws.
+    ``() -> (N, *shape)`` of standard normal draws. A pipeline saved with it is loaded where
+    ``glass_cli.scheduler`` has been imported.
 
     A pipeline that begins half-way (img2img), or that changes the latents between two steps, is
     taken up where it stands: what it hands over is read as a draw of x_t at the present time.
@@ -84,7 +85,10 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         # some pipelines read the vendor's settings from their scheduler's configuration
         own = set(self.config)
         self.register_to_config(**{k: v for k, v in vendor.items() if k not in own})
-        self._vendor = getattr(diffusers, vendor_class)(**vendor)
+        made = getattr(diffusers, vendor_class, None)
+        if made is None:
+            raise ValueError(f"{vendor_class} is none of diffusers' schedulers; give one of those")
+        self._vendor = made(**vendor)
         self._prediction = self._shifted = Prediction.of(self._vendor)
         self._sampler(transitions)  # complains of settings that cannot be
         self.noise: Normal | None = None
@@ -100,9 +104,28 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         Raises ValueError where its prediction type is not known or a setting cannot be.
         """
         if isinstance(scheduler, cls):
-            scheduler = scheduler._vendor
+            scheduler = scheduler.made_for
         vendor = {k: v for k, v in scheduler.config.items() if not k.startswith("_")}
         return cls(vendor_class=type(scheduler).__name__, vendor=vendor, **settings)
+
+    @classmethod
+    def extract_init_dict(cls, config_dict: Any, **kwargs: Any) -> Any:
+        """The vendor's settings stand in a saved configuration twice; once they are read."""
+        vendor = (config_dict.get("vendor") or {}).keys() - cls._get_init_keys(cls)
+        own = {k: v for k, v in config_dict.items() if k not in vendor}
+        return super().extract_init_dict(own, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy begins anew: a call that is half done stays with the original."""
+        rested = object.__new__(type(self))
+        rested.__dict__.update(self.__dict__)
+        rested._reset(0)
+        return rested.__dict__
+
+    @property
+    def made_for(self) -> Any:
+        """The vendor's scheduler that the network was made for."""
+        return self._vendor
 
     def _sampler(self, transitions: int, steps: int = 1) -> Sampler:
         c = self.config
@@ -225,8 +248,10 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         if self.noise is not None:
             return self.noise
         kind = state_dtype(like.device)
-        if self.config.seed is None or generator is not None:
-            words = {"generator": generator, "device": like.device, "dtype": like.dtype}
+        if self.config.seed is None:
+            # shorter types than float32 would round the noise
+            drawn = torch.promote_types(like.dtype, torch.float32)
+            words = {"generator": generator, "device": like.device, "dtype": drawn}
             return lambda: randn_tensor(like.shape, **words).to(kind)
         if self._own is None:
             state = torch.empty(0, device=like.device, dtype=kind)

@@ -26,7 +26,9 @@ from glass_cli.app.errors import GlassError
 from glass_cli.app.launch import launch
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise, generator
+from glass_cli.models.encoding import remembering
 from glass_cli.models.pipeline import DiffusersPipeline
+from glass_cli.models.session import replaced
 from glass_cli.models.vendors import quiet
 from glass_cli.steering.independent import Unsteered
 from glass_cli.steering.loop import steer
@@ -105,6 +107,31 @@ def test_decoding_has_a_gradient(name: str) -> None:
         )
     # float32 sums of 12288 pixels, and the decoder's curvature
     assert abs(float(ahead - behind) / (2 * h) / length - 1.0) < 0.03
+
+
+@every_family
+def test_a_prompt_is_encoded_once(name: str) -> None:
+    """For micro-batches of two sizes and for decoding; the loader makes pipelines remember."""
+    # SANA's own instruction is a list, which its shorter calls above leave out
+    words = {"complex_human_instruction": ["Say more.", "Prompt: "]} if name == "sana" else {}
+    model, calls = loaded(name, **words), list[str]()
+    parts = model.pipe.components.items()
+    encoders = {part: m for part, m in parts if "text_encoder" in part and m is not None}
+    hooks = [
+        m.register_forward_pre_hook(lambda *_, part=part: calls.append(part))
+        for part, m in encoders.items()
+    ]
+    with replaced(model.pipe, encode_prompt=remembering(model.pipe.encode_prompt)):
+        flow = model.prompted("a bear", "", 2)
+        x = torch.randn(3, *model.shape, dtype=torch.float64, generator=generator(9))
+        flow.denoise(x, flow.path.snap([0.3], -1.0, 1.0)[0])
+        first = len(calls)
+        model.decode(x)
+        flow.close()
+    for hook in hooks:
+        hook.remove()
+    # once for the prompt, and once for the negative one where the family guides by default
+    assert first == len(calls) <= 2 * len(hooks)
 
 
 @every_family

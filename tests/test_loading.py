@@ -64,7 +64,22 @@ def test_short_types_are_for_the_network_and_not_for_the_decoder(
     assert (denoised(model) - denoised(whole)).abs().mean() < 0.1 * denoised(whole).abs().mean()
 
 
-def test_lora_weights_at_a_scale(folder: Path, tmp_path: Path) -> None:
+def _from_the_cache(
+    file: Path, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Tensor:
+    """What LoRA weights make of the model that lie as a repository in the hub's cache alone."""
+    repository = cache / "models--owner--lora"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    (repository / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    shutil.copy(file, repository / "snapshots" / ("0" * 40))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    return denoised(load(folder, lora="owner/lora", local_files_only=True))
+
+
+def test_lora_weights_at_a_scale(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pipe = pipeline("epsilon")
     pipe.unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], lora_alpha=2))
     with torch.no_grad():
@@ -78,6 +93,15 @@ def test_lora_weights_at_a_scale(folder: Path, tmp_path: Path) -> None:
     assert torch.allclose(found, adapted, atol=1e-5)
     assert not torch.allclose(found, plain, atol=1e-2)
     (file,) = tmp_path.glob("*.safetensors")
+    assert torch.allclose(_from_the_cache(file, folder, tmp_path / "hub", monkeypatch), found)
+    one, other = (file.rename(tmp_path / "one.safetensors"), tmp_path / "other.safetensors")
+    shutil.copy(folder / "unet" / "diffusion_pytorch_model.safetensors", other)
+    with pytest.raises(GlassError, match=r"by model\.lora_file \(one.*, other\.safetensors\)"):
+        load(folder, lora=str(tmp_path))
+    chosen = denoised(load(folder, lora=str(tmp_path), lora_file="one.safetensors"))
+    assert torch.allclose(chosen, adapted, atol=1e-5)
+    other.unlink()
+    file = one
     assert torch.allclose(denoised(load(folder, lora=str(file), lora_scale=0.0)), plain, atol=1e-5)
     file.unlink()
     with pytest.raises(GlassError, match=r"^model\.lora="):

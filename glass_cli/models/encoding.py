@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,16 +14,23 @@ _KEPT = 4  # encodings: of the present prompt, of the empty one, and of those ju
 
 
 def encode_once(pipe: Any) -> None:
-    """Makes ``pipe.encode_prompt`` remember what it returned for the last few prompts.
+    """Makes ``pipe.encode_prompt``, where there is one, remember what it returned.
+
+    Only for pipelines whose weights do not change afterwards.
+    """
+    encode = getattr(pipe, "encode_prompt", None)
+    if encode is not None and not hasattr(encode, "remembers"):
+        pipe.encode_prompt = remembering(encode)
+
+
+def remembering(encode: Callable[..., Any]) -> Callable[..., Any]:
+    """A pipeline's ``encode_prompt`` that remembers what it returned for the last few prompts.
 
     A pipeline encodes its prompt at every call, and repeats the result for each picture. Here it
     is encoded for one picture and repeated afterwards, so a call with another number of pictures
-    finds it done; an offloaded text encoder is not fetched again. Pipelines without the method,
-    and calls with embeddings or several prompts, are left alone.
+    finds it done; an offloaded text encoder is not fetched again. Calls with embeddings or several
+    prompts are left alone.
     """
-    encode = getattr(pipe, "encode_prompt", None)
-    if encode is None or hasattr(encode, "remembers"):
-        return
     signature = inspect.signature(encode)
     kept: OrderedDict[Any, Any] = OrderedDict()
 
@@ -43,7 +51,7 @@ def encode_once(pipe: Any) -> None:
         return _repeated(kept[key], pictures)
 
     remembered.remembers = True  # type: ignore[attr-defined]
-    pipe.encode_prompt = remembered
+    return remembered
 
 
 def _key(arguments: dict[str, Any]) -> Any:
@@ -51,9 +59,11 @@ def _key(arguments: dict[str, Any]) -> Any:
     values = []
     for name, value in arguments.items():
         if isinstance(value, (list, tuple)):
-            if len(value) != 1 or not isinstance(value[0], str):
+            # several prompts; other lists are settings, such as the layers that are read
+            several = len(value) != 1 and "prompt" in name
+            if several or not all(isinstance(part, (str, int, float)) for part in value):
                 return None
-            value = (value[0],)
+            value = tuple(value)
         elif isinstance(value, torch.device):
             value = str(value)
         elif value is not None and not isinstance(value, (str, int, float)):

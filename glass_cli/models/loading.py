@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import diffusers
 import torch
 import transformers
+from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
+from huggingface_hub.constants import HF_HUB_OFFLINE
 
 # diffusers takes a component from outside its own modules only where that is imported
-import glass_cli.models.codec  # noqa: F401
+import glass_cli.models.codec
+import glass_cli.scheduler  # noqa: F401
 from glass_cli import hub
 from glass_cli.app.errors import GlassError, near, one_line
 from glass_cli.models.encoding import encode_once
@@ -184,12 +187,20 @@ def _lora(pipe: Any, settings: DiffusersPipeline) -> None:
         return
     if not hasattr(pipe, "load_lora_weights"):
         raise GlassError(f"model.lora: {type(pipe).__name__} takes no LoRA weights")
+    offline = settings.local_files_only or HF_HUB_OFFLINE
     place = hub.local(settings.lora)
-    one_file = {} if place is None or not place.is_file() else {"weight_name": place.name}
-    source = settings.lora if place is None else place.parent if one_file else place
+    if place is None and offline:  # diffusers looks for a file's name on the hub alone
+        place = hub.folder(settings.lora, "model.lora", ["*.safetensors"], offline=True)
+    name, source = settings.lora_file, place or settings.lora
+    if place is not None and place.is_file():
+        name, source = place.name, place.parent
+    elif place is not None and name is None:
+        name = _lora_file(place, settings)
     with hub.explained(settings.lora, "model.lora"):
         try:
-            pipe.load_lora_weights(source, adapter_name="lora", use_safetensors=True, **one_file)
+            pipe.load_lora_weights(
+                source, adapter_name="lora", use_safetensors=True, weight_name=name
+            )
         except ValueError as error:
             if "PEFT" in str(error):
                 raise GlassError(
@@ -197,6 +208,19 @@ def _lora(pipe: Any, settings: DiffusersPipeline) -> None:
                 ) from error
             raise GlassError(f"model.lora={settings.lora}: {one_line(error)}") from error
     pipe.set_adapters(["lora"], [settings.lora_scale])
+
+
+def _lora_file(folder: Path, settings: DiffusersPipeline) -> str | None:
+    """The only file of a folder of LoRA weights, or the one with diffusers' own name."""
+    names = sorted(file.name for file in folder.glob("*.safetensors"))
+    if len(names) < 2:
+        return names[0] if names else None
+    if LORA_WEIGHT_NAME_SAFE not in names:
+        raise GlassError(
+            f"model.lora={settings.lora} has several files; choose one by model.lora_file"
+            f" ({', '.join(names)})"
+        )
+    return str(LORA_WEIGHT_NAME_SAFE)
 
 
 def _memory(pipe: Any, settings: DiffusersPipeline) -> None:

@@ -26,9 +26,10 @@ class DiffusersPipeline:
     ``arguments`` go to every call of the pipeline (true_cfg_scale, max_sequence_length, ...).
 
     offload: "model" or "sequential" keeps weights on the CPU while they are not used. lora: LoRA
-    weights (folder, file or repository) at ``lora_scale``. quantization: by component, the name and
-    arguments of a quantisation class of diffusers (of transformers for text encoders), or the
-    arguments of diffusers' PipelineQuantizationConfig. compile: torch.compile of the network.
+    weights (folder, file or repository) at ``lora_scale``; ``lora_file`` is the one to take where
+    there are several. quantization: by component, the name and arguments of a quantisation class of
+    diffusers (of transformers for text encoders), or the arguments of diffusers'
+    PipelineQuantizationConfig. compile: torch.compile of the network.
 
     Weights are read from safetensors alone, and no code of a repository is run.
     """
@@ -50,6 +51,7 @@ class DiffusersPipeline:
     vae_tiling: bool = False
     compile: bool = False
     lora: str | None = None
+    lora_file: str | None = None
     lora_scale: float = 1.0
     quantization: dict[str, Any] | None = None
 

@@ -39,7 +39,11 @@ class Prediction:
 
     @classmethod
     def of(cls, scheduler: Any) -> Prediction:
-        """Reads a diffusers scheduler. Raises ValueError for a kind that is not known."""
+        """Reads a diffusers scheduler, or the one that a GlassScheduler was made for.
+
+        Raises ValueError for a kind that is not known.
+        """
+        scheduler = getattr(scheduler, "made_for", scheduler)
         config = scheduler.config
         kind, steps = config.get("prediction_type"), int(config.get("num_train_timesteps", 1000))
         if _is_flow(scheduler):

@@ -42,7 +42,8 @@ class SeamScheduler:
         self.given_times = False
         self.query: tuple[Tensor | None, float] = (None, 0.0)
         self.made_shape: tuple[int, ...] | None = None
-        self.notes: dict[str, Any] = {}
+        # a bar over steps that never end tells nobody anything
+        self.notes: dict[str, Any] = {"_progress_bar_config": {"disable": True}}
 
     # The names are looked for by pipelines' retrieve_timesteps; times come from outside.
     def set_timesteps(
@@ -96,7 +97,8 @@ class EndlessTimesteps:
 
     def __iter__(self) -> Iterator[Tensor]:
         while True:
-            yield torch.tensor(self._scheduler.query[1], device=self._scheduler.device)
+            # filled on the device: a copy from here would wait for all that it has left to do
+            yield torch.full((), self._scheduler.query[1], device=self._scheduler.device)
 
 
 class _Probe(SeamScheduler):
@@ -133,7 +135,7 @@ def _driven(pipe: Any, scheduler: SeamScheduler) -> Iterator[None]:
     Several calls of a pipeline may be suspended at once, and a pipeline notes a call's arguments on
     itself: each finds its own again.
     """
-    grad, notes = torch.is_grad_enabled(), _notes(pipe)
+    grad, notes = torch.is_grad_enabled(), {"_progress_bar_config": {}, **_notes(pipe)}
     vars(pipe).update(scheduler.notes)
     vendor, prepare = pipe.scheduler, pipe.prepare_latents
 
@@ -203,17 +205,44 @@ def probe(pipe: Any, arguments: dict[str, Any], steps: int) -> Probed:
 def decode(pipe: Any, latents: Tensor, arguments: dict[str, Any]) -> Tensor:
     """Pictures (N, 3, H, W), float32 in [0, 1], decoded by the pipeline as at its own end.
 
-    Differentiable where grad mode is on. Other calls of the pipeline may be suspended meanwhile.
+    Differentiable where grad mode is on. Other calls of the pipeline may be suspended meanwhile. A
+    safety checker is not asked: it would blacken the blurred pictures that are scored on the way.
+    Raises ValueError where ``arguments`` are not those of the size that the latents have.
     """
     call = type(pipe).__call__
     call = getattr(call, "__wrapped__", call)  # without its torch.no_grad
     scheduler = _Decoder(pipe)
     scheduler.query = (latents, 0.0)
     words = {**_call(pipe, len(latents), MANY, arguments), "output_type": "pt"}
-    with _driven(pipe, scheduler):
-        out = call(pipe, return_dict=False, **words)
+    try:
+        with _driven(pipe, scheduler), replaced(pipe, run_safety_checker=_unchecked):
+            out = call(pipe, return_dict=False, **words)
+    except RuntimeError as error:
+        if scheduler.made_shape in (None, tuple(latents.shape)):
+            raise
+        raise ValueError(
+            f"latents of shape {tuple(latents.shape)} cannot be decoded by a call that makes"
+            f" {scheduler.made_shape}; give arguments={{'height': ..., 'width': ...}}"
+        ) from error
     pixels: Tensor = out[0].float().clamp(0.0, 1.0)
     return pixels
+
+
+def _unchecked(image: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
+    return image, None
+
+
+@contextmanager
+def replaced(owner: Any, **by: Any) -> Iterator[None]:
+    """``owner`` with other attributes for a while."""
+    before = {name: vars(owner)[name] for name in by if name in vars(owner)}
+    vars(owner).update(by)
+    try:
+        yield
+    finally:
+        for name in by:
+            vars(owner).pop(name, None)
+        vars(owner).update(before)
 
 
 class Session:

@@ -1,0 +1,193 @@
+"""GlassScheduler and its callback as scripts use them: saved, copied, called again, steered."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+from families import FAMILIES, SIZE
+from tiny_pipeline import pipeline
+from torch import Tensor
+
+from glass_cli.callback import SteeringCallback
+from glass_cli.models.pipeline import DiffusersPipeline
+from glass_cli.models.prediction import Prediction
+from glass_cli.scheduler import GlassScheduler
+
+PROMPT = "a dog"
+
+
+def glass(kind: str, **settings: Any) -> Any:
+    pipe = pipeline(kind)
+    words = {"transitions": 3, **settings}
+    pipe.scheduler = GlassScheduler.from_scheduler(pipe.scheduler, **words)
+    return pipe
+
+
+def redness(pictures: Tensor) -> Tensor:
+    return pictures[:, 0].mean((1, 2))
+
+
+def steered(pipe: Any, callback: SteeringCallback, **words: Any) -> Tensor:
+    words = {"num_images_per_prompt": 3, "output_type": "pt", "num_inference_steps": 6, **words}
+    pictures: Tensor = pipe(PROMPT, callback_on_step_end=callback, **words).images
+    return pictures
+
+
+@pytest.mark.parametrize("kind", ["flow", "epsilon"])
+def test_a_pipeline_saved_with_it_is_one_like_any_other(
+    kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pipe = glass(kind, seed=2)
+    pipe.save_pretrained(tmp_path)
+    capfd.readouterr()
+    again = diffusers.DiffusionPipeline.from_pretrained(tmp_path)
+    assert "not expected" not in capfd.readouterr().err  # the vendor's settings are no surprise
+    x = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    words = {"latents": x, "num_inference_steps": 6, "output_type": "pt"}
+    assert torch.equal(again(PROMPT, **words).images, pipe(PROMPT, **words).images)
+    model = DiffusersPipeline(str(tmp_path)).load(torch.device("cpu"), torch.float32)
+    assert model.prediction == Prediction.of(pipeline(kind).scheduler)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 6])
+def test_a_copy_begins_anew_and_the_original_goes_on(steps: int) -> None:
+    ours = glass("flow", seed=None).scheduler
+    x = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    outs = torch.randn(6, 2, 4, 4, 4, generator=torch.Generator().manual_seed(1))
+
+    def run(scheduler: Any, first: int, x: Tensor, last: int = 6) -> Tensor:
+        for out, t in zip(outs[first:last], scheduler.timesteps[first:last], strict=True):
+            x = scheduler.step(out, t, x)[0]
+        return x
+
+    ours.noise = _Half()
+    ours.set_timesteps(6)
+    expected = run(ours, 0, x)
+    ours.set_timesteps(6)
+    there = run(ours, 0, x, steps)
+    for copied in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+        copied.set_timesteps(6)
+        assert torch.equal(run(copied, 0, x), expected)
+    assert torch.equal(run(ours, steps, there), expected)
+
+
+class _Half:
+    def __call__(self) -> Tensor:
+        return torch.full((2, 4, 4, 4), 0.5, dtype=torch.float64)
+
+
+def test_a_seed_decides_whether_or_not_the_pipeline_hands_on_its_generator() -> None:
+    pipe = glass("epsilon", seed=0)
+    x = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    words = {"latents": x, "num_inference_steps": 6, "output_type": "pt"}
+    one, other = (
+        pipe(PROMPT, generator=generator, **words).images
+        for generator in (None, torch.Generator().manual_seed(1))
+    )
+    assert torch.equal(one, other)
+
+
+def test_noise_is_not_rounded_to_the_networks_type() -> None:
+    pipe = glass("epsilon", transitions=2)
+    pipe.scheduler.set_timesteps(2)
+    state = torch.zeros(1, 4, 32, 32, dtype=torch.bfloat16)
+    t = pipe.scheduler.timesteps[0]
+    made = pipe.scheduler.step(state, t, state, torch.Generator().manual_seed(0))[0]
+    drawn = torch.randn(1, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+    exact = pipe.scheduler._question
+    assert made.dtype == torch.bfloat16
+    # zeros in: what comes out is the noise times a constant
+    assert torch.allclose(exact / exact.std(), (drawn / drawn.std()).double(), atol=1e-6)
+
+
+def test_an_interrupted_call_leaves_nothing_behind() -> None:
+    pipe, seen = glass("epsilon", seed=0), []
+    x = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    words = {"latents": x, "num_inference_steps": 6, "output_type": "pt"}
+
+    def interrupt(_: Any, i: int, t: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        seen.append(i)
+        if i == 2:
+            raise KeyboardInterrupt
+        return kwargs
+
+    expected = pipe(PROMPT, **words).images
+    with pytest.raises(KeyboardInterrupt):
+        pipe(PROMPT, callback_on_step_end=interrupt, **words)
+    assert seen == [0, 1, 2]
+    assert torch.equal(pipe(PROMPT, **words).images, expected)
+
+
+def test_schedulers_that_are_not_diffusers_own_are_refused() -> None:
+    class Mine(diffusers.DDIMScheduler):
+        pass
+
+    with pytest.raises(ValueError, match="Mine is none of diffusers' schedulers"):
+        GlassScheduler.from_scheduler(Mine())
+
+
+def test_steering_draws_no_bars_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    pipe = glass("epsilon")
+    pipe.set_progress_bar_config(disable=False)
+    steered(pipe, SteeringCallback(redness, lam=1.0))
+    shown = capfd.readouterr().err
+    assert "6/6" in shown and "/10000" not in shown
+    assert pipe._progress_bar_config == {"disable": False}
+
+
+def test_steering_scores_what_a_safety_checker_would_blacken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def blacken(_: Any, image: Tensor, *__: Any) -> tuple[Tensor, list[bool]]:
+        return torch.full_like(image, -1.0), [True] * len(image)
+
+    monkeypatch.setattr(diffusers.StableDiffusionPipeline, "run_safety_checker", blacken)
+    callback = SteeringCallback(redness, lam=1.0)
+    pictures = steered(glass("epsilon"), callback)
+    assert pictures.max() == -1.0  # the pipeline's own answer stays checked
+    assert callback.rewards is not None and callback.rewards.min() > 0.1
+
+
+def test_after_steering_a_changed_text_encoder_is_asked_again() -> None:
+    pipe = glass("epsilon", seed=0)
+    x = torch.randn(3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    steered(pipe, SteeringCallback(redness, lam=0.0))
+    words = {"latents": x, "num_inference_steps": 6, "output_type": "pt"}
+    before = pipe(PROMPT, num_images_per_prompt=3, **words).images
+    with torch.no_grad():
+        for parameter in pipe.text_encoder.parameters():
+            parameter.mul_(1.5)
+    after = pipe(PROMPT, num_images_per_prompt=3, **words).images
+    assert not torch.equal(before, after)
+
+
+def test_steering_encodes_no_prompt_twice() -> None:
+    pipe, calls = glass("epsilon"), []
+    pipe.text_encoder.register_forward_pre_hook(lambda *_: calls.append(1))
+    steered(pipe, SteeringCallback(redness, lam=1.0), num_inference_steps=12)
+    assert len(calls) == 4  # the prompt, and the empty one for decoding; each with its negative
+
+
+def test_steering_a_call_that_begins_at_a_picture_is_refused() -> None:
+    parts = glass("epsilon").components
+    pipe = diffusers.StableDiffusionImg2ImgPipeline(**parts, requires_safety_checker=False)
+    pipe.set_progress_bar_config(disable=True)
+    with pytest.raises(ValueError, match="Img2ImgPipeline begins at a picture"):
+        steered(pipe, SteeringCallback(redness), image=torch.rand(1, 3, 8, 8), strength=0.6)
+
+
+def test_the_size_that_steering_needs_is_named() -> None:
+    pipe = FAMILIES["flux_dev"]()
+    vendor = pipe.scheduler
+    pipe.scheduler = GlassScheduler.from_scheduler(vendor, transitions=2)
+    try:
+        with pytest.raises(ValueError, match=r"give arguments=\{'height'"):
+            steered(pipe, SteeringCallback(redness), max_sequence_length=32, **SIZE)
+    finally:
+        pipe.scheduler = vendor
