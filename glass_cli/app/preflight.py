@@ -123,6 +123,11 @@ def _fits_together(made: Settings, cfg: DictConfig, known: Choices) -> None:
             f"benchmark={choices.get('benchmark')} judges {takes}, model={choices.get('model')}"
             f" gives {made.model.output}; choose another model (glass ls model)"
         )
+    if made.reward is None and getattr(made.sampler, "times", None) == "auto":
+        raise GlassError(
+            "sampler.times=auto needs a reward, whose decision window it is; choose one (glass ls"
+            " reward) or sampler.times=schedule"
+        )
     if made.reward is None:
         if needed or guided:
             what = f"steering={steering}" if needed else "steering.guidance"

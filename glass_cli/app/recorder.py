@@ -69,7 +69,7 @@ class Recorder:
                         f"{self.folder} already holds a run ({name}): "
                         "choose another folder or remove it"
                     )
-        self._text("config.yaml", _yaml(config))
+        self.settings(config)
         self._text("overrides.yaml", _yaml(list(overrides)))
 
     def __enter__(self) -> Self:
@@ -84,6 +84,10 @@ class Recorder:
         if not self._closed:
             self._closed = True
             self.tracker.finish(ok=False)
+
+    def settings(self, config: Mapping[str, Any]) -> None:
+        """Writes config.yaml; again where loading has decided what was left open."""
+        self._text("config.yaml", _yaml(config))
 
     def step(self, record: Mapping[str, Any]) -> None:
         """Appends ``record`` to steps.jsonl and logs its finite numbers to the tracker.

@@ -21,6 +21,7 @@ from glass_cli.app.preflight import Settings, settings
 from glass_cli.app.tracking import Tracker, make_tracker
 from glass_cli.experiments.evaluate_progress import EvalProgress, numbers
 from glass_cli.experiments.evaluate_summary import summary_of, table
+from glass_cli.experiments.windows import Timed, for_eval, keep
 from glass_cli.launchers.base import Task
 from glass_cli.storage.identity import identity, same_settings
 from glass_cli.storage.store import Finished, Store, Unit
@@ -49,15 +50,23 @@ def run(cfg: DictConfig) -> float | None:
         if made.root.fresh and (moved := store.set_aside()) is not None:
             print(f"earlier results are in {os.path.relpath(moved)}")
         store.sweep_up()
-        decides = identity(plain, [f"benchmark.{key}" for key in _SIZES], {"metrics": made.metrics})
-        same_settings(folder, decides)
         if hasattr(made.benchmark, "study"):
+            same_settings(folder, _decides(made, plain))
             store.settings(plain, list(hydra.overrides.task))
             return _study(made, plain, store)
         records = _records(made)
+        prompts = [str(record["prompt"]) for record in records.values()]
+        timed, window = for_eval(made, plain, folder, prompts)
+        decides = _decides(made, timed.config)
+        same_settings(folder, decides)
         store.same_records(records)
-        store.settings(plain, list(hydra.overrides.task))
-        return _evaluate(made, plain, store, records, json_text(decides))
+        keep(timed, made, folder, window)
+        store.settings(timed.config, list(hydra.overrides.task))
+        return _evaluate(timed, store, records, json_text(decides))
+
+
+def _decides(made: Settings, config: Mapping[str, Any]) -> dict[str, Any]:
+    return identity(config, [f"benchmark.{key}" for key in _SIZES], {"metrics": made.metrics})
 
 
 def _records(made: Settings) -> dict[int, Mapping[str, Any]]:
@@ -84,12 +93,9 @@ def _records(made: Settings) -> dict[int, Mapping[str, Any]]:
 
 
 def _evaluate(
-    made: Settings,
-    config: Mapping[str, Any],
-    store: Store,
-    records: Mapping[int, Mapping[str, Any]],
-    text: str,
+    timed: Timed, store: Store, records: Mapping[int, Mapping[str, Any]], text: str
 ) -> float | None:
+    made = timed.made
     # a picture of every prompt before the second of any: stopped early, all prompts are there
     units = [Unit(r, i) for i in range(made.benchmark.images) for r in records]
     done = store.finished(units)
@@ -98,10 +104,10 @@ def _evaluate(
         made.launcher.check()
         store.begin()
         task = Task(made, text, todo, {unit.record: records[unit.record] for unit in todo})
-        _draw(made, config, store, task, done, len(units))
+        _draw(made, timed.config, store, task, done, len(units))
     results = [done[unit] for unit in sorted(units)]
     times = [store.times(unit) for unit in sorted(units)]
-    summary = summary_of(made, _answer(made, results), results, times)
+    summary = timed.counted(summary_of(made, _answer(made, results), results, times))
     path = store.finish(summary)
     print(table(summary))
     print(f"\nfolder   {os.path.relpath(store.folder)}\nsummary  {os.path.relpath(path)}")

@@ -29,6 +29,7 @@ from glass_cli.experiments.records import (
     summary_of,
 )
 from glass_cli.experiments.stages import Stages
+from glass_cli.experiments.windows import for_sample
 from glass_cli.method.path import TooFewTimes
 from glass_cli.method.times import share_out
 from glass_cli.steering.loop import NotFinite, Step
@@ -83,6 +84,11 @@ def _sample(
 ) -> float | None:
     stages = Stages()
     work, device = load(made, stages)
+    with stages.stage("pilot"):
+        timed, work = for_sample(made, config, work)
+    if timed.pilot_nfe is not None:
+        made, config = timed.made, timed.config
+        recorder.settings(config)
     prompts, n = made.root.prompt_list(), made.root.particles
     times = work.sampler.outer_times(_flow(work, prompts[0]))
     calls = (len(times) - 1) * work.sampler.calls
@@ -116,7 +122,7 @@ def _sample(
             rows.append(prompt_row(prompt, drawn, time.monotonic() - start))
     with stages.stage("record"):
         sheet = recorder.sheet()
-    summary = summary_of(rows, n)
+    summary = timed.counted(summary_of(rows, n))
     recorder.finish(
         {
             **summary,
@@ -127,6 +133,8 @@ def _sample(
         }
     )
     paths = {"folder": os.path.relpath(recorder.folder)}
+    if timed.pilot_nfe is not None:
+        paths["times"] = timed.told()
     if sheet is not None:
         paths["pictures"] = os.path.relpath(recorder.folder / "images")
         paths["contact sheet"] = os.path.relpath(sheet)

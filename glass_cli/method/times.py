@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 from glass_cli.method.path import Path
 
-Times = Literal["uniform", "schedule"] | tuple[float, ...]
+Times = Literal["uniform", "schedule", "auto"] | tuple[float, ...]
 
 
 def shifted(u: float, shift: float) -> float:
@@ -33,18 +33,20 @@ def spread(t: float, t_next: float, n: int, shift: float = 1.0) -> list[float]:
 def checked(times: object, transitions: int) -> Times:
     """A sampler's ``times`` setting, made a tuple where it is a list of times.
 
-    Raises ValueError for anything but "uniform", "schedule" or a list that rises to 1.
+    Raises ValueError for anything but "uniform", "schedule", "auto" (a measured decision window,
+    which :mod:`glass_cli.experiments.windows` puts in its place) or a list that rises to 1.
     """
     if transitions < 1:
         raise ValueError(f"sampler.transitions must be at least 1 (got {transitions})")
     if isinstance(times, str):
-        if times not in ("uniform", "schedule"):
+        if times not in ("uniform", "schedule", "auto"):
             raise ValueError(
-                f"sampler.times must be uniform, schedule or a list such as [0,0.1,1] (got {times})"
+                f"sampler.times must be uniform, schedule, auto or a list such as [0,0.1,1]"
+                f" (got {times})"
             )
         return times  # type: ignore[return-value]  # narrowed by the test above
     if not isinstance(times, Sequence):
-        raise ValueError(f"sampler.times must be uniform, schedule or a list (got {times!r})")
+        raise ValueError(f"sampler.times must be uniform, schedule, auto or a list (got {times!r})")
     try:
         values = tuple(float(value) for value in times)
     except (TypeError, ValueError):
@@ -82,7 +84,12 @@ def share_out(sampler: S, calls: int) -> S:
 
 
 def outer_times(times: Times, transitions: int, path: Path, shift: float) -> tuple[float, ...]:
-    """The transitions' ends, moved to times at which the model may be queried."""
+    """The transitions' ends, moved to times at which the model may be queried.
+
+    Raises ValueError for "auto", which a measured window must have replaced.
+    """
+    if times == "auto":
+        raise ValueError("sampler.times=auto is for glass sample and glass eval; give a list")
     if isinstance(times, tuple):
         values = list(times)
     else:

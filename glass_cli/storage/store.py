@@ -8,6 +8,8 @@
     thumbs/00000/0000/0002.webp          its particles at step 2, where these are asked for
     times/00000/0000.json                seconds and memory, which differ from run to run
     results/00000/0000.json              everything else; written last: where it is, all is
+    window.json                          what sampler.times=auto measured (experiments.windows)
+    study/00000.json                     a finished part of a study
 
 Every file is written aside and renamed. A result names the digest of its picture, so that one that
 does not belong to it (a torn disk, a picture changed by hand) is found and drawn again.
@@ -32,8 +34,8 @@ from glass_cli.storage.lock import Lock, Refused
 
 DIGEST = "image_sha256"
 SUMMARY = "summary.json"
-_PARTS = ("results", "times", "images", "thumbs")
-_CLOSING = (IDENTITY, SUMMARY, "config.yaml", "overrides.yaml")
+_PARTS = ("results", "times", "images", "thumbs", "study")
+_CLOSING = (IDENTITY, SUMMARY, "window.json", "config.yaml", "overrides.yaml")
 
 
 class Unit(NamedTuple):
@@ -153,6 +155,17 @@ class Store:
         self._write(self.folder / "results" / unit.inside.with_suffix(".json"), text.encode())
         read: dict[str, Any] = json.loads(text)
         return read
+
+    def study_part(self, number: int, settings: str) -> dict[str, Any] | None:
+        """A finished part of a study under the same ``settings``; None where there is none."""
+        found = _json(self.folder / "study" / f"{number:05d}.json")
+        return found if found is not None and found.get("settings") == settings else None
+
+    def write_study_part(self, number: int, settings: str, part: Mapping[str, Any]) -> Any:
+        """Writes a finished part of a study; returns it as it can be read back."""
+        text = json_text({"settings": settings, **part})
+        self._write(self.folder / "study" / f"{number:05d}.json", text.encode())
+        return json.loads(text)
 
     def same_records(self, records: Mapping[int, Mapping[str, Any]]) -> None:
         """Writes each record's metadata.jsonl; Refused where results are of another record."""

@@ -1,0 +1,204 @@
+"""``sampler.times=auto``: one pilot, kept, and none where a window is saved."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from test_eval import POINTS, evaluate, files, same_but_for_the_words, write_benchmarks
+
+from glass_cli.app.launch import launch
+from glass_cli.experiments import windows
+
+CALLS = windows.PARTICLES * (windows.TIMES + 1) * windows.CALLS
+SAMPLE = [
+    "model=gaussian_mixture",
+    "model.components=1",
+    "wandb.mode=disabled",
+    "particles=4",
+    "sampler.steps=2",
+    "sampler.times=auto",
+]
+EVAL = [*POINTS, "sampler.times=auto", "sampler.transitions=3"]
+FOLDER = Path("outputs/eval/tiny_points-gaussian_mixture-glass-fk-linear")
+
+
+@pytest.fixture(autouse=True)
+def _a_cache_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_benchmarks(tmp_path / "mine")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+def saved() -> list[Path]:
+    return sorted(Path("../cache/glass/windows").glob("*"))
+
+
+def sample(name: str, *words: str) -> dict[str, Any]:
+    code = launch([*SAMPLE, f"hydra.run.dir={name}", *words], False, "glass_cli.experiments.sample")
+    assert code == 0
+    told: dict[str, Any] = json.loads(Path(name, "summary.json").read_text())
+    return told
+
+
+def test_a_pilot_once_and_its_calls_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    first = sample("a")
+    said = capsys.readouterr()
+    assert f"a pilot of {CALLS} network calls" in said.err
+    assert f"(pilot of {CALLS} network calls)" in said.out
+    assert first["pilot_nfe"] == CALLS and first["nfe"] == CALLS + 4 * 5 * 2
+    assert first["prompts"][0]["nfe"] == 4 * 5 * 2
+    again = sample("b", "seed=3")
+    said = capsys.readouterr()
+    assert "pilot" not in said.err and "(window saved)" in said.out
+    assert again["pilot_nfe"] == 0 and again["nfe"] == 4 * 5 * 2
+    assert again["times"] == first["times"]
+    assert len(saved()) == 1 and not list(saved()[0].parent.glob(".*"))
+
+
+def test_times_of_gaussian_data_share_out_what_is_foretold() -> None:
+    """Of r = x and data of standard deviation 0.3: (0.3 t)^2 / ((0.3 t)^2 + (1 - t)^2)."""
+    told = sample("a", "sampler.transitions=4")
+    for k, t in enumerate(told["times"][1:-1], 1):
+        signal = (t * 0.3) ** 2
+        # 96 chains: a squared correlation has a standard error of at most 0.08
+        assert signal / (signal + (1 - t) ** 2) == pytest.approx(k / 4, abs=0.25)
+    config = yaml.safe_load(Path("a/config.yaml").read_text())
+    assert config["sampler"]["times"] == told["times"]
+    assert "sampler.times=auto" in yaml.safe_load(Path("a/overrides.yaml").read_text())
+    steps = [json.loads(line) for line in Path("a/steps.jsonl").read_text().splitlines()]
+    assert [step["t"] for step in steps] == told["times"], "those that the run went through"
+
+
+def test_one_window_serves_every_number_of_transitions() -> None:
+    assert len(sample("a", "sampler.transitions=2")["times"]) == 3
+    more = sample("b", "sampler.transitions=6", "sampler=sde")
+    assert len(more["times"]) == 7 and more["pilot_nfe"] == 0
+    whole = sample("c", "sampler.transitions=1", "reward.direction=[0,1]")
+    assert whole["times"] == [0.0, 1.0] and whole["pilot_nfe"] == 0, "nothing to measure"
+
+
+def test_another_reward_or_model_is_measured_anew() -> None:
+    sample("a")
+    for i, word in enumerate(("reward.direction=[0,1]", "model.std=0.5")):
+        assert sample(f"b{i}", word)["pilot_nfe"] == CALLS
+        assert len(saved()) == 2 + i
+    # neither of these moves a window
+    assert sample("c", "micro_batch=2", "steering.lam=3", "seed=9")["pilot_nfe"] == 0
+
+
+def test_a_changed_file_of_a_reward_of_ones_own_is_measured_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = Path("first_axis.py")
+    source.write_text("def score(points, prompts):\n    return points[:, 0]\n")
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    words = ["reward=python", "reward.target=first_axis.score", "reward.accepts=points"]
+    assert sample("a", *words)["pilot_nfe"] == CALLS
+    assert sample("b", *words)["pilot_nfe"] == 0
+    source.write_text("def score(points, prompts):\n    return points[:, 0] * 2\n")
+    assert sample("c", *words)["pilot_nfe"] == CALLS
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["", "{", "[]", '{"format": 1}', "foretold", "short", "format"],
+)
+def test_a_damaged_file_is_measured_anew(damage: str) -> None:
+    times = sample("a")["times"]
+    (path,) = saved()
+    told = json.loads(path.read_text())
+    if damage == "foretold":
+        told["window"]["foretold"][0] = "x"
+    elif damage == "short":
+        told["window"]["even"].pop()
+    elif damage == "format":
+        told["format"] = 0
+    path.write_text(json.dumps(told) if damage in ("foretold", "short", "format") else damage)
+    again = sample("b")
+    assert again["pilot_nfe"] == CALLS and again["times"] == times, "of a fixed seed"
+    assert sample("c")["pilot_nfe"] == 0
+
+
+def test_a_cache_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("../cache").mkdir()
+    Path("../cache/glass").write_text("in the way")
+    told = sample("a")
+    assert told["pilot_nfe"] == CALLS and "cannot be kept" in capsys.readouterr().err
+
+
+def test_a_reward_that_does_not_vary(capsys: pytest.CaptureFixture[str]) -> None:
+    told = sample("a", "reward.direction=[0]")
+    assert told["times"] == "schedule" and "did not vary" in capsys.readouterr().err
+
+
+def test_no_reward_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*SAMPLE, "steering=none", "reward=null"]
+    assert launch(words, False, "glass_cli.experiments.sample") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("glass: sampler.times=auto needs a reward")
+    assert not Path("outputs").exists()
+
+
+def test_eval_keeps_to_the_window_it_began_with(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(*EVAL, "benchmark.limit=2") == 0
+    assert "a pilot of" in capsys.readouterr().err
+    whole = json.loads((FOLDER / "summary.json").read_text())
+    assert whole["pilot_nfe"] == CALLS and whole["nfe"] == CALLS + 4 * 4 * 3 * 2
+    assert whole["nfe_per_picture"] == whole["nfe"] / 4
+    identity = json.loads((FOLDER / "identity.json").read_text())
+    assert identity["sampler.times"] == whole["times"] and len(whole["times"]) == 4
+    before = files(FOLDER)
+    # without its cache, and with another window in it, the run goes on as it began
+    (path,) = saved()
+    changed = json.loads(path.read_text())
+    changed["window"]["foretold"] = [0.0] * 9 + [1.0]
+    for text in (None, json.dumps(changed)):
+        path.unlink() if text is None else path.write_text(text)
+        (FOLDER / "summary.json").unlink()
+        (FOLDER / "results/00002/0001.json").unlink()
+        assert evaluate(*EVAL, "benchmark.limit=2") == 0
+        assert "a pilot of" not in capsys.readouterr().err
+        assert files(FOLDER) == before
+    # anew, it takes what the cache has now
+    assert evaluate(*EVAL, "benchmark.limit=2", "fresh=true") == 0
+    told = json.loads((FOLDER / "summary.json").read_text())
+    assert told["pilot_nfe"] == 0 and told["times"] != whole["times"]
+    assert (FOLDER / "replaced/1/window.json").exists()
+
+
+def test_eval_killed_after_its_pilot_counts_it_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert evaluate(*EVAL, "benchmark.limit=2", "name=whole") == 0
+    whole = FOLDER.with_name(f"{FOLDER.name}-whole")
+    (path,) = saved()
+    path.unlink()
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    for where in ("save", "write"):
+        with monkeypatch.context() as patched:
+            patched.setattr(windows, where, die)
+            with pytest.raises(Killed):
+                evaluate(*EVAL, "benchmark.limit=2")
+    assert evaluate(*EVAL, "benchmark.limit=2") == 0
+    assert same_but_for_the_words(FOLDER, whole)
+    assert len(saved()) == 1
+
+
+def test_eval_refuses_another_window_s_results(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(*POINTS, "benchmark.limit=1", "sampler.transitions=3") == 0
+    assert evaluate(*EVAL, "benchmark.limit=1") == 2
+    assert "sampler.times" in capsys.readouterr().err.splitlines()[-1]
+    shutil.rmtree(FOLDER)
+    assert evaluate(*EVAL, "benchmark.limit=1") == 0
