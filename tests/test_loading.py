@@ -274,10 +274,26 @@ def test_folders_that_are_no_pipelines(folder: Path, tmp_path: Path) -> None:
 def test_arguments_that_the_pipeline_does_not_take(folder: Path) -> None:
     with pytest.raises(GlassError, match="takes no guidence_scale; did you mean guidance_scale"):
         load(folder, arguments={"guidence_scale": 3.0})
+    for key in ("num_inference_steps", "num_images_per_prompt", "prompt", "latents", "generator"):
+        with pytest.raises(GlassError, match=f"model.arguments.{key} is given by glass itself"):
+            load(folder, arguments={key: 2})
     with pytest.raises(ValueError, match="go together; give both"):
         DiffusersPipeline(str(folder), height=64)
     with pytest.raises(GlassError, match="divisible by 8"):
         load(folder, height=20, width=20)
+
+
+def test_weights_in_a_variant(folder: Path, tmp_path: Path) -> None:
+    pipeline("epsilon").save_pretrained(tmp_path, variant="fp16")
+    with pytest.raises(GlassError, match=r"as a variant; give model\.variant=fp16$"):
+        load(tmp_path)
+    assert torch.equal(denoised(load(tmp_path, variant="fp16")), denoised(load(folder)))
+    with pytest.raises(GlassError, match="variant=fp16"):
+        load(folder, variant="fp16")
+    pickled = tmp_path / "pickled"
+    pipeline("epsilon").save_pretrained(pickled, safe_serialization=False)
+    with pytest.raises(GlassError, match="has no safetensors weights"):
+        load(pickled)
 
 
 def test_a_safety_checker_is_left_out(folder: Path) -> None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 # what every text-to-image pipeline that can be driven through its scheduler takes
 _NEEDED = ("prompt", "latents", "num_inference_steps", "num_images_per_prompt", "output_type")
+# what the pipeline is told at every call and by nobody else
+_OURS = {*_NEEDED, "generator", "return_dict", "timesteps", "sigmas"}
+_OURS |= {"callback_on_step_end", "callback", "prompt_embeds"}
 
 
 def load(settings: DiffusersPipeline, device: torch.device, dtype: torch.dtype) -> Any:
@@ -71,6 +74,12 @@ def _explained(settings: DiffusersPipeline) -> Iterator[None]:
                 yield
             except OSError as error:
                 if type(error) is OSError and "no file named" in str(error):
+                    kept = _variants(settings)
+                    if kept and settings.variant is None:
+                        raise GlassError(
+                            f"model.path={settings.path} holds its weights as a variant; give"
+                            f" model.variant={' or '.join(kept)}"
+                        ) from error
                     raise GlassError(
                         f"model.path={settings.path} has no safetensors weights"
                         f" ({one_line(error)}); pickled ones are not read, save them anew with"
@@ -85,6 +94,14 @@ def _explained(settings: DiffusersPipeline) -> Iterator[None]:
         raise GlassError(
             f"model.path={settings.path} cannot be loaded: {one_line(error)}"
         ) from error
+
+
+def _variants(settings: DiffusersPipeline) -> list[str]:
+    """The variants of the weights in a folder: NAME.fp16.safetensors is one called fp16."""
+    place = hub.local(settings.path)
+    files = [] if place is None else place.glob("*/*.*.safetensors")
+    found = {name.rsplit(".", 2)[1] for name in (file.name for file in files)}
+    return sorted(name for name in found if "-of-" not in name)
 
 
 def _place(settings: DiffusersPipeline) -> str | Path:
@@ -140,6 +157,11 @@ def call_arguments(settings: DiffusersPipeline, pipeline_class: Any) -> dict[str
     found = {key: value for key, value in given.items() if value is not None}
     found |= settings.arguments
     for key in found:
+        if key in _OURS:
+            raise GlassError(
+                f"model.arguments.{key} is given by glass itself; use its own settings (prompt,"
+                " particles, calls, seed, ...)"
+            )
         if key not in takes:
             where = "model.guidance" if key == "guidance_scale" else f"model.arguments.{key}"
             hint = near(key, takes)
@@ -149,7 +171,7 @@ def call_arguments(settings: DiffusersPipeline, pipeline_class: Any) -> dict[str
 
 def _quantization(settings: DiffusersPipeline) -> Any:
     given = settings.quantization
-    if given is None:
+    if not given:
         return None
     try:
         if "quant_backend" in given or "quant_mapping" in given:
