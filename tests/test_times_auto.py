@@ -12,9 +12,9 @@ import yaml
 from test_eval import POINTS, evaluate, files, same_but_for_the_words, write_benchmarks
 
 from glass_cli.app.launch import launch
-from glass_cli.experiments import windows
+from glass_cli.experiments import times_auto, windows
 
-CALLS = windows.PARTICLES * (windows.TIMES + 1) * windows.CALLS
+CALLS = times_auto.PARTICLES * (times_auto.TIMES + 1) * times_auto.CALLS
 SAMPLE = [
     "model=gaussian_mixture",
     "model.components=1",

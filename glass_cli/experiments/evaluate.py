@@ -21,7 +21,7 @@ from glass_cli.app.preflight import Settings, settings
 from glass_cli.app.tracking import Tracker, make_tracker
 from glass_cli.experiments.evaluate_progress import EvalProgress, numbers
 from glass_cli.experiments.evaluate_summary import summary_of, table
-from glass_cli.experiments.windows import Timed, for_eval, keep
+from glass_cli.experiments.times_auto import Timed, for_eval, keep
 from glass_cli.launchers.base import Task
 from glass_cli.storage.identity import identity, same_settings
 from glass_cli.storage.store import Finished, Store, Unit

@@ -29,7 +29,7 @@ from glass_cli.experiments.records import (
     summary_of,
 )
 from glass_cli.experiments.stages import Stages
-from glass_cli.experiments.windows import for_sample
+from glass_cli.experiments.times_auto import for_sample
 from glass_cli.method.path import TooFewTimes
 from glass_cli.method.times import share_out
 from glass_cli.steering.loop import NotFinite, Step

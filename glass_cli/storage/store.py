@@ -8,7 +8,7 @@
     thumbs/00000/0000/0002.webp          its particles at step 2, where these are asked for
     times/00000/0000.json                seconds and memory, which differ from run to run
     results/00000/0000.json              everything else; written last: where it is, all is
-    window.json                          what sampler.times=auto measured (experiments.windows)
+    window.json                          what sampler.times=auto measured (experiments.times_auto)
     study/00000.json                     a finished part of a study
 
 Every file is written aside and renamed. A result names the digest of its picture, so that one that
