@@ -300,6 +300,23 @@ def test_a_safety_checker_is_left_out(folder: Path) -> None:
     assert load(folder).pipe.safety_checker is None
 
 
+def test_a_flow_goes_on_after_an_interrupted_call(folder: Path) -> None:
+    model = load(folder)
+    x = torch.randn(2, *model.shape, generator=torch.Generator().manual_seed(1)).double()
+    flow = model.prompted(PROMPT, "", 2)
+    expected = flow.denoise(x, 0.5)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    hook = model.pipe.unet.register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        flow.denoise(x, 0.5)
+    hook.remove()
+    assert torch.equal(flow.denoise(x, 0.5), expected)
+    flow.close()
+
+
 def test_a_suspended_call_survives_decoding(folder: Path) -> None:
     """Pipelines keep their arguments on themselves, and a decoding call has its own."""
     model = load(folder)

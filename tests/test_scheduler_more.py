@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,17 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from exact_network import exact
 from families import FAMILIES, SIZE
+from family_calls import MEAN, STD
 from tiny_pipeline import pipeline
 from torch import Tensor
+from worlds import GaussianFlow
 
 from glass_cli.callback import SteeringCallback
 from glass_cli.models.pipeline import DiffusersPipeline
 from glass_cli.models.prediction import Prediction
+from glass_cli.models.session import replaced
 from glass_cli.scheduler import GlassScheduler
 
 PROMPT = "a dog"
@@ -172,6 +177,58 @@ def test_steering_encodes_no_prompt_twice() -> None:
     pipe.text_encoder.register_forward_pre_hook(lambda *_: calls.append(1))
     steered(pipe, SteeringCallback(redness, lam=1.0), num_inference_steps=12)
     assert len(calls) == 4  # the prompt, and the empty one for decoding; each with its negative
+
+
+IMAGE_TO_IMAGE = {
+    "sd_epsilon": diffusers.StableDiffusionImg2ImgPipeline,
+    "sd_v": diffusers.StableDiffusionImg2ImgPipeline,
+    "sdxl": diffusers.StableDiffusionXLImg2ImgPipeline,
+    "sd3": diffusers.StableDiffusion3Img2ImgPipeline,
+    "flux_dev": diffusers.FluxImg2ImgPipeline,
+}
+
+
+@pytest.mark.parametrize("strength", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("name", IMAGE_TO_IMAGE)
+def test_image_to_image_goes_from_the_noised_picture_along_the_flow(
+    name: str, strength: float
+) -> None:
+    """Each latent of Gaussian data keeps its place in the law: x_1 is linear in x_t."""
+    parts = FAMILIES[name]().components
+    takes = inspect.signature(IMAGE_TO_IMAGE[name].__init__).parameters
+    pipe = IMAGE_TO_IMAGE[name](**{key: part for key, part in parts.items() if key in takes})
+    pipe.set_progress_bar_config(disable=True)
+    ours = GlassScheduler.from_scheduler(pipe.scheduler, sampler="ode")
+    noised, add_noise = [], ours.add_noise
+
+    def kept(*given: Tensor) -> Tensor:
+        noised.append(given)
+        return add_noise(*given)
+
+    with replaced(ours, add_noise=kept), exact(pipe, MEAN, STD) as seen:
+        pipe.scheduler = ours
+        out = pipe(
+            prompt=PROMPT,
+            image=torch.rand(1, 3, *SIZE.values(), generator=torch.Generator().manual_seed(0)),
+            num_inference_steps=100,
+            strength=strength,
+            guidance_scale=1.0,
+            generator=torch.Generator().manual_seed(1),
+            output_type="latent",
+            **({**SIZE, "max_sequence_length": 32} if name in ("sd3", "flux_dev") else {}),
+        )[0]
+    ((z, eps, clock),) = noised
+    if name == "flux_dev":
+        z, eps = (pipe._pack_latents(x, *x.shape) for x in (z, eps))
+    assert len(seen) == round(100 * strength)
+    flow = Prediction.of(parts["scheduler"])
+    law = GaussianFlow(flow.path, MEAN, STD)
+    t = ours._shifted.time_at(float(clock.flatten()[0]))
+    alpha, sigma, _, _ = flow.path.at(t)
+    mean, std = law.law(t)
+    expected = MEAN + STD / std * (alpha * z + sigma * eps - mean)
+    # second order in 30 steps or more
+    assert (out - expected).abs().max() < 0.01 * STD
 
 
 def test_steering_a_call_that_begins_at_a_picture_is_refused() -> None:

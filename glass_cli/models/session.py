@@ -257,7 +257,7 @@ class Session:
         """The network's (guided) output for ``latents`` at the vendor's ``timestep``."""
         self._scheduler.query = (latents, timestep)
         with _driven(self._pipe, self._scheduler):
-            if self._greenlet is None:
+            if self._greenlet is None or self._greenlet.dead:  # an error ends the pipeline's call
                 self._greenlet = greenlet(self._run)
             out: Tensor = self._greenlet.switch()
         return out
