@@ -130,6 +130,8 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
     def _sampler(self, transitions: int, steps: int = 1) -> Sampler:
         c = self.config
         times: Any = c.times if isinstance(c.times, str) else tuple(c.times)
+        if not isinstance(times, str) and times and times[0] != 0.0:
+            raise ValueError(f"times must begin at 0, where a pipeline's noise is (got {times[0]})")
         if c.sampler == "glass":
             return Glass(transitions, steps, c.rho, c.kappa, c.order, times, c.inner)
         if c.sampler == "ode":

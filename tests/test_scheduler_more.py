@@ -137,6 +137,11 @@ def test_schedulers_that_are_not_diffusers_own_are_refused() -> None:
         GlassScheduler.from_scheduler(Mine())
 
 
+def test_times_that_begin_past_noise_are_refused() -> None:
+    with pytest.raises(ValueError, match="times must begin at 0"):
+        GlassScheduler.from_scheduler(pipeline("flow").scheduler, times=[0.3, 0.6, 1.0])
+
+
 def test_steering_draws_no_bars_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
     pipe = glass("epsilon")
     pipe.set_progress_bar_config(disable=False)
