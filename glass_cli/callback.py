@@ -66,6 +66,8 @@ class SteeringCallback:
 
     def __call__(self, pipe: Any, i: int, timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         """What a pipeline calls after each step; replaces its latents where it resamples."""
+        if "latents" not in kwargs:
+            raise ValueError("callback_on_step_end_tensor_inputs must hold latents, for steering")
         scheduler = pipe.scheduler
         if not isinstance(scheduler, GlassScheduler):
             raise ValueError("pipe.scheduler is not a GlassScheduler; it must be for steering")

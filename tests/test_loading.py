@@ -8,8 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import family_calls
 import pytest
 import torch
+from conftest import REPOSITORY
 from huggingface_hub import snapshot_download
 from loopback import serving
 from peft import LoraConfig, get_peft_model_state_dict
@@ -18,6 +20,8 @@ from torch import Tensor
 
 from glass_cli import hub
 from glass_cli.app.errors import GlassError
+from glass_cli.app.preflight import composing, settings
+from glass_cli.app.words import read_words
 from glass_cli.models.batches import Batches
 from glass_cli.models.encoding import encode_once
 from glass_cli.models.pipeline import DiffusersPipeline, LoadedPipeline
@@ -330,3 +334,28 @@ def test_a_suspended_call_survives_decoding(folder: Path) -> None:
         found = [session(x, 500.0) for session in sessions]
     for a, b in zip(expected, found, strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_negative_prompt_that_would_be_ignored_is_refused() -> None:
+    words = {**family_calls.SIZE, **family_calls.SHORT.get("flux_dev", {})}
+    model = LoadedPipeline(family_calls.FAMILIES["flux_dev"](), words)
+    with pytest.raises(GlassError, match=r"true_cfg_scale is above 1"):
+        model.prompted(PROMPT, "a cat", 2)
+    LoadedPipeline(model.pipe, {**words, "true_cfg_scale": 2.0}).prompted(PROMPT, "a cat", 2)
+
+
+def test_pictures_are_not_watermarked(tmp_path: Path) -> None:
+    family_calls.FAMILIES["sdxl"]().save_pretrained(tmp_path)
+    assert load(tmp_path).pipe.watermark is None
+
+
+def test_quantisation_from_the_command_line(folder: Path) -> None:
+    words = [
+        "model=diffusers",
+        f"model.path={folder}",
+        "model.quantization.unet.config=QuantoConfig",
+        "model.quantization.unet.weights_dtype=int8",
+    ]
+    with composing(REPOSITORY / "conf") as composer:
+        made = settings(composer.compose_or_explain(read_words(words).overrides))
+    assert made.model.quantization == {"unet": {"config": "QuantoConfig", "weights_dtype": "int8"}}

@@ -196,7 +196,12 @@ def test_euler_maruyama_starts_after_zero_where_its_noise_diverges() -> None:
     assert Sde(4, 10, start=0.2).outer_times(GaussianFlow())[0] == pytest.approx(0.2 * 0.025)
     assert Sde(4, 10).outer_times(GaussianFlow(VP))[0] == 0.0
     assert Sde(4, 10, "ancestral").outer_times(GaussianFlow())[0] == 0.0
-    assert Sde(2, 10, times=[0.1, 0.3, 1.0]).outer_times(GaussianFlow())[0] == 0.1
+
+
+def test_times_begin_at_the_noise_that_particles_begin_as() -> None:
+    for sampler in (Sde, Ode, Glass):
+        with pytest.raises(ValueError, match="must rise from 0 to 1"):
+            sampler(2, 10, times=[0.1, 0.3, 1.0])
 
 
 COSTS: list[Sampler] = [

@@ -23,7 +23,7 @@ INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchp
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _QUOTED_LIST = re.compile(rf"\s*(?:{_QUOTED.pattern})(?:\s*,\s*(?:{_QUOTED.pattern}))+\s*", re.S)
 # mappings of the user's own keys: Hydra would refuse one that the yaml lacks, but for ++
-_OPEN = re.compile(r"(?:reward\.(?:terms|arguments)|model\.arguments)(?:\..+)?")
+_OPEN = re.compile(r"(?:reward\.(?:terms|arguments)|model\.(?:arguments|quantization))(?:\..+)?")
 _SWEEP_CALL = re.compile(r"(?:choice|shuffle|sort)\(.*\)", re.DOTALL)
 
 

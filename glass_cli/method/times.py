@@ -52,9 +52,11 @@ def checked(times: object, transitions: int) -> Times:
     except (TypeError, ValueError):
         raise ValueError(f"sampler.times must hold numbers (got {list(times)})") from None
     rising = all(a < b for a, b in itertools.pairwise(values))
-    if len(values) < 2 or not rising or values[0] < 0.0 or not math.isclose(values[-1], 1.0):
-        raise ValueError(f"sampler.times must rise from 0 or more to 1 (got {list(values)})")
-    return (*values[:-1], 1.0)
+    # particles begin as pure noise, which is a draw of x_t at t=0 alone
+    ends = abs(values[0]) < 1e-9 and math.isclose(values[-1], 1.0) if values else False
+    if len(values) < 2 or not rising or not ends:
+        raise ValueError(f"sampler.times must rise from 0 to 1 (got {list(values)})")
+    return (0.0, *values[1:-1], 1.0)
 
 
 def checked_steps(steps: int | None) -> None:

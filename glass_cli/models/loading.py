@@ -50,6 +50,7 @@ def load(settings: DiffusersPipeline, device: torch.device, dtype: torch.dtype) 
             quantization_config=_quantization(settings),
             **_source(settings),
             **left_out,
+            **_unmarked(pipeline_class),
         )
         pipe.set_progress_bar_config(disable=True)
         _lora(pipe, settings)
@@ -147,6 +148,12 @@ def _class(settings: DiffusersPipeline) -> tuple[Any, dict[str, None]]:
     empty = [part for part, value in parts.items() if value == [None, None]]
     checker = [part for part in ("safety_checker",) if part in parts]
     return found, dict.fromkeys([*empty, *checker])
+
+
+def _unmarked(pipeline_class: Any) -> dict[str, bool]:
+    """SDXL's watermark would go into every picture that is scored, and has no gradient."""
+    takes = inspect.signature(pipeline_class.__init__).parameters
+    return {"add_watermarker": False} if "add_watermarker" in takes else {}
 
 
 def call_arguments(settings: DiffusersPipeline, pipeline_class: Any) -> dict[str, Any]:

@@ -134,9 +134,16 @@ class LoadedPipeline:
         arguments = {**self.arguments, "prompt": prompt}
         kind = type(self.pipe)
         if negative_prompt:
-            if "negative_prompt" not in inspect.signature(kind.__call__).parameters:
+            takes = inspect.signature(kind.__call__).parameters
+            if "negative_prompt" not in takes:
                 raise GlassError(
                     f"{kind.__name__} takes no negative_prompt; leave it empty for this model"
+                )
+            true_cfg = takes.get("true_cfg_scale")
+            if true_cfg and arguments.get("true_cfg_scale", true_cfg.default) <= 1.0:
+                raise GlassError(
+                    f"{kind.__name__} heeds a negative_prompt only where"
+                    " model.arguments.true_cfg_scale is above 1; set it, or leave the prompt empty"
                 )
             arguments["negative_prompt"] = negative_prompt
         # decoding is a call of the pipeline too: by the same words nothing is encoded anew

@@ -151,14 +151,14 @@ def _driven(pipe: Any, scheduler: SeamScheduler) -> Iterator[None]:
             latents = scheduler.query[0].to(latents)
         return (latents, *made[1:]) if isinstance(made, tuple) else latents
 
-    pipe.scheduler, pipe.prepare_latents = scheduler, prepare_latents
+    # not by setattr, at which a pipeline writes its whole configuration anew
+    vars(pipe).update(scheduler=scheduler, prepare_latents=prepare_latents)
     try:
         yield
     finally:
         torch.set_grad_enabled(grad)
         scheduler.notes = _notes(pipe)
-        pipe.scheduler, pipe.prepare_latents = vendor, prepare
-        vars(pipe).update(notes)
+        vars(pipe).update(notes, scheduler=vendor, prepare_latents=prepare)
 
 
 def _notes(pipe: Any) -> dict[str, Any]:

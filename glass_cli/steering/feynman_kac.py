@@ -134,7 +134,8 @@ class FeynmanKac:
         lam = cloud.lam if isinstance(self.lam, str) else self.lam
         if self.value == "x_hat" or lam == 0.0:
             return reward(cloud.x_hat)
-        posterior = Glass(transitions=1, steps=self.value_steps)
+        # with few calls from t to 1, steps even in s leave too little spread
+        posterior = Glass(transitions=1, steps=self.value_steps, inner="times")
         draws = torch.stack(
             [
                 reward(posterior.transition(flow, cloud.x, cloud.x_hat, t, 1.0, normal))
