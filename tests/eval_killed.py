@@ -3,8 +3,8 @@
     python eval_killed.py SEED KILLS SECONDS WORD...
 
 First a child is left alone, and what it wrote renamed to undisturbed/. Of those after it, half are
-killed from outside within the first SECONDS, half kill themselves right before or after they rename
-a file. Says after each how many results there are. Children are forked: torch is imported once.
+killed from outside within the first SECONDS (or third of the time that it took), half kill
+themselves right before or after they rename a file. Says after each how many results there are. Children are forked: torch is imported once.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def main() -> None:
 
     rng, latest, words = random.Random(int(sys.argv[1])), float(sys.argv[3]), sys.argv[4:]
     for number in range(-1, int(sys.argv[2])):
+        began = time.monotonic()
         process = os.fork()
         if process == 0:
             if number % 2 and number > 0:
@@ -53,6 +54,8 @@ def main() -> None:
             child(words)
         if number < 0:
             os.waitpid(process, 0)
+            # three kills from outside leave work for the others, however fast the machine is
+            latest = min(latest, (time.monotonic() - began) / 3)
             Path("outputs").rename("undisturbed")
             continue
         if number % 2 == 0:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,16 @@ BLOCKS = [
     textwrap.dedent(block)
     for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", README, flags=re.MULTILINE)
 ]
+
+
+@pytest.fixture(autouse=True)
+def _modules_of_the_readme() -> Iterator[None]:
+    """Other tests have modules of the same names, in other folders."""
+    places = list(sys.path)
+    yield
+    sys.path[:] = places
+    for name in ("my_rewards", "red"):
+        sys.modules.pop(name, None)
 
 
 def block(containing: str) -> str:
