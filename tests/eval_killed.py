@@ -4,7 +4,8 @@
 
 First a child is left alone, and what it wrote renamed to undisturbed/. Of those after it, half are
 killed from outside within the first SECONDS (or third of the time that it took), half kill
-themselves right before or after they rename a file. Says after each how many results there are. Children are forked: torch is imported once.
+themselves right before or after they rename a file. Says after each how many results there are.
+Children are forked: torch is imported once.
 """
 
 from __future__ import annotations
