@@ -30,7 +30,7 @@ class Hpsv2:
     authors' package: rounded to 8 bits, longest side to 224 by torch's antialiased bicubic, padded
     with black. Their package computes in half precision on a GPU, this in ``dtype``. ``batch``
     pictures are scored at a time; ``device`` null is the model's. In bfloat16 scores moved by at
-    most 0.0014 (their spread: 0.014), measured with random weights at full size on eight pictures.
+    most 0.0010 (their spread: 0.014), measured with random weights at full size on eight pictures.
     """
 
     accepts: ClassVar[Literal["images"]] = "images"
