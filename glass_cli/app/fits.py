@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from glass_cli.app.choices import Choices
 from glass_cli.app.errors import GlassError, one_line
-from glass_cli.app.root import Root
-
-
-class Settings(NamedTuple):
-    """The checked settings of one run; `reward` is None when there is none.
-
-    `metrics` maps names to the settings of further rewards, which score final samples only.
-    """
-
-    root: Root
-    model: Any
-    sampler: Any
-    steering: Any
-    reward: Any
-    metrics: dict[str, Any]
-    benchmark: Any = None  # of glass eval only, as is the launcher
-    launcher: Any = None
+from glass_cli.app.root import Settings
 
 
 def fits_together(made: Settings, choices: dict[str, str], known: Choices) -> None:

@@ -70,3 +70,11 @@ def _why(error: OSError) -> str:
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return "a file of that name is in the way"
     return (error.strerror or str(error)).lower()
+
+
+def cache() -> Path:
+    """Where downloaded lists and measured windows are kept.
+
+    ``$XDG_CACHE_HOME/glass``, or ``~/.cache/glass``.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glass"

@@ -29,9 +29,9 @@ from omegaconf.errors import OmegaConfBaseException
 from glass_cli.app.choices import Choices
 from glass_cli.app.diagnose import explain, parse_error, several_values
 from glass_cli.app.errors import GlassError, one_line
-from glass_cli.app.fits import Settings, fits_together
+from glass_cli.app.fits import fits_together
 from glass_cli.app.paths import claim_given, claim_new, conf_dir
-from glass_cli.app.root import EVAL_GROUPS, GROUPS, Root
+from glass_cli.app.root import EVAL_GROUPS, GROUPS, Root, Settings
 from glass_cli.app.settings import build, build_class
 from glass_cli.app.words import Words, quoted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from glass_cli.app.errors import near
 
@@ -88,6 +88,22 @@ class Root:
             what = "has an empty prompt in it" if self.prompts else "is an empty list"
             raise ValueError(f"prompts {what}; write prompts='[a photo of a dog, two cats]'")
         return list(self.prompts)
+
+
+class Settings(NamedTuple):
+    """The checked settings of one run; `reward` is None when there is none.
+
+    `metrics` maps names to the settings of further rewards, which score final samples only.
+    """
+
+    root: Root
+    model: Any
+    sampler: Any
+    steering: Any
+    reward: Any
+    metrics: dict[str, Any]
+    benchmark: Any = None  # of glass eval only, as is the launcher
+    launcher: Any = None
 
 
 def _read_prompts(path: Path) -> list[str]:

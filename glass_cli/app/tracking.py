@@ -162,7 +162,7 @@ class WandbTracker:
         try:
             # W&B gives up after finish_timeout by itself; the rest is for a W&B that hangs.
             self._worker.call(close, self._finish_timeout + 3.0)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - no trouble of W&B's stops a run
             self._fail(error)
             _abandon()
         except BaseException:  # a second Ctrl-C must not wait at exit either
@@ -228,7 +228,7 @@ def make_tracker(
                 return tracker
             except ImportError as error:
                 return _without(error)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - no trouble of W&B's stops a run
                 reason = _reason(error)
         if reason:
             _say_once(logging.WARNING, f"W&B records offline: {reason}")
@@ -236,7 +236,7 @@ def make_tracker(
             _say_once(logging.INFO, "W&B records offline: no API key (`wandb login` sets one)")
     try:
         return start("offline", _OFFLINE_SECONDS)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 - no trouble of W&B's stops a run
         return _without(error)
 
 
@@ -260,7 +260,7 @@ def _why_offline(seconds: float) -> str | None:
         return found
     except TimeoutError:
         return f"{url} does not answer"
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told as the reason
         return _reason(error)
     finally:
         worker.stop()
@@ -284,7 +284,8 @@ def _import_wandb() -> Any:
 def _abandon() -> None:
     """Ends W&B's service process and forgets it, so that nothing waits for it at exit.
 
-    W&B has no public call for this that returns while the server hangs.
+    W&B has no public call for this that returns while the server hangs; mypy knows none of these
+    private names.
     """
     module = sys.modules.get("wandb.sdk.wandb_setup")
     connection = getattr(getattr(module, "_singleton", None), "_connection", None)

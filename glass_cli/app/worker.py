@@ -30,7 +30,7 @@ class Worker:
         def answered() -> None:
             try:
                 answer.put((job(), None))
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001 - raised again by the caller
                 answer.put((None, error))
 
         self._jobs.put(answered)
@@ -50,5 +50,5 @@ class Worker:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - told to `failed`, the thread lives
                 self._failed(error)

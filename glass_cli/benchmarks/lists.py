@@ -12,16 +12,12 @@ from typing import Any
 
 from glass_cli.app.errors import GlassError, one_line
 from glass_cli.app.files import aside
+from glass_cli.app.paths import cache
 
 KEY = "benchmark.path"
 SECONDS = 20.0  # waited for a server
 _PROMPTS = ("prompt", "prompts")  # a column's possible names, in any case
 _CATEGORIES = ("category", "tag", "task")
-
-
-def cache() -> Path:
-    """Where downloaded lists are kept: ``$XDG_CACHE_HOME/glass``, or ``~/.cache/glass``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glass"
 
 
 def public(url: str, name: str) -> str:

@@ -13,7 +13,7 @@ from glass_cli.benchmarks import lists
 from glass_cli.storage.identity import identity
 
 if TYPE_CHECKING:
-    from glass_cli.app.preflight import Settings
+    from glass_cli.app.root import Settings
     from glass_cli.storage.store import Store
 
 # Objects, pairs, numbers, colours and sides, as GenEval asks for them. A model of points ignores

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from glass_cli.benchmarks.studies import check
 
 if TYPE_CHECKING:
-    from glass_cli.app.preflight import Settings
+    from glass_cli.app.root import Settings
     from glass_cli.storage.store import Store
 
 

@@ -17,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from glass_cli.app.errors import GlassError, one_line
 from glass_cli.app.files import json_text
-from glass_cli.app.preflight import Settings, settings
+from glass_cli.app.preflight import settings
+from glass_cli.app.root import Settings
 from glass_cli.app.tracking import Tracker, make_tracker
 from glass_cli.experiments.evaluate_progress import EvalProgress, numbers
 from glass_cli.experiments.evaluate_summary import summary_of, table
@@ -108,11 +109,7 @@ def _evaluate(
     results = [done[unit] for unit in sorted(units)]
     times = [store.times(unit) for unit in sorted(units)]
     summary = timed.counted(summary_of(made, _answer(made, results), results, times))
-    path = store.finish(summary)
-    print(table(summary))
-    print(f"\nfolder   {os.path.relpath(store.folder)}\nsummary  {os.path.relpath(path)}")
-    score = summary.get("score")
-    return None if score is None else float(score)
+    return _told(store, summary)
 
 
 def _answer(made: Settings, results: Sequence[Mapping[str, Any]]) -> Answer:
@@ -190,6 +187,11 @@ def _study(made: Settings, config: Mapping[str, Any], store: Store) -> float | N
         ok = True
     finally:
         tracker.finish(ok=ok)
+    return _told(store, summary)
+
+
+def _told(store: Store, summary: Mapping[str, Any]) -> float | None:
+    """Writes and prints the answer; returns the score in it."""
     path = store.finish(summary)
     print(table(summary))
     print(f"\nfolder   {os.path.relpath(store.folder)}\nsummary  {os.path.relpath(path)}")

@@ -15,14 +15,15 @@ from PIL.PngImagePlugin import PngInfo
 
 from glass_cli.app.errors import GlassError
 from glass_cli.app.files import json_text, plain
-from glass_cli.app.preflight import Settings
+from glass_cli.app.root import Settings
 from glass_cli.app.thumbnails import name, strip
 from glass_cli.experiments.devices import choose_dtype, peak_memory
 from glass_cli.experiments.drawing import Work, draw
 from glass_cli.experiments.records import step_record
-from glass_cli.experiments.sample import load, pixels
+from glass_cli.experiments.sample import load
 from glass_cli.experiments.stages import Stages
 from glass_cli.method.path import TooFewTimes
+from glass_cli.rewards.pixels import saved
 from glass_cli.steering.loop import NotFinite
 from glass_cli.storage.store import Finished, Unit
 
@@ -101,7 +102,7 @@ class Painter:
                 row = step_record(drawn.step, unit.record, 0.0)
                 steps.append({k: v for k, v in row.items() if k not in ("seconds", "prompt_index")})
                 if self._made.root.thumbnails and self._images and drawn.samples is not None:
-                    thumbnails[name(drawn.step.k)] = strip(pixels(drawn.samples))
+                    thumbnails[name(drawn.step.k)] = strip(saved(drawn.samples))
         except (NotFinite, TooFewTimes) as error:
             raise GlassError(
                 f'record {unit.record}, image {unit.image} ("{prompt}"): {error}; what was finished'
@@ -126,7 +127,7 @@ class Painter:
             result["judged"] = self._judged(sample, record)
         if self._images:
             with self._stages.stage("record"):
-                picture = self._png(pixels(sample[None])[0], result)
+                picture = self._png(saved(sample[None])[0], result)
         else:
             result["point"] = sample.tolist()
         result["nfe"] = step.nfe
@@ -149,7 +150,7 @@ class Painter:
     def _judged(self, sample: torch.Tensor, record: Mapping[str, Any]) -> dict[str, Any]:
         """What the benchmark says of the answer, which it sees as it is saved: in 256 levels."""
         if self._images:
-            sample = torch.from_numpy(pixels(sample[None])[0]).permute(2, 0, 1).float() / 255.0
+            sample = torch.from_numpy(saved(sample[None])[0]).permute(2, 0, 1).float() / 255.0
         with torch.no_grad():
             return dict(self._judge.judge(sample, record))
 

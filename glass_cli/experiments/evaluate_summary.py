@@ -9,7 +9,7 @@ from glass_cli.experiments.evaluate_progress import numbers
 from glass_cli.experiments.statistics import bootstrap_interval, stratified_interval
 
 if TYPE_CHECKING:
-    from glass_cli.app.preflight import Settings
+    from glass_cli.app.root import Settings
     from glass_cli.benchmarks.base import Answer
 
 Result = Mapping[str, Any]

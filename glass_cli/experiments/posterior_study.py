@@ -20,7 +20,7 @@ from glass_cli.storage.store import writing
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from glass_cli.app.preflight import Settings
+    from glass_cli.app.root import Settings
     from glass_cli.benchmarks.posterior import Posterior
     from glass_cli.method.flow import Flow, Normal, Sampler
     from glass_cli.storage.store import Store
@@ -229,7 +229,7 @@ def _measurer(bench: Posterior, made: Settings) -> Callable[[str], dict[str, Any
                     bench.draws,
                     bench.calls,
                     bench.reference,
-                    lambda name, even=even: noise(f"{name} from {even}", count),  # type: ignore[misc]
+                    lambda name, even=even: noise(f"{name} from {even}", count),  # type: ignore[misc]  # its default
                     score,
                     bench.inner,
                 )

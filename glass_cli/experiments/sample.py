@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from glass_cli.app.errors import GlassError
-from glass_cli.app.preflight import Settings, settings
+from glass_cli.app.preflight import settings
 from glass_cli.app.progress import Progress, closing_table
 from glass_cli.app.recorder import Recorder
+from glass_cli.app.root import Settings
 from glass_cli.app.tracking import make_tracker
 from glass_cli.experiments.devices import choose_device, choose_dtype, peak_memory
 from glass_cli.experiments.drawing import Drawn, Work, draw
@@ -32,6 +32,7 @@ from glass_cli.experiments.stages import Stages
 from glass_cli.experiments.times_auto import for_sample
 from glass_cli.method.path import TooFewTimes
 from glass_cli.method.times import share_out
+from glass_cli.rewards.pixels import saved
 from glass_cli.steering.loop import NotFinite, Step
 
 
@@ -107,7 +108,7 @@ def _sample(
                         record = step_record(drawn.step, index, time.monotonic() - start)
                         recorder.step(record)
                         if keep and drawn.samples is not None and drawn.step.t < 1.0:
-                            recorder.thumbnails(index, drawn.step.k, pixels(drawn.samples))
+                            recorder.thumbnails(index, drawn.step.k, saved(drawn.samples))
                         progress.update(
                             done + drawn.step.nfe, drawn.step.ess, best_reward(drawn.step), prompt
                         )
@@ -151,12 +152,6 @@ def _flow(work: Work, prompt: str) -> Any:
     return work.model.prompted(prompt, "", work.micro_batch)
 
 
-def pixels(samples: Tensor) -> np.ndarray:
-    """Images (N, 3, H, W) in [0, 1] as uint8 (N, H, W, 3)."""
-    rounded = (samples.detach().float() * 255.0 + 0.5).to(torch.uint8)
-    return rounded.permute(0, 2, 3, 1).cpu().numpy()
-
-
 def _record(
     recorder: Recorder,
     work: Work,
@@ -171,7 +166,7 @@ def _record(
     assert samples is not None
     particles = particle_records(drawn, made.root.seed)
     if made.model.output == "images":
-        recorder.images(index, prompt, pixels(samples), particles, config)
+        recorder.images(index, prompt, saved(samples), particles, config)
         return
     recorder.points(index, prompt, samples.tolist(), particles)
     draw_density = getattr(work.model, "draw", None)

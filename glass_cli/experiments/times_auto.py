@@ -22,7 +22,7 @@ from glass_cli.experiments.windows import Window
 from glass_cli.storage.store import writing
 
 if TYPE_CHECKING:
-    from glass_cli.app.preflight import Settings
+    from glass_cli.app.root import Settings
     from glass_cli.experiments.drawing import Work
 
 FILE = "window.json"  # in the folder of an evaluation, which keeps to the window that it began with

@@ -20,12 +20,11 @@ from glass_cli.steering.window import (
     intervals,
     moments,
     proposed_times,
-    reward_arrays,
 )
 from glass_cli.storage.store import writing
 
 if TYPE_CHECKING:
-    from glass_cli.app.preflight import Settings
+    from glass_cli.app.root import Settings
     from glass_cli.benchmarks.window import Window
     from glass_cli.storage.store import Store
 
@@ -37,7 +36,7 @@ def study(bench: Window, made: Settings, store: Store) -> dict[str, Any]:
     words = prompts(bench.path, bench.limit, made)
     found = list(parts(made, store, words, lambda: _measurer(bench, made)))
     t, even = found[0]["t"], found[0]["even"]
-    arrays = [reward_arrays(part) for part in found]
+    arrays = [(np.asarray(p["x_hat"], float), np.asarray(p["finals"], float)) for p in found]
     of_prompts = [moments(*pair) for pair in arrays]
     shares, spread = curves(of_prompts), intervals(arrays)
     k = int(getattr(made.sampler, "transitions", 5))

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from glass_cli import hub
 from glass_cli.app.files import aside, json_text
 from glass_cli.app.launch import say
-from glass_cli.benchmarks.lists import cache
+from glass_cli.app.paths import cache
 from glass_cli.storage.identity import identity
 
 if TYPE_CHECKING:
-    from glass_cli.app.preflight import Settings
+    from glass_cli.app.root import Settings
 
 FORMAT = 1  # of the files, and of how a pilot measures: another one is measured anew
 # Settings that do not move a window, beside those that decide no result at all.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from glass_cli.app.preflight import Settings
+    from glass_cli.app.root import Settings
     from glass_cli.storage.store import Finished, Unit
 
 

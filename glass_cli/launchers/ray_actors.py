@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from glass_cli.app.errors import GlassError, one_line
 
 if TYPE_CHECKING:
-    from glass_cli.app.preflight import Settings
+    from glass_cli.app.root import Settings
     from glass_cli.experiments.evaluate_picture import Painter
     from glass_cli.launchers.base import Task
     from glass_cli.storage.store import Finished, Unit

@@ -50,7 +50,7 @@ def remembering(encode: Callable[..., Any]) -> Callable[..., Any]:
         kept.move_to_end(key)
         return _repeated(kept[key], pictures)
 
-    remembered.remembers = True  # type: ignore[attr-defined]
+    remembered.remembers = True  # type: ignore[attr-defined]  # a function takes attributes
     return remembered
 
 

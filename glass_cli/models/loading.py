@@ -17,7 +17,7 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 
 # diffusers takes a component from outside its own modules only where that is imported
 import glass_cli.models.codec
-import glass_cli.scheduler  # noqa: F401
+import glass_cli.scheduler  # noqa: F401 - imported to be known
 from glass_cli import hub
 from glass_cli.app.errors import GlassError, near, one_line
 from glass_cli.models.encoding import encode_once
@@ -146,7 +146,7 @@ def _class(settings: DiffusersPipeline) -> tuple[Any, dict[str, None]]:
             " text-to-image pipeline"
         )
     empty = [part for part, value in parts.items() if value == [None, None]]
-    checker = [part for part in ("safety_checker",) if part in parts]
+    checker = {"safety_checker"} & parts.keys()
     return found, dict.fromkeys([*empty, *checker])
 
 
@@ -262,7 +262,7 @@ def _memory(pipe: Any, settings: DiffusersPipeline) -> None:
             raise GlassError(f"model.vae_{key}: {type(vae).__name__} has no {key}")
         try:
             enable()
-        except NotImplementedError:
+        except NotImplementedError:  # how diffusers says that a decoder has no such thing
             raise GlassError(f"model.vae_{key}: {type(vae).__name__} has no {key}") from None
 
 

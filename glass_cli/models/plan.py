@@ -87,7 +87,7 @@ def plan(
     planned = []
     for i, of_transition in enumerate(samplers):
         noting, x = _Noting(prediction), torch.zeros(1, dtype=torch.float64)
-        of_transition.transition(noting, x, x, ends[i], ends[i + 1], lambda x=x: x)  # type: ignore[misc]
+        of_transition.transition(noting, x, x, ends[i], ends[i + 1], lambda x=x: x)  # type: ignore[misc]  # its default
         times = [ends[i], *noting.times]
         planned += [Call(i, j, t) for j, t in enumerate(times)]
     return Plan(samplers, ends, planned)

@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from glass_cli.app.errors import GlassError, one_line
+from glass_cli.rewards.pixels import saved
 
 if TYPE_CHECKING:
     import httpx
@@ -128,8 +129,7 @@ class LoadedHttp:
         """Raises GlassError, one line, where the server cannot be had or answers wrongly."""
         import torch
 
-        levels = (samples.detach().float() * 255.0 + 0.5).clamp(0.0, 255.0).to(torch.uint8)
-        pictures = levels.permute(0, 2, 3, 1).cpu().numpy()
+        pictures = saved(samples)
         scores: list[float] = []
         for start in range(0, len(pictures), self._settings.batch):
             part = pictures[start : start + self._settings.batch]

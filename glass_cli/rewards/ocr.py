@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from glass_cli.app.errors import GlassError, one_line
+from glass_cli.rewards.pixels import saved
 
 if TYPE_CHECKING:
     import torch
@@ -121,12 +122,10 @@ class LoadedOcr:
 
     def lines(self, samples: Tensor) -> list[list[str]]:
         """The lines of text in each image (N, 3, H, W), from top to bottom."""
-        import torch
         from PIL import Image
 
-        levels = (samples.detach().float() * 255.0 + 0.5).clamp(0.0, 255.0).to(torch.uint8)
-        pictures = levels.permute(0, 2, 3, 1).cpu().numpy()
-        return [list(self._read(Image.fromarray(picture)).txts or ()) for picture in pictures]
+        pictures = [Image.fromarray(picture) for picture in saved(samples)]
+        return [list(self._read(picture).txts or ()) for picture in pictures]
 
     def score(self, samples: Tensor, prompt: str) -> Tensor:
         import torch

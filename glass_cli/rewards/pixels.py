@@ -15,12 +15,21 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 # what CLIP was trained with, and nearly everything since
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 FIXED_POINT = 2.0**22  # Pillow's weights are multiples of one over this
+
+
+def saved(images: Tensor) -> np.ndarray:
+    """Images (N, 3, H, W) in [0, 1] as they are saved: uint8 (N, H, W, 3), on the CPU."""
+    import torch
+
+    rounded = (images.detach().float() * 255.0 + 0.5).clamp(0.0, 255.0).to(torch.uint8)
+    return rounded.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def levels(images: Tensor, unit: float = 1.0) -> Tensor:

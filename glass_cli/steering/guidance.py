@@ -35,7 +35,7 @@ Window = tuple[float, float]
 def checked_window(window: object, key: str) -> Window:
     """``window`` as two times. Raises ValueError that names ``key``."""
     try:
-        first, last = (float(t) for t in window)  # type: ignore[attr-defined]
+        first, last = (float(t) for t in window)  # type: ignore[attr-defined]  # else below
     except (TypeError, ValueError):
         first, last = math.nan, math.nan
     if not 0.0 <= first <= last <= 1.0:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,8 +220,3 @@ def proposed_times(
     own = np.array([0.0, *np.asarray(path_times)[known], 1.0])
     inner = np.interp(np.interp(wanted, level, at), at, own)
     return (0.0, *(float(t) for t in inner), 1.0)
-
-
-def reward_arrays(record: dict[str, Any]) -> tuple[Numbers, Numbers]:
-    """(seen, finals) of a prompt as :func:`moments` takes them, from its JSON record."""
-    return np.asarray(record["x_hat"], np.float64), np.asarray(record["finals"], np.float64)

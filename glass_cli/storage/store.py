@@ -5,7 +5,7 @@
     identity.json                        what decides the results (storage.identity)
     images/00000/metadata.jsonl          record 0 of the benchmark, where GenEval has it
     images/00000/samples/0000.png        its picture 0
-    thumbs/00000/0000/0002.webp          its particles at step 2, where these are asked for
+    thumbs/00000/0000/step-002.webp      its particles at step 2, where these are asked for
     times/00000/0000.json                seconds and memory, which differ from run to run
     results/00000/0000.json              everything else; written last: where it is, all is
     window.json                          what sampler.times=auto measured (experiments.times_auto)
@@ -53,7 +53,7 @@ class Finished(NamedTuple):
     """A finished picture, as plain data that may come from another process or machine.
 
     ``result`` and ``times`` are what their JSON files hold; ``picture`` is the PNG file, None of
-    a model of points; ``thumbnails`` are PNG files by their names.
+    a model of points; ``thumbnails`` are strips (``app.thumbnails``) by their names.
     """
 
     unit: Unit
@@ -144,8 +144,8 @@ class Store:
     def write(self, finished: Finished) -> dict[str, Any]:
         """Writes a finished picture, its result last; returns the result as it can be read back."""
         unit, result = finished.unit, dict(finished.result)
-        for name, png in finished.thumbnails.items():
-            self._write(self.folder / "thumbs" / unit.inside / name, png)
+        for name, strip in finished.thumbnails.items():
+            self._write(self.folder / "thumbs" / unit.inside / name, strip)
         if finished.picture is not None:
             result[DIGEST] = hashlib.sha256(finished.picture).hexdigest()
             self._write(self.picture(unit), finished.picture)
