@@ -359,3 +359,17 @@ def test_quantisation_from_the_command_line(folder: Path) -> None:
     with composing(REPOSITORY / "conf") as composer:
         made = settings(composer.compose_or_explain(read_words(words).overrides))
     assert made.model.quantization == {"unet": {"config": "QuantoConfig", "weights_dtype": "int8"}}
+
+
+def test_an_offloaded_pipeline_says_the_same() -> None:
+    """The hooks that move weights, which go round a pipeline's every call, with nothing to move."""
+    plain, offloaded = pipeline("epsilon"), pipeline("epsilon")
+    offloaded.enable_model_cpu_offload(device=CPU)
+    models = [LoadedPipeline(pipe) for pipe in (plain, offloaded)]
+    assert torch.equal(denoised(models[1]), denoised(models[0]))
+    x = torch.randn(2, *models[0].shape, generator=torch.Generator().manual_seed(1))
+    flow = models[1].prompted(PROMPT, "", 2)
+    before = flow.denoise(x, 0.5)
+    assert torch.equal(models[1].decode(x), models[0].decode(x))  # ends with all weights put away
+    assert torch.equal(flow.denoise(x, 0.5), before)
+    flow.close()
