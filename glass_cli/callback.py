@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from glass_cli.method.noise import generator
-from glass_cli.models.encoding import remembering
-from glass_cli.models.session import decode, replaced
+from glass_cli.pipelines.encoding import remembering
+from glass_cli.pipelines.session import decode, replaced
 from glass_cli.scheduler import GlassScheduler, Start
-from glass_cli.steering.cloud import Cloud
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.loop import finite
+from glass_cli.steering.particles import Cloud
 
 
 class SteeringCallback:

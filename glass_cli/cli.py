@@ -15,8 +15,8 @@ import typer
 
 from glass_cli import __version__
 
-SAMPLE = "glass_cli.experiments.sample"
-EVAL = "glass_cli.experiments.evaluate"
+SAMPLE = "glass_cli.engine.sample"
+EVAL = "glass_cli.engine.evaluate"
 
 T = TypeVar("T")
 
@@ -111,9 +111,9 @@ def ls(
     ] = None,
 ) -> None:
     """List the choices of each group, with one line each."""
-    from glass_cli.app.errors import GlassError
-    from glass_cli.app.listing import render
-    from glass_cli.app.paths import conf_dir
+    from glass_cli.common.errors import GlassError
+    from glass_cli.common.paths import conf_dir
+    from glass_cli.config.listing import render
 
     try:
         if config_dir is not None and not config_dir.is_dir():
@@ -129,8 +129,8 @@ def sheet(
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG to write.")] = Path("sheet.png"),
 ) -> None:
     """Set the pictures of several runs side by side on one contact sheet."""
-    from glass_cli.app.errors import GlassError
-    from glass_cli.app.side_by_side import side_by_side
+    from glass_cli.common.errors import GlassError
+    from glass_cli.report.side_by_side import side_by_side
 
     try:
         typer.echo(side_by_side(runs, out))
@@ -157,7 +157,7 @@ def compare(
     plots: Annotated[Path | None, typer.Option(help="Write PNG and PDF plots here.")] = None,
 ) -> None:
     """Compare runs on the same prompts and seeds: paired differences with 95 % intervals."""
-    from glass_cli.answers.commands import compare_runs
+    from glass_cli.report.commands import compare_runs
 
     text, warnings = _told(
         lambda: compare_runs(runs, against, label or [], show or [], csv, latex, plots)
@@ -177,14 +177,14 @@ def report(
     trees: Annotated[int, typer.Option(min=0, help="How many particle trees to draw.")] = 24,
 ) -> None:
     """Write one self-contained HTML page: tables, plots, pictures, trees of particles."""
-    from glass_cli.answers.commands import report as write
+    from glass_cli.report.commands import report as write
 
     typer.echo(_told(lambda: write(run, out, max_mb, trees)))
 
 
 def _told(work: Callable[[], T]) -> T:
     """What ``work`` gives; where it raises GlassError, its lines and exit code 2."""
-    from glass_cli.app.errors import GlassError
+    from glass_cli.common.errors import GlassError
 
     try:
         return work()
@@ -197,7 +197,7 @@ def _told(work: Callable[[], T]) -> T:
 def _launch(
     words: list[str], sweep: bool, experiment: str = SAMPLE, config: str = "config"
 ) -> None:
-    from glass_cli.app.launch import launch
+    from glass_cli.launch import launch
 
     raise typer.Exit(launch(words, sweep, experiment, config=config))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from glass_cli.app.errors import GlassError
+from glass_cli.common.errors import GlassError
 
 if TYPE_CHECKING:
     from torch import Tensor

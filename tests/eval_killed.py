@@ -19,11 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from glass_cli.app.launch import launch
+from glass_cli.launch import launch
 
 
 def child(words: list[str]) -> None:
-    os._exit(launch(words, False, "glass_cli.experiments.evaluate", config="eval"))
+    os._exit(launch(words, False, "glass_cli.engine.evaluate", config="eval"))
 
 
 def dies_renaming(count: int, before: bool) -> None:
@@ -43,7 +43,7 @@ def dies_renaming(count: int, before: bool) -> None:
 
 
 def main() -> None:
-    import glass_cli.experiments.evaluate_picture  # noqa: F401 - torch and diffusers, once
+    import glass_cli.engine.worker  # noqa: F401 - torch and diffusers, once
 
     rng, latest, words = random.Random(int(sys.argv[1])), float(sys.argv[3]), sys.argv[4:]
     for number in range(-1, int(sys.argv[2])):

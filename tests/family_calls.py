@@ -14,7 +14,7 @@ from torch import Tensor
 from worlds import GaussianFlow
 
 from glass_cli.method.noise import generator
-from glass_cli.models.pipeline import LoadedPipeline
+from glass_cli.models.diffusers_pipeline import LoadedPipeline
 
 PROMPT = "a dog"
 MEAN, STD = 0.7, 0.6

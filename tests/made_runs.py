@@ -11,12 +11,15 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from glass_cli.app import thumbnails
-from glass_cli.app.recorder import Recorder
-from glass_cli.app.tracking import NullTracker
+from glass_cli.output import thumbnails
+from glass_cli.output.recorder import Recorder
+from glass_cli.output.tracking import NullTracker
 
 CONFIG = {
-    "model": {"_target_": "glass_cli.models.pipeline.DiffusersPipeline", "path": "embedded:emoji"},
+    "model": {
+        "_target_": "glass_cli.models.diffusers_pipeline.DiffusersPipeline",
+        "path": "embedded:emoji",
+    },
     "sampler": {"_target_": "glass_cli.method.glass.Glass", "transitions": 2, "rho": "ddpm"},
     "steering": {"_target_": "glass_cli.steering.feynman_kac.FeynmanKac", "lam": 0.5},
     "reward": {"_target_": "glass_cli.rewards.clip.Clip", "batch": 32},

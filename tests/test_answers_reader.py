@@ -11,9 +11,9 @@ import pytest
 from made_runs import STEPS, eval_run, picture, sample_run
 from PIL import Image
 
-from glass_cli.answers.reader import Unreadable, read_run, read_runs
-from glass_cli.app import thumbnails
-from glass_cli.app.errors import GlassError
+from glass_cli.common.errors import GlassError
+from glass_cli.output import thumbnails
+from glass_cli.report.reader import Unreadable, read_run, read_runs
 
 
 def test_a_run_of_sample(tmp_path: Path) -> None:

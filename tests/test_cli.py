@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from conftest import REPOSITORY
 
-from glass_cli.app import launch as launching
-from glass_cli.app.errors import GlassError
-from glass_cli.app.launch import Job, launch
-from glass_cli.app.words import quote_word, read_words
+from glass_cli import launch as launching
+from glass_cli.common.errors import GlassError
+from glass_cli.config.command_line import quote_word, read_words
+from glass_cli.launch import Job, launch
 
 
 def seen(folder: str = "outputs") -> list[dict[str, Any]]:

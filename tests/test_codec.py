@@ -12,9 +12,9 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor
 
-from glass_cli.models.codec import PatchAutoencoder
-from glass_cli.train import codec as training
-from glass_cli.world.scenes import World
+from glass_cli.embedded.train import codec as training
+from glass_cli.embedded.world.scenes import World
+from glass_cli.pipelines.codec import PatchAutoencoder
 
 SMALL = (16, 16, 16, 16)  # width of the residual networks, once for each halving and once more
 

@@ -14,13 +14,13 @@ from PIL import Image
 from scipy import stats
 from typer.testing import CliRunner
 
-from glass_cli.answers import tables
-from glass_cli.answers.comparison import compare, names
-from glass_cli.answers.plots import write_plots
-from glass_cli.answers.reader import read_runs
-from glass_cli.app.errors import GlassError
 from glass_cli.cli import app
-from glass_cli.experiments.statistics import bootstrap_interval, stratified_interval
+from glass_cli.common.errors import GlassError
+from glass_cli.common.statistics import bootstrap_interval, stratified_interval
+from glass_cli.report import tables
+from glass_cli.report.comparison import compare, names
+from glass_cli.report.plots import write_plots
+from glass_cli.report.reader import read_runs
 
 
 def two_runs(tmp_path: Path) -> list[Path]:

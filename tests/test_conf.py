@@ -11,11 +11,11 @@ import pytest
 from conftest import REPOSITORY
 from omegaconf import OmegaConf
 
-from glass_cli.app.choices import Choices
-from glass_cli.app.errors import GlassError
-from glass_cli.app.listing import choices, groups
-from glass_cli.app.preflight import Composer, composing, settings
-from glass_cli.app.root import EVAL_GROUPS, GROUPS
+from glass_cli.common.errors import GlassError
+from glass_cli.config.listing import choices, groups
+from glass_cli.config.preflight import Composer, composing, settings
+from glass_cli.config.reward_choices import Choices
+from glass_cli.config.settings import EVAL_GROUPS, GROUPS
 
 CONF = REPOSITORY / "conf"
 EVERY = [(group, choice) for group in groups([CONF]) for choice in choices(group, [CONF])]
@@ -47,9 +47,9 @@ def test_no_choice_imports_anything_heavy() -> None:
     """All settings classes in one fresh process, since preflight builds them before torch."""
     program = """
 import sys
-from glass_cli.app.errors import GlassError
-from glass_cli.app.preflight import composing
-from glass_cli.app.choices import Choices
+from glass_cli.common.errors import GlassError
+from glass_cli.config.preflight import composing
+from glass_cli.config.reward_choices import Choices
 from omegaconf import OmegaConf
 from pathlib import Path
 build = Choices([Path(sys.argv[1])]).build

@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import REPOSITORY
 
-from glass_cli.experiments.devices import peak_memory
+from glass_cli.common.devices import peak_memory
 
 CPU = torch.device("cpu")
 
@@ -20,7 +20,7 @@ def test_peak_memory_is_not_that_of_the_process_before() -> None:
     own = peak_memory(CPU)
     assert own > ballast.numel() * 4
     program = (
-        "import torch; from glass_cli.experiments.devices import peak_memory;"
+        "import torch; from glass_cli.common.devices import peak_memory;"
         " print(peak_memory(torch.device('cpu')))"
     )
     done = subprocess.run(

@@ -12,18 +12,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from glass_cli.app.errors import GlassError
 from glass_cli.benchmarks.detections import COLOURS, Detection
 from glass_cli.benchmarks.embedded_detector import EmbeddedDetector, LoadedEmbeddedDetector
 from glass_cli.benchmarks.geneval import LoadedGenEval
 from glass_cli.benchmarks.geneval_rules import iou
 from glass_cli.benchmarks.grid_network import Cells, GridNetwork, centres
-from glass_cli.hub import EMBEDDED
-from glass_cli.models.codec import PatchAutoencoder
-from glass_cli.train import judging
-from glass_cli.world.objects import EMBEDDED_CLASSES
-from glass_cli.world.render import FONT, render
-from glass_cli.world.scenes import Item, Scene, World
+from glass_cli.common.errors import GlassError
+from glass_cli.common.hub import EMBEDDED
+from glass_cli.embedded.train import judging
+from glass_cli.embedded.world.objects import EMBEDDED_CLASSES
+from glass_cli.embedded.world.render import FONT, render
+from glass_cli.embedded.world.scenes import Item, Scene, World
+from glass_cli.pipelines.codec import PatchAutoencoder
 
 WORLD = World(classes=EMBEDDED_CLASSES)
 CONFIG = {"classes": ["cat", "dog"], "colours": ["red", "blue", ""], "image_size": 64}

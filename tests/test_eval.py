@@ -16,12 +16,12 @@ import yaml
 from conftest import REPOSITORY
 from PIL import Image
 
-from glass_cli.app.launch import launch
-from glass_cli.experiments.evaluate_picture import seed_of
-from glass_cli.experiments.statistics import bootstrap_interval, stratified_interval
-from glass_cli.launchers.local import Local
+from glass_cli.common.statistics import bootstrap_interval, stratified_interval
+from glass_cli.engine.launchers.local import Local
+from glass_cli.engine.worker import seed_of
+from glass_cli.launch import launch
 
-EXPERIMENT = "glass_cli.experiments.evaluate"
+EXPERIMENT = "glass_cli.engine.evaluate"
 DIFFERING = ("seconds", "seconds_per_picture", "seconds_by_stage", "peak_memory_bytes", "devices")
 POINTS = [
     "benchmark=tiny_points",
@@ -151,7 +151,7 @@ def test_pictures_results_and_summary(capsys: pytest.CaptureFixture[str]) -> Non
     # picture 1 of a prompt is what glass sample draws with its seed
     words = [word for word in EMOJI if not word.startswith(("benchmark", "launcher"))]
     other = [*words, f"prompt={results[3]['prompt']}", f"seed={results[3]['seed']}"]
-    assert launch([*other, "hydra.run.dir=sample"], False, "glass_cli.experiments.sample") == 0
+    assert launch([*other, "hydra.run.dir=sample"], False, "glass_cli.engine.sample") == 0
     sampled = Path("sample/images/00000") / f"{results[3]['chosen']:04d}.png"
     ours = folder / "images" / "00001" / "samples" / "0001.png"
     assert np.array_equal(np.asarray(Image.open(sampled)), np.asarray(Image.open(ours)))
@@ -321,7 +321,7 @@ def test_a_judge_that_cannot_be_loaded(capsys: pytest.CaptureFixture[str]) -> No
 def test_without_ray_there_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("glass_cli.launchers.ray_actors.find_spec", lambda name: None)
+    monkeypatch.setattr("glass_cli.engine.launchers.ray_actors.find_spec", lambda name: None)
     assert evaluate(*POINTS, "launcher=ray") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "pip install 'glass_cli[ray]'" in line

@@ -13,7 +13,7 @@ import pytest
 from conftest import REPOSITORY
 from test_eval import EMOJI, FOLDER, POINTS, files, write_benchmarks
 
-from glass_cli.storage.lock import Lock, Refused
+from glass_cli.output.lock import Lock, Refused
 
 ENVIRONMENT = {
     **os.environ,

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from glass_cli.experiments import evaluate_progress
-from glass_cli.experiments.evaluate_progress import EvalProgress, Means, numbers
+from glass_cli.output import eval_progress as evaluate_progress
+from glass_cli.output.eval_progress import EvalProgress, Means, numbers
 
 RESULTS = [
     {"reward": 1.0, "metrics": {"clip": 30.0}, "judged": {"correct": True, "reason": None}},

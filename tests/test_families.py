@@ -35,8 +35,8 @@ from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.method.ode import Ode, model_times
 from glass_cli.method.sde import Sde
 from glass_cli.method.times import shifted
-from glass_cli.models.pipeline import LoadedPipeline
-from glass_cli.models.vendors import quiet
+from glass_cli.models.diffusers_pipeline import LoadedPipeline
+from glass_cli.pipelines.vendors import quiet
 from glass_cli.steering.independent import Unsteered
 from glass_cli.steering.loop import steer
 

@@ -22,14 +22,14 @@ from family_calls import (
     unguided,
 )
 
-from glass_cli.app.errors import GlassError
-from glass_cli.app.launch import launch
+from glass_cli.common.errors import GlassError
+from glass_cli.launch import launch
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise, generator
-from glass_cli.models.encoding import remembering
-from glass_cli.models.pipeline import DiffusersPipeline
-from glass_cli.models.session import replaced
-from glass_cli.models.vendors import quiet
+from glass_cli.models.diffusers_pipeline import DiffusersPipeline
+from glass_cli.pipelines.encoding import remembering
+from glass_cli.pipelines.session import replaced
+from glass_cli.pipelines.vendors import quiet
 from glass_cli.steering.independent import Unsteered
 from glass_cli.steering.loop import steer
 
@@ -239,7 +239,7 @@ def sampled(folder: Path, *more: str) -> None:
         "wandb.mode=disabled",
         "hydra.run.dir=run",
     ]
-    assert launch(words, False, "glass_cli.experiments.sample") == 0
+    assert launch(words, False, "glass_cli.engine.sample") == 0
     summary = json.loads(Path("run/summary.json").read_text())
     assert summary["nfe"] == 3 * 2 * 2
     assert len(list(Path("run/images").rglob("*.png"))) == 3

@@ -14,7 +14,7 @@ from torch import Tensor
 from worlds import GaussianFlow
 
 from glass_cli.method.glass import correlation
-from glass_cli.models.vendors import quiet
+from glass_cli.pipelines.vendors import quiet
 from glass_cli.scheduler import GlassScheduler
 
 ELEMENTS = 16384

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glass_cli.app.files import aside, plain, read_jsonl
+from glass_cli.common.files import aside, plain, read_jsonl
 
 
 def test_readers_skip_a_line_cut_short(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ import torch
 from conftest import REPOSITORY
 from torch import Tensor
 
-from glass_cli.app.errors import GlassError
 from glass_cli.benchmarks import geneval_emoji, lists
 from glass_cli.benchmarks.detections import Detection
 from glass_cli.benchmarks.geneval import URL, GenEval, LoadedGenEval
 from glass_cli.benchmarks.geneval_rules import TASKS
-from glass_cli.world.objects import COLORS, EMBEDDED_CLASSES
+from glass_cli.common.errors import GlassError
+from glass_cli.embedded.world.objects import COLORS, EMBEDDED_CLASSES
 
 PUBLISHED = REPOSITORY.parent / "shared" / "geneval" / "evaluation_metadata.jsonl"
 needs_list = pytest.mark.skipif(

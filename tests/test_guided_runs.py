@@ -14,17 +14,17 @@ import torch
 from tiny_pipeline import pipeline
 from torch import Tensor
 
-from glass_cli.app.errors import GlassError
-from glass_cli.app.launch import launch
-from glass_cli.experiments.drawing import Work, _Scorer, draw
-from glass_cli.experiments.stages import Stages
+from glass_cli.common.errors import GlassError
+from glass_cli.common.stages import Stages
+from glass_cli.engine.draw import Work, _Scorer, draw
+from glass_cli.launch import launch
 from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
 from glass_cli.method.ode import Ode
 from glass_cli.method.path import CondOT
 from glass_cli.method.sde import Sde
+from glass_cli.models.diffusers_pipeline import DiffusersPipeline
 from glass_cli.models.gaussian_mixture import GaussianMixture
-from glass_cli.models.pipeline import DiffusersPipeline
 from glass_cli.rewards.linear import Linear
 from glass_cli.rewards.python import Python
 from glass_cli.steering.feynman_kac import FeynmanKac
@@ -32,7 +32,7 @@ from glass_cli.steering.guidance import guidance_factor
 from glass_cli.steering.independent import BestOfN, Unsteered
 from glass_cli.steering.loop import NotFinite, Step
 
-EXPERIMENT = "glass_cli.experiments.sample"
+EXPERIMENT = "glass_cli.engine.sample"
 MIXTURE = ["model=gaussian_mixture", "wandb.mode=disabled", "particles=6", "prompt=a"]
 
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from worlds import GLASS, GaussianFlow, exact_laws, fk, linear, steered
 
 from glass_cli.method.glass import Glass
-from glass_cli.steering.cloud import Cloud
 from glass_cli.steering.feynman_kac import lam_of_spread
 from glass_cli.steering.independent import Unsteered
 from glass_cli.steering.loop import Step
+from glass_cli.steering.particles import Cloud
 
 POTENTIALS = ("difference", "max", "sum", "immediate")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY, write_choice
 
-from glass_cli.app.errors import GlassError
-from glass_cli.app.listing import choices, groups, render
-from glass_cli.app.paths import claim_new, conf_dir
+from glass_cli.common.errors import GlassError
+from glass_cli.common.paths import claim_new, conf_dir
+from glass_cli.config.listing import choices, groups, render
 
 
 def test_every_choice_with_its_line(tiny_conf: Path) -> None:
@@ -43,8 +43,8 @@ def test_the_repository_lists_all_that_it_has() -> None:
 
 def test_ls_imports_no_hydra() -> None:
     program = (
-        "import sys\nfrom glass_cli.app.listing import render\n"
-        "from glass_cli.app.paths import conf_dir\nrender(None, [conf_dir()])\n"
+        "import sys\nfrom glass_cli.config.listing import render\n"
+        "from glass_cli.common.paths import conf_dir\nrender(None, [conf_dir()])\n"
         "print('hydra' in sys.modules, 'yaml' in sys.modules)"
     )
     done = subprocess.run(

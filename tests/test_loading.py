@@ -18,14 +18,14 @@ from peft import LoraConfig, get_peft_model_state_dict
 from tiny_pipeline import pipeline
 from torch import Tensor
 
-from glass_cli import hub
-from glass_cli.app.errors import GlassError
-from glass_cli.app.preflight import composing, settings
-from glass_cli.app.words import read_words
-from glass_cli.models.batches import Batches
-from glass_cli.models.encoding import encode_once
-from glass_cli.models.pipeline import DiffusersPipeline, LoadedPipeline
-from glass_cli.models.session import Session
+from glass_cli.common import hub
+from glass_cli.common.errors import GlassError
+from glass_cli.config.command_line import read_words
+from glass_cli.config.preflight import composing, settings
+from glass_cli.models.diffusers_pipeline import DiffusersPipeline, LoadedPipeline
+from glass_cli.pipelines.batches import Batches
+from glass_cli.pipelines.encoding import encode_once
+from glass_cli.pipelines.session import Session
 
 CPU, PROMPT = torch.device("cpu"), "a dog"
 

@@ -17,7 +17,6 @@ from transformers import (
     SwinConfig,
 )
 
-from glass_cli.app.errors import GlassError
 from glass_cli.benchmarks.detections import COLOURS, Detection
 from glass_cli.benchmarks.mask2former import (
     MEAN,
@@ -28,8 +27,9 @@ from glass_cli.benchmarks.mask2former import (
     instances,
     prepared,
 )
-from glass_cli.hub import EMBEDDED
-from glass_cli.world.objects import CLASSES
+from glass_cli.common.errors import GlassError
+from glass_cli.common.hub import EMBEDDED
+from glass_cli.embedded.world.objects import CLASSES
 
 CPU = torch.device("cpu")
 

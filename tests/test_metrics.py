@@ -15,15 +15,15 @@ from PIL import Image
 from tiny_pipeline import pipeline
 from torch import Tensor
 
-from glass_cli.app.errors import GlassError
-from glass_cli.app.launch import launch
-from glass_cli.app.preflight import preflight
-from glass_cli.app.words import read_words
-from glass_cli.experiments.statistics import bootstrap_interval
+from glass_cli.common.errors import GlassError
+from glass_cli.common.statistics import bootstrap_interval
+from glass_cli.config.command_line import read_words
+from glass_cli.config.preflight import preflight
+from glass_cli.launch import launch
 from glass_cli.rewards.composite import Composite, Term
 from glass_cli.rewards.linear import Linear
 
-EXPERIMENT = "glass_cli.experiments.sample"
+EXPERIMENT = "glass_cli.engine.sample"
 MIXTURE = ["model=gaussian_mixture", "wandb.mode=disabled", "sampler.steps=2", "particles=5"]
 RADIUS = "{python: {target: my_scores.radius, accepts: points}}"
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from made_runs import STEPS, eval_run, sample_run
 
-from glass_cli.answers.drawn_tree import drawn
-from glass_cli.answers.reader import read_run
-from glass_cli.answers.records import Result
-from glass_cli.answers.tree import percent, steered, tree_of
+from glass_cli.report.drawn_tree import drawn
+from glass_cli.report.reader import read_run
+from glass_cli.report.records import Result
+from glass_cli.report.tree import percent, steered, tree_of
 
 
 def result(tmp_path: Path, steps: list[dict[str, Any]], n: int = 4, thumbs: bool = False) -> Result:

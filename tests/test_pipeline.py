@@ -12,14 +12,14 @@ from diffusers import DiffusionPipeline
 from tiny_pipeline import pipeline, scheduler
 from torch import Tensor
 
-from glass_cli import hub
-from glass_cli.app.errors import GlassError
+from glass_cli.common import hub
+from glass_cli.common.errors import GlassError
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.method.ode import Ode
 from glass_cli.method.path import CondOT, DiscreteVP
-from glass_cli.models.pipeline import DiffusersPipeline, LoadedPipeline
-from glass_cli.models.session import Session
+from glass_cli.models.diffusers_pipeline import DiffusersPipeline, LoadedPipeline
+from glass_cli.pipelines.session import Session
 from glass_cli.steering.independent import Unsteered
 from glass_cli.steering.loop import steer
 
@@ -161,7 +161,7 @@ def test_a_folder_is_loaded_from_safetensors(tmp_path: FilePath) -> None:
 
 
 def test_the_embedded_pipeline_loads_plainly_in_one_type() -> None:
-    import glass_cli.models.codec  # noqa: F401
+    import glass_cli.pipelines.codec  # noqa: F401
 
     pipe = DiffusionPipeline.from_pretrained(FilePath(hub.EMBEDDED) / "emoji")
     parts = (pipe.unet, pipe.text_encoder, pipe.vae)

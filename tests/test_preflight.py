@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY, write_choice
 
-from glass_cli.app.errors import GlassError, near
-from glass_cli.app.preflight import ALL_COMBINATIONS, jobs, parse, preflight
-from glass_cli.app.words import read_words
+from glass_cli.common.errors import GlassError, near
+from glass_cli.config.command_line import read_words
+from glass_cli.config.preflight import ALL_COMBINATIONS, jobs, parse, preflight
 
 # ruff: noqa: E501
 # fmt: off
@@ -100,7 +100,7 @@ def test_nothing_heavy_is_imported_for_bad_input(conf: Path) -> None:
     program = """
 import json, sys
 from pathlib import Path
-from glass_cli.app.launch import launch
+from glass_cli.launch import launch
 lines = json.loads(sys.argv[1])
 codes = [launch(words, False, "tiny_settings", Path(sys.argv[2])) for words in lines]
 heavy = [m for m in ("torch", "diffusers", "transformers", "wandb", "numpy") if m in sys.modules]

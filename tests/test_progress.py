@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from glass_cli.app.progress import Progress, closing_table
+from glass_cli.output.progress import Progress, closing_table
 
 
 class Terminal(io.StringIO):

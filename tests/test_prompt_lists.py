@@ -9,11 +9,11 @@ import httpx
 import pytest
 import torch
 
-from glass_cli.app.errors import GlassError
 from glass_cli.benchmarks import drawbench, partiprompts
 from glass_cli.benchmarks.drawbench import DrawBench
 from glass_cli.benchmarks.partiprompts import PartiPrompts
 from glass_cli.benchmarks.prompts import Prompts
+from glass_cli.common.errors import GlassError
 
 # in the published forms: tabs without quoting, and a table's CSV export
 PARTI = (

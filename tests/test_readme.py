@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from conftest import REPOSITORY
 
-from glass_cli.app.launch import launch
-from glass_cli.app.listing import choices, groups
-from glass_cli.app.preflight import preflight
-from glass_cli.app.words import read_words
+from glass_cli.config.command_line import read_words
+from glass_cli.config.listing import choices, groups
+from glass_cli.config.preflight import preflight
+from glass_cli.launch import launch
 
 README = (REPOSITORY / "README.md").read_text()
 BLOCKS = [
@@ -51,7 +51,7 @@ def test_a_reward_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert command[:3] == ["PYTHONPATH=.", "glass", "sample"]
     small = ["sampler.transitions=2", "sampler.steps=2", "particles=2", "wandb.mode=disabled"]
     words = [*command[3:], *small, "hydra.run.dir=run"]
-    assert launch(words, False, "glass_cli.experiments.sample") == 0
+    assert launch(words, False, "glass_cli.engine.sample") == 0
     particles = [json.loads(line) for line in Path("run/particles.jsonl").read_text().splitlines()]
     assert all(-10.0 <= particle["reward"] <= 10.0 for particle in particles)
 
@@ -69,7 +69,7 @@ def test_a_function_as_reward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert command[:2] == ["glass", "sample"]
     small = ["sampler.transitions=2", "sampler.steps=2", "particles=2", "wandb.mode=disabled"]
     words = [*command[2:], *small, "hydra.run.dir=run"]
-    assert launch(words, False, "glass_cli.experiments.sample") == 0
+    assert launch(words, False, "glass_cli.engine.sample") == 0
     particles = [json.loads(line) for line in Path("run/particles.jsonl").read_text().splitlines()]
     assert all(-1.0 <= particle["reward"] <= 1.0 for particle in particles)
     assert all(0.0 <= particle["metrics"]["clip"] <= 100.0 for particle in particles)

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from glass_cli.app.errors import GlassError
-from glass_cli.app.files import read_jsonl
-from glass_cli.app.recorder import Recorder, rows_of_run
+from glass_cli.common.errors import GlassError
+from glass_cli.common.files import read_jsonl
+from glass_cli.output.recorder import Recorder, rows_of_run
 
 PROMPT = 'naïve 红苹果 🍎, "quoted" = ${x} #1\nsecond line'
 CONFIG = {"prompt": PROMPT, "sampler": {"steps": 6, "kappa": 0.5}, "lam": float("inf")}
@@ -285,7 +285,7 @@ def test_plumbing_is_light() -> None:
     import subprocess
 
     code = (
-        "import sys, glass_cli.app.recorder, glass_cli.app.progress;"
+        "import sys, glass_cli.output.recorder, glass_cli.output.progress;"
         "print([m for m in ('torch', 'diffusers', 'wandb', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glass_cli.world import render as rendering
-from glass_cli.world.drawn import DRAWN
-from glass_cli.world.objects import BACKGROUNDS, CLASSES, COLORS, EMOJI
-from glass_cli.world.render import FONT, FontMissing, glyph, render, sprite
-from glass_cli.world.scenes import Item, Scene, World
+from glass_cli.embedded.world import render as rendering
+from glass_cli.embedded.world.drawn import DRAWN
+from glass_cli.embedded.world.objects import BACKGROUNDS, CLASSES, COLORS, EMOJI
+from glass_cli.embedded.world.render import FONT, FontMissing, glyph, render, sprite
+from glass_cli.embedded.world.scenes import Item, Scene, World
 
 needs_font = pytest.mark.skipif(not FONT.exists(), reason=f"{FONT} is not installed")
 

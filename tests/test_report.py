@@ -15,10 +15,10 @@ from made_runs import CONFIG, STEPS, eval_run, sample_run
 from PIL import Image
 from typer.testing import CliRunner
 
-from glass_cli.answers import album
-from glass_cli.answers.page import page
-from glass_cli.answers.reader import read_run
 from glass_cli.cli import app
+from glass_cli.report import album
+from glass_cli.report.page import page
+from glass_cli.report.reader import read_run
 
 NASTY = "</h3><script>alert(1)</script><img src=x onerror=alert(2)> \"'&{{ 7*7 }} 红苹果 🍎"
 VOID = {"meta", "link", "img", "input", "br", "hr"}
@@ -211,7 +211,7 @@ def test_mistakes_are_one_line_and_exit_2(steered_run: Path, tmp_path: Path) -> 
 def test_answers_are_light() -> None:
     """Reading folders needs no torch; matplotlib comes only with a chart."""
     code = (
-        "import sys, glass_cli.answers.commands;"
+        "import sys, glass_cli.report.commands;"
         "print([m for m in ('torch', 'diffusers', 'wandb', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,10 +14,10 @@ from PIL import Image
 from tiny_pipeline import LENGTH, WIDTH, pipeline, tokenizer
 from transformers import CLIPConfig, CLIPModel
 
-from glass_cli.app.launch import launch
+from glass_cli.launch import launch
 from glass_cli.rewards.linear import LoadedLinear
 
-EXPERIMENT = "glass_cli.experiments.sample"
+EXPERIMENT = "glass_cli.engine.sample"
 MIXTURE = ["model=gaussian_mixture", "wandb.mode=disabled"]
 
 

@@ -22,9 +22,9 @@ from torch import Tensor
 from glass_cli.callback import SteeringCallback
 from glass_cli.method.glass import Glass, correlation
 from glass_cli.method.noise import ParticleNoise, generator
-from glass_cli.models.encoding import encode_once
-from glass_cli.models.pipeline import DiffusersPipeline, LoadedPipeline
-from glass_cli.models.session import decode
+from glass_cli.models.diffusers_pipeline import DiffusersPipeline, LoadedPipeline
+from glass_cli.pipelines.encoding import encode_once
+from glass_cli.pipelines.session import decode
 from glass_cli.scheduler import GlassScheduler
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.independent import Unsteered

@@ -19,9 +19,9 @@ from torch import Tensor
 from worlds import GaussianFlow
 
 from glass_cli.callback import SteeringCallback
-from glass_cli.models.pipeline import DiffusersPipeline
-from glass_cli.models.prediction import Prediction
-from glass_cli.models.session import replaced
+from glass_cli.models.diffusers_pipeline import DiffusersPipeline
+from glass_cli.pipelines.prediction import Prediction
+from glass_cli.pipelines.session import replaced
 from glass_cli.scheduler import GlassScheduler
 
 PROMPT = "a dog"

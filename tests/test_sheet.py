@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from glass_cli.app.sheet import BEST, Row, contact_sheet
+from glass_cli.output.sheet import BEST, Row, contact_sheet
 
 BLUE = (10, 20, 200)
 

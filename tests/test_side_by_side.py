@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glass_cli.app.errors import GlassError
-from glass_cli.app.recorder import Recorder
-from glass_cli.app.side_by_side import side_by_side
-from glass_cli.app.tracking import NullTracker
+from glass_cli.common.errors import GlassError
+from glass_cli.output.recorder import Recorder
+from glass_cli.output.tracking import NullTracker
+from glass_cli.report.side_by_side import side_by_side
 
 
 def _run(folder: Path, pictures: int) -> Path:

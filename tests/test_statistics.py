@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from glass_cli.experiments.statistics import bootstrap_interval
+from glass_cli.common.statistics import bootstrap_interval
 
 
 def test_interval_of_many_normal_values() -> None:

@@ -17,9 +17,9 @@ from worlds import GLASS, GaussianFlow, Normals, exact_laws, fk, linear, steered
 from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
 from glass_cli.method.ode import Ode
-from glass_cli.steering.cloud import Cloud
 from glass_cli.steering.independent import BestOfN, Unsteered
 from glass_cli.steering.loop import steer
+from glass_cli.steering.particles import Cloud
 
 POTENTIALS = ("difference", "max", "sum", "immediate")
 SCHEMES = ("systematic", "multinomial", "stratified", "residual")

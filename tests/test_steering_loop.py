@@ -11,9 +11,9 @@ from torch import Tensor
 from worlds import GaussianFlow, fk, linear, steered
 
 from glass_cli.method.glass import Glass
-from glass_cli.steering.cloud import Cloud
 from glass_cli.steering.independent import BestOfN, Unsteered
 from glass_cli.steering.loop import NotFinite
+from glass_cli.steering.particles import Cloud
 
 
 def cloud_of(*log_w: float) -> Cloud:

@@ -15,18 +15,18 @@ from test_eval import evaluate, write_benchmarks
 from torch import Tensor
 from worlds import CONDOT, MixtureFlow, planar_mixture
 
-from glass_cli.benchmarks.posterior import Posterior
-from glass_cli.benchmarks.studies import PROMPTS
-from glass_cli.benchmarks.window import Window
-from glass_cli.experiments.posterior_study import (
+from glass_cli.method.distance import rms, sliced_w2
+from glass_cli.method.flow import Normal
+from glass_cli.method.noise import ParticleNoise, generator
+from glass_cli.studies.base import PROMPTS
+from glass_cli.studies.posterior import Posterior
+from glass_cli.studies.posterior_measurement import (
     METHODS,
     correlation_cell,
     posterior_rows,
     within_correlation,
 )
-from glass_cli.method.distance import rms, sliced_w2
-from glass_cli.method.flow import Normal
-from glass_cli.method.noise import ParticleNoise, generator
+from glass_cli.studies.window import Window
 
 POINTS = ["model=gaussian_mixture", "wandb.mode=disabled", "reward=linear"]
 WINDOW = ["benchmark=window", *POINTS, "model.components=1", "benchmark.samples=32"]
@@ -78,12 +78,12 @@ def test_window_of_a_gaussian(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_window_is_kept_for_times_auto(capsys: pytest.CaptureFixture[str]) -> None:
-    from glass_cli.app.launch import launch
+    from glass_cli.launch import launch
 
     assert evaluate(*WINDOW) == 0
     capsys.readouterr()
     words = [*POINTS, "model.components=1", "sampler.times=auto", "sampler.transitions=3"]
-    assert launch([*words, "hydra.run.dir=a"], False, "glass_cli.experiments.sample") == 0
+    assert launch([*words, "hydra.run.dir=a"], False, "glass_cli.engine.sample") == 0
     assert "pilot" not in capsys.readouterr().err
     told = json.loads(Path("a/summary.json").read_text())
     assert told["pilot_nfe"] == 0
@@ -108,7 +108,7 @@ def test_a_study_goes_on_where_it_stopped(
         assert one == other
     again = summary()
     assert told.pop("seconds") and again.pop("seconds") and told == again
-    monkeypatch.setattr("glass_cli.experiments.sample.load", None)
+    monkeypatch.setattr("glass_cli.engine.sample.load", None)
     assert evaluate(*few) == 0, "nothing is loaded where all is done"
 
 

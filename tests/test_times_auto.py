@@ -11,8 +11,9 @@ import pytest
 import yaml
 from test_eval import POINTS, evaluate, files, same_but_for_the_words, write_benchmarks
 
-from glass_cli.app.launch import launch
-from glass_cli.experiments import times_auto, windows
+from glass_cli.engine import auto_times as times_auto
+from glass_cli.engine import window_cache as windows
+from glass_cli.launch import launch
 
 CALLS = times_auto.PARTICLES * (times_auto.TIMES + 1) * times_auto.CALLS
 SAMPLE = [
@@ -40,7 +41,7 @@ def saved() -> list[Path]:
 
 
 def sample(name: str, *words: str) -> dict[str, Any]:
-    code = launch([*SAMPLE, f"hydra.run.dir={name}", *words], False, "glass_cli.experiments.sample")
+    code = launch([*SAMPLE, f"hydra.run.dir={name}", *words], False, "glass_cli.engine.sample")
     assert code == 0
     told: dict[str, Any] = json.loads(Path(name, "summary.json").read_text())
     return told
@@ -139,7 +140,7 @@ def test_a_reward_that_does_not_vary(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_no_reward_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     words = [*SAMPLE, "steering=none", "reward=null"]
-    assert launch(words, False, "glass_cli.experiments.sample") == 2
+    assert launch(words, False, "glass_cli.engine.sample") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("glass: sampler.times=auto needs a reward")
     assert not Path("outputs").exists()

@@ -14,10 +14,10 @@ from conftest import REPOSITORY
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from glass_cli.train import flow, text
-from glass_cli.train.data import scenes
-from glass_cli.world.objects import CLASSES, COLORS, english_plural, plural
-from glass_cli.world.scenes import World, random_scene
+from glass_cli.embedded.train import flow, text
+from glass_cli.embedded.train.data import scenes
+from glass_cli.embedded.world.objects import CLASSES, COLORS, english_plural, plural
+from glass_cli.embedded.world.scenes import World, random_scene
 
 GENEVAL = REPOSITORY.parent / "shared" / "geneval"
 

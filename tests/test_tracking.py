@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from loopback import VIEWER, forget_wandb, serving
 
-from glass_cli.app import tracking
-from glass_cli.app.tracking import NullTracker, make_tracker
+from glass_cli.output import tracking
+from glass_cli.output.tracking import NullTracker, make_tracker
 
 KEY = "a" * 40
 SETTINGS = {"mode": "online", "project": "glass-test", "entity": None, "init_timeout": 4}
@@ -29,7 +29,7 @@ import json, logging, os, sys, time
 from pathlib import Path
 logging.basicConfig(level=logging.INFO, format="%(name)s|%(levelname)s|%(message)s")
 from PIL import Image
-from glass_cli.app.tracking import make_tracker
+from glass_cli.output.tracking import make_tracker
 {before}
 settings = json.loads(sys.argv[1])
 for folder in map(Path, sys.argv[2:]):

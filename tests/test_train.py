@@ -19,14 +19,14 @@ from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
 from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
+from glass_cli.embedded.train import __main__ as command
+from glass_cli.embedded.train import clip, detector, export, flow, text
+from glass_cli.embedded.train.data import pictures, scenes
+from glass_cli.embedded.train.loop import averaged
+from glass_cli.embedded.world.drawn import DRAWN
+from glass_cli.embedded.world.objects import CLASSES, COLORS
+from glass_cli.embedded.world.scenes import Item, Scene, World
 from glass_cli.rewards.clip import Clip
-from glass_cli.train import __main__ as command
-from glass_cli.train import clip, detector, export, flow, text
-from glass_cli.train.data import pictures, scenes
-from glass_cli.train.loop import averaged
-from glass_cli.world.drawn import DRAWN
-from glass_cli.world.objects import CLASSES, COLORS
-from glass_cli.world.scenes import Item, Scene, World
 
 FONT_FREE = World(classes=tuple(DRAWN))
 

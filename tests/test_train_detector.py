@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from glass_cli.benchmarks.grid_network import Cells
-from glass_cli.models.codec import PatchAutoencoder
-from glass_cli.train import detector, untidy
-from glass_cli.train.untidy import COLOURS, Target
-from glass_cli.world.drawn import DRAWN
-from glass_cli.world.objects import COLORS
-from glass_cli.world.render import sprite
-from glass_cli.world.scenes import Item, World
+from glass_cli.embedded.train import detector, untidy
+from glass_cli.embedded.train.untidy import COLOURS, Target
+from glass_cli.embedded.world.drawn import DRAWN
+from glass_cli.embedded.world.objects import COLORS
+from glass_cli.embedded.world.render import sprite
+from glass_cli.embedded.world.scenes import Item, World
+from glass_cli.pipelines.codec import PatchAutoencoder
 
 WORLD = World(classes=tuple(DRAWN))  # classes that need no font
 ITEM = Item("oven", "red", 8, 16, 32)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from glass_cli.train.loop import averaged, fit, trapezoid
+from glass_cli.embedded.train.loop import averaged, fit, trapezoid
 
 STEPS = 20
 

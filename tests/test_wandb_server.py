@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from loopback import VIEWER, forget_wandb, http_reply, serving
 
-from glass_cli.app.wandb_server import SERVER, account, trouble
+from glass_cli.output.wandb_server import SERVER, account, trouble
 
 KEY = "a" * 40
 

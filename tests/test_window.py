@@ -14,8 +14,7 @@ from worlds import CONDOT, DISCRETE, VP, GaussianFlow, fk, linear
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.method.path import Path
-from glass_cli.steering.loop import steer
-from glass_cli.steering.window import (
+from glass_cli.steering.decision_window import (
     INNER,
     Moments,
     Watched,
@@ -26,6 +25,7 @@ from glass_cli.steering.window import (
     proposed_times,
     time_grid,
 )
+from glass_cli.steering.loop import steer
 
 STD = 0.5
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from glass_cli.app.worker import Worker
+from glass_cli.output.background import Worker
 
 
 def test_worker_bounds_and_reports() -> None:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 
-from glass_cli.world.drawn import DRAWN
-from glass_cli.world.objects import (
+from glass_cli.embedded.world.drawn import DRAWN
+from glass_cli.embedded.world.objects import (
     BACKGROUNDS,
     CLASSES,
     COLORS,
@@ -24,7 +24,7 @@ from glass_cli.world.objects import (
     english_plural,
     plural,
 )
-from glass_cli.world.scenes import (
+from glass_cli.embedded.world.scenes import (
     NUMBERS,
     RELATIONS,
     TASKS,
@@ -36,7 +36,7 @@ from glass_cli.world.scenes import (
     random_scene,
     relations,
 )
-from glass_cli.world.twins import OPPOSITE, twin
+from glass_cli.embedded.world.twins import OPPOSITE, twin
 
 GENEVAL = REPOSITORY.parent / "shared" / "geneval"
 needs_geneval = pytest.mark.skipif(
@@ -212,7 +212,7 @@ def test_random_scenes(world: World) -> None:
 
 def test_scenes_are_made_again_in_another_process() -> None:
     program = (
-        "import random; from glass_cli.world.scenes import *; rng = random.Random('3/7');"
+        "import random; from glass_cli.embedded.world.scenes import *; rng = random.Random('3/7');"
         "print([random_scene(World(), rng) for _ in range(20)])"
     )
     rng = random.Random("3/7")

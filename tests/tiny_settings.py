@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from glass_cli.app.errors import GlassError
-from glass_cli.app.preflight import settings
+from glass_cli.common.errors import GlassError
+from glass_cli.config.preflight import settings
 
 if TYPE_CHECKING:
     from numpy import ndarray

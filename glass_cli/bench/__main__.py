@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from glass_cli.app.errors import GlassError
-from glass_cli.app.files import aside
 from glass_cli.bench.report import Table, machine
+from glass_cli.common.errors import GlassError
+from glass_cli.common.files import aside
 
 FIGURES = {
     "a": "the whole loop against its bare network calls",

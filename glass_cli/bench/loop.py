@@ -15,15 +15,16 @@ from typing import Any, NamedTuple
 import torch
 from omegaconf import OmegaConf
 
-from glass_cli.app import preflight
-from glass_cli.app.paths import conf_dir
-from glass_cli.app.recorder import Recorder
-from glass_cli.app.tracking import make_tracker
 from glass_cli.bench.report import Table
-from glass_cli.experiments import drawing, sample
-from glass_cli.experiments.stages import Stages
-from glass_cli.models.pipeline import LoadedPipeline
-from glass_cli.models.session import Session
+from glass_cli.common.paths import conf_dir
+from glass_cli.common.stages import Stages
+from glass_cli.config import preflight
+from glass_cli.engine import draw as drawing
+from glass_cli.engine import sample
+from glass_cli.models.diffusers_pipeline import LoadedPipeline
+from glass_cli.output.recorder import Recorder
+from glass_cli.output.tracking import make_tracker
+from glass_cli.pipelines.session import Session
 
 RUNS = (
     ("glass, fk", ("sampler=glass", "steering=fk")),

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from glass_cli.bench.loop import compose
 from glass_cli.bench.report import Table
-from glass_cli.experiments import sample
-from glass_cli.experiments.stages import Stages
+from glass_cli.common.stages import Stages
+from glass_cli.engine import sample
 
 PARTICLES = (4, 16, 64)
 MICRO_BATCH = 4

@@ -14,10 +14,10 @@ import torch
 
 from glass_cli.bench.loop import compose
 from glass_cli.bench.report import Table
-from glass_cli.experiments.devices import choose_device, choose_dtype, peak_memory
+from glass_cli.common.devices import choose_device, choose_dtype, peak_memory
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise, generator
-from glass_cli.models.pipeline import LoadedPipeline
+from glass_cli.models.diffusers_pipeline import LoadedPipeline
 from glass_cli.scheduler import GlassScheduler
 from glass_cli.steering.independent import Unsteered
 from glass_cli.steering.loop import steer

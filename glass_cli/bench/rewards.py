@@ -102,7 +102,7 @@ def build(name: str, small: bool, dtype: str, batch: int) -> tuple[Any, int]:
     """A loaded reward with random weights, and how many numbers its networks hold."""
     import torch
 
-    from glass_cli.experiments.devices import choose_device
+    from glass_cli.common.devices import choose_device
     from glass_cli.rewards.aesthetic import LoadedAesthetic
     from glass_cli.rewards.base import number_type
     from glass_cli.rewards.clip import LoadedClip
@@ -149,7 +149,7 @@ def measure(name: str, small: bool, dtype: str, batches: Sequence[int]) -> dict[
     """
     import torch
 
-    from glass_cli.experiments.devices import choose_device, peak_memory
+    from glass_cli.common.devices import choose_device, peak_memory
 
     device = choose_device("auto")
     reward, count = build(name, small, dtype, max(batches))

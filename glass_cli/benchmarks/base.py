@@ -10,7 +10,7 @@ The settings class of a benchmark is light (it imports neither torch nor transfo
 * ``summarise`` as the judge's, where that needs nothing loaded.
 
 An experiment on the model itself, rather than on pictures judged one by one, has only ``title``,
-``accepts`` and ``study(made, store) -> summary`` (see ``glass_cli.experiments.evaluate``).
+``accepts`` and ``study(made, store) -> summary`` (see ``glass_cli.engine.evaluate``).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The detector of the emoji world: it sees the 32 classes that the embedded model draws.
 
-Trained on rendered scenes by ``python -m glass_cli.train detector``; the model card
-(glass_cli/weights/README.md) says how, and how often it is right. It shares no weights and no
-training pictures with the embedded CLIP, so steering by that reward does not see its judge.
+Trained on rendered scenes by ``python -m glass_cli.embedded.train detector``; the model card
+(glass_cli/embedded/weights/README.md) says how, and how often it is right. It shares no weights and
+no training pictures with the embedded CLIP, so steering by that reward does not see its judge.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from glass_cli import hub
-from glass_cli.app.errors import GlassError, one_line
 from glass_cli.benchmarks.detections import Detection
 from glass_cli.benchmarks.geneval_rules import iou
+from glass_cli.common import hub
+from glass_cli.common.errors import GlassError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ class EmbeddedDetector:
     path: str = "embedded:detector"
 
     def __post_init__(self) -> None:
-        what = "the folder of a detector that python -m glass_cli.train made"
+        what = "the folder of a detector that python -m glass_cli.embedded.train made"
         hub.check(self.path, f"{KEY}.path", ["config.json", "model.safetensors"], what)
 
     @cached_property

@@ -8,12 +8,12 @@ from functools import cached_property
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from glass_cli.app.errors import GlassError
 from glass_cli.benchmarks import geneval_emoji, geneval_rules, lists
 from glass_cli.benchmarks.base import Answer, Record, check_sizes
 from glass_cli.benchmarks.detections import COLOURS, Detection, LoadedDetector
 from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
 from glass_cli.benchmarks.mask2former import Mask2Former
+from glass_cli.common.errors import GlassError
 
 if TYPE_CHECKING:
     import torch

@@ -15,8 +15,8 @@ from typing import Any
 
 from glass_cli.benchmarks.detections import COLOURS
 from glass_cli.benchmarks.geneval_rules import RELATIONS, TASKS
-from glass_cli.world.objects import CLASSES
-from glass_cli.world.scenes import Item, describe
+from glass_cli.embedded.world.objects import CLASSES
+from glass_cli.embedded.world.scenes import Item, describe
 
 # Prompts of the published list, of which single_object has one a class.
 PUBLISHED = dict(zip(TASKS, (80, 99, 80, 94, 100, 100), strict=True))

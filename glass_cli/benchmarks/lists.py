@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from glass_cli.app.errors import GlassError, one_line
-from glass_cli.app.files import aside
-from glass_cli.app.paths import cache
+from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.files import aside
+from glass_cli.common.paths import cache
 
 KEY = "benchmark.path"
 SECONDS = 20.0  # waited for a server

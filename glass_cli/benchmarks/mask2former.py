@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from glass_cli import hub
-from glass_cli.app.errors import GlassError, one_line
 from glass_cli.benchmarks.detections import COLOURS, Box, Detection
 from glass_cli.benchmarks.geneval_rules import CONFIDENCE
-from glass_cli.world.objects import CLASSES
+from glass_cli.common import hub
+from glass_cli.common.errors import GlassError, one_line
+from glass_cli.embedded.world.objects import CLASSES
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +79,7 @@ def _segmenter(path: str) -> tuple[Any, Any]:
     from safetensors import safe_open
     from transformers import Mask2FormerModel
 
-    from glass_cli.models.vendors import quiet
+    from glass_cli.pipelines.vendors import quiet
 
     quiet()
     key = f"{KEY}.path"

@@ -34,7 +34,7 @@ def checked(times: object, transitions: int) -> Times:
     """A sampler's ``times`` setting, made a tuple where it is a list of times.
 
     Raises ValueError for anything but "uniform", "schedule", "auto" (a measured decision window,
-    which :mod:`glass_cli.experiments.times_auto` puts in its place) or a list that rises to 1.
+    which :mod:`glass_cli.engine.auto_times` puts in its place) or a list that rises to 1.
     """
     if transitions < 1:
         raise ValueError(f"sampler.transitions must be at least 1 (got {transitions})")

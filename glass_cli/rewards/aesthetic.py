@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from glass_cli import hub
-from glass_cli.app.errors import GlassError
+from glass_cli.common import hub
+from glass_cli.common.errors import GlassError
 from glass_cli.rewards import checkpoint, two_towers
 from glass_cli.rewards.base import check_common, in_batches, number_type, place
 from glass_cli.rewards.pixels import ShortestSide

@@ -71,7 +71,7 @@ def check_common(batch: int, device: str | None) -> None:
 
 def place(own: str | None, models: torch.device) -> torch.device:
     """The reward's own device, or the model's. Raises GlassError for one that is not there."""
-    from glass_cli.experiments.devices import choose_device
+    from glass_cli.common.devices import choose_device
 
     return models if own is None else choose_device(own)
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from glass_cli import hub
-from glass_cli.app.errors import GlassError, one_line
+from glass_cli.common import hub
+from glass_cli.common.errors import GlassError, one_line
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from glass_cli import hub
+from glass_cli.common import hub
 from glass_cli.rewards import checkpoint, two_towers
 from glass_cli.rewards.base import check_common, number_type, place
 from glass_cli.rewards.pixels import LongestSide
@@ -68,7 +68,7 @@ def network(state: dict[str, Tensor], name: str, end: int, dtype: torch.dtype) -
     import torch
     from transformers import CLIPModel
 
-    from glass_cli.models.vendors import quiet
+    from glass_cli.pipelines.vendors import quiet
 
     quiet()
     config = two_towers.open_clip_config(state, name, HEADS, end)

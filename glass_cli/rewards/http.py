@@ -40,7 +40,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from glass_cli.app.errors import GlassError, one_line
+from glass_cli.common.errors import GlassError, one_line
 from glass_cli.rewards.pixels import saved
 
 if TYPE_CHECKING:

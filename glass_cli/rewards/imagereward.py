@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from glass_cli import hub
-from glass_cli.app.errors import GlassError
+from glass_cli.common import hub
+from glass_cli.common.errors import GlassError
 from glass_cli.rewards import checkpoint
 from glass_cli.rewards.base import OncePrompt, check_common, in_batches, number_type, place
 from glass_cli.rewards.pixels import ShortestSide
@@ -96,7 +96,7 @@ class Networks(NamedTuple):
         import torch
         from transformers import BlipTextModel, BlipVisionModel
 
-        from glass_cli.models.vendors import quiet
+        from glass_cli.pipelines.vendors import quiet
 
         quiet()
         vision, text, head = split(state, name)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from glass_cli.app.errors import GlassError, near, one_line
+from glass_cli.common.errors import GlassError, near, one_line
 from glass_cli.rewards.base import check_common, in_batches, place
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from glass_cli import hub
-from glass_cli.app.errors import GlassError, one_line
+from glass_cli.common import hub
+from glass_cli.common.errors import GlassError, one_line
 from glass_cli.rewards import checkpoint
 from glass_cli.rewards.base import OncePrompt, in_batches
 from glass_cli.rewards.pixels import ShortestSide
@@ -89,7 +89,7 @@ def model_of_folder(path: str, key: str, dtype: torch.dtype) -> Any:
     import torch
     from transformers import CLIPConfig, CLIPModel
 
-    from glass_cli.models.vendors import quiet
+    from glass_cli.pipelines.vendors import quiet
 
     quiet()
     name = f"{key}={path}"

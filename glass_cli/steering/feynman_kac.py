@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from glass_cli.steering.cloud import Cloud
+    from glass_cli.steering.particles import Cloud
 
 Potential = Literal["difference", "max", "sum", "immediate"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from glass_cli.method.flow import Flow, Normal, Sampler
 from glass_cli.method.path import Path
-from glass_cli.steering.cloud import Cloud
+from glass_cli.steering.particles import Cloud
 
 Reward = Callable[[Tensor], Tensor]
 """Scores clean particles (N, *shape) -> (N,); decodes them first where the model has a decoder."""

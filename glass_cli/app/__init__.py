@@ -1,1 +1,0 @@
-"""Plumbing of the command line: words, preflight, run folders, recording."""

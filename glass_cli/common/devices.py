@@ -1,0 +1,50 @@
+"""Which device and number type a run uses, and how much memory it took."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+from glass_cli.common.errors import GlassError
+
+
+def choose_device(word: str) -> torch.device:
+    """``auto`` is CUDA, else MPS, else the CPU. Raises GlassError for one that is not there."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if word == "auto":
+        word = "cuda" if cuda else "mps" if mps else "cpu"
+    device = torch.device(word)
+    if device.type == "mps" and not mps:
+        raise GlassError("device=mps is not available here; use device=auto")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise GlassError(
+            f"device={word} is not available here ({torch.cuda.device_count()} CUDA devices);"
+            " use device=auto"
+        )
+    return device
+
+
+def choose_dtype(word: str, device: torch.device) -> torch.dtype:
+    """``auto`` is bfloat16 on a GPU and float32 elsewhere."""
+    if word == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype: torch.dtype = getattr(torch, word)
+    return dtype
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the device's peak allocation, or the process's peak resident size on the CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    # Linux counts what a process was before it became this program: ru_maxrss would be at least
+    # the size of whoever started it
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,0 +1,80 @@
+"""Where the configuration lies, and the folder a run writes into.
+
+Only the standard library is imported here: `glass ls` and `glass --help` stay quick.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from glass_cli.common.errors import GlassError
+
+MAIN_CONFIG, EVAL_CONFIG = "config", "eval"
+
+
+def conf_dir() -> Path:
+    """The folder of yaml files: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / f"{MAIN_CONFIG}.yaml").is_file():
+            return folder
+    raise GlassError(
+        f"no conf/{MAIN_CONFIG}.yaml beside or inside {package}; the installation is broken, "
+        "install glass again"
+    )
+
+
+def _cannot_write(folder: Path, why: str, key: str) -> GlassError:
+    return GlassError(f"cannot write to {folder}: {why}; choose another folder with {key}=FOLDER")
+
+
+def claim_new(folder: Path, key: str) -> Path:
+    """Create `folder`, or `folder-2`, `folder-3`, ... when the name is taken; return its path.
+
+    `mkdir` is atomic, so two runs that start in the same second never share a folder. `key` is
+    the setting an error message names.
+    """
+    for number in range(1, 10_000):
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            candidate.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_write(candidate.parent, _why(error), key) from None
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise _cannot_write(candidate, _why(error), key) from None
+        return _writable(candidate, key)
+    raise _cannot_write(folder, "ten thousand folders of that name exist", key)
+
+
+def claim_given(folder: Path, key: str) -> Path:
+    """Create the folder the user named, which may exist already, and check that it is writable."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, _why(error), key) from None
+    return _writable(folder, key)
+
+
+def _writable(folder: Path, key: str) -> Path:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _cannot_write(folder, "no permission", key)
+    return folder
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return "a file of that name is in the way"
+    return (error.strerror or str(error)).lower()
+
+
+def cache() -> Path:
+    """Where downloaded lists and measured windows are kept.
+
+    ``$XDG_CACHE_HOME/glass``, or ``~/.cache/glass``.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glass"

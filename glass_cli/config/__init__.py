@@ -1,0 +1,1 @@
+"""Settings, their checks, and the words of the command line."""

@@ -1,0 +1,209 @@
+"""From a yaml node to a checked settings object.
+
+Every group yaml names a dataclass in `_target_`. `build` checks each value against the type
+annotation of its field, then calls the class, whose `__post_init__` checks the rest. Settings
+modules import nothing heavy, so a bad value is reported before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Union
+
+from glass_cli.common.errors import GlassError, near, one_line
+
+
+class _Mismatch(Exception):
+    """A value does not fit a type hint; the message is made by the caller."""
+
+
+def find_class(target: str, where: str) -> Callable[..., Any]:
+    """Import what `_target_` names. Raises GlassError naming the key `where`."""
+    module, _, name = target.rpartition(".")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise GlassError(
+            f"{where}: cannot import {target} ({one_line(error)}); install what is missing or "
+            "correct _target_ in its yaml"
+        ) from error
+    except (AttributeError, ValueError):
+        raise GlassError(f"{where}: there is no {target}; correct _target_ in its yaml") from None
+    return found
+
+
+def build(node: Any, where: str) -> Any:
+    """The object that a plain mapping with `_target_` describes, every field checked.
+
+    `where` is the key the mapping stands under (`sampler`), for messages. Raises GlassError.
+    """
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise GlassError(f"{where} needs a choice; see glass ls {where.partition('.')[0]}")
+    target = find_class(str(node["_target_"]), where)
+    values = {str(key): value for key, value in node.items() if key != "_target_"}
+    return build_class(target, values, where)
+
+
+def build_class(target: Callable[..., Any], values: Mapping[str, Any], where: str = "") -> Any:
+    """Call `target` with `values` after checking names and types when it is a dataclass."""
+    prefix = f"{where}." if where else ""
+    kwargs: dict[str, Any]
+    if dataclasses.is_dataclass(target):
+        fields = {f.name: f for f in dataclasses.fields(target) if f.init}
+        for key in values:
+            if key not in fields:
+                known = [f"{prefix}{name}" for name in fields]
+                hint = near(f"{prefix}{key}", known) if known else ""
+                hint = hint or f"; known here: {', '.join(known) or 'nothing'}"
+                raise GlassError(f"unknown key {prefix}{key}{hint}")
+        for name, field in fields.items():
+            unset = field.default is field.default_factory is dataclasses.MISSING
+            if unset and values.get(name, "???") == "???":  # a prompt may well be ???
+                raise GlassError(f"{prefix}{name} has no value; set it with {prefix}{name}=VALUE")
+        hints = _hints(typing.cast(type, target))
+        kwargs = {k: convert(v, hints.get(k, Any), f"{prefix}{k}") for k, v in values.items()}
+    else:
+        kwargs = {k: convert(v, Any, f"{prefix}{k}") for k, v in values.items()}
+    try:
+        return target(**kwargs)
+    except ValueError as error:
+        message = one_line(error)
+        named = not where or message.startswith((f"{where}.", f"{where}=", f"{where}:"))
+        raise GlassError(message if named else f"{where}: {message}") from error
+    except TypeError as error:
+        raise GlassError(f"{where or 'the settings'}: {one_line(error)}") from error
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls)
+    except NameError:
+        # A name imported under TYPE_CHECKING only: check the fields that can be resolved.
+        hints: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            space = vars(importlib.import_module(base.__module__))
+            for name, note in vars(base).get("__annotations__", {}).items():
+                try:
+                    hints[name] = eval(note, dict(space)) if isinstance(note, str) else note
+                except NameError:
+                    hints[name] = Any
+        return hints
+
+
+def convert(value: Any, hint: Any, where: str) -> Any:
+    """`value` as the type `hint` asks: lists become tuples, whole numbers floats, where asked.
+
+    Raises GlassError: `sampler.order must be one of 1, 2 (got 5)`.
+    """
+    try:
+        return _fit(value, hint, where)
+    except _Mismatch:
+        shown = repr(value) if isinstance(value, str) and not value.strip() else value
+        words = [str(word) for word in _literals(hint)]
+        close = near(value, words) if isinstance(value, str) else ""
+        raise GlassError(f"{where} must be {describe(hint)} (got {shown}){close}") from None
+
+
+def _fit(value: Any, hint: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(value, Mapping) and "_target_" in value:
+        made = build(value, where)
+        checkable = isinstance(hint, type) and hint is not Any  # Any is a class from Python 3.11 on
+        if checkable and not isinstance(made, hint):
+            raise GlassError(f"{where}: {value['_target_']} is not a {hint.__name__}")
+        return made
+    if hint is Any:
+        return value
+    if origin is Literal:
+        for word in args:
+            if word == value and isinstance(word, bool) == isinstance(value, bool):
+                return word
+    elif origin in (Union, types.UnionType):
+        for option in args:
+            try:
+                return _fit(value, option, where)
+            except _Mismatch:
+                continue
+    elif origin in (list, tuple) or hint in (list, tuple):
+        return _fit_sequence(value, origin or hint, args, where)
+    elif origin is dict or hint is dict:
+        if isinstance(value, Mapping):
+            item = args[1] if args else Any
+            return {key: convert(v, item, f"{where}.{key}") for key, v in value.items()}
+    elif dataclasses.is_dataclass(hint):
+        if isinstance(value, Mapping):
+            return build_class(typing.cast(type, hint), {str(k): value[k] for k in value}, where)
+    else:
+        return _fit_scalar(value, hint)
+    raise _Mismatch
+
+
+def _fit_sequence(value: Any, kind: type, args: tuple[Any, ...], where: str) -> Any:
+    if not isinstance(value, (list, tuple)):
+        raise _Mismatch
+    fixed = kind is tuple and bool(args) and Ellipsis not in args
+    if fixed and len(value) != len(args):
+        raise _Mismatch
+    items = args if fixed else [args[0] if args else Any] * len(value)
+    return kind(
+        convert(v, h, f"{where}[{i}]") for i, (v, h) in enumerate(zip(value, items, strict=True))
+    )
+
+
+def _fit_scalar(value: Any, hint: Any) -> Any:
+    if hint in (None, type(None)):
+        if value is None:
+            return None
+    elif hint is float:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if number and not math.isnan(value):
+            return float(value)
+    elif hint is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    elif hint is Path:
+        if isinstance(value, str):
+            return Path(value)
+    elif not isinstance(hint, type) or isinstance(value, hint):
+        return value  # a hint this checker does not know is left to the class
+    raise _Mismatch
+
+
+def _literals(hint: Any) -> list[Any]:
+    if typing.get_origin(hint) is Literal:
+        return list(typing.get_args(hint))
+    return [word for part in typing.get_args(hint) for word in _literals(part)]
+
+
+_PLAIN = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Path: "a path",
+    None: "null",
+    type(None): "null",
+    list: "a list",
+    tuple: "a list",
+    dict: "key=value settings",
+}
+
+
+def describe(hint: Any) -> str:
+    """A type hint in plain words, for messages."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return ("one of " if len(args) > 1 else "") + ", ".join(str(word) for word in args)
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(part) for part in args)
+    if origin is tuple and args and Ellipsis not in args:
+        return f"a list of {len(args)}: " + ", ".join(describe(part) for part in args)
+    if origin in (list, tuple) and args:
+        return f"a list, each {describe(args[0])}"
+    return _PLAIN.get(origin or hint, "key=value settings")

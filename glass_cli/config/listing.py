@@ -1,0 +1,71 @@
+"""`glass ls`: the choices of each group, read from the folder of yaml files.
+
+A file in conf/<group>/ is a choice; its first line, a comment, says what it is. Nothing is
+imported or composed, so this is quick.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from glass_cli.common.errors import GlassError, near
+from glass_cli.common.paths import EVAL_CONFIG, MAIN_CONFIG
+
+
+def groups(folders: Sequence[Path]) -> list[str]:
+    """The names of the groups in the given folders of yaml files."""
+    found = {path.parent.name for folder in folders for path in folder.glob("*/*.yaml")}
+    return sorted(found - {"hydra"})
+
+
+def choices(group: str, folders: Sequence[Path]) -> dict[str, str]:
+    """Choice -> its one line, sorted; the first folder that has a choice wins, as in Hydra."""
+    found: dict[str, str] = {}
+    for folder in folders:
+        for path in sorted((folder / group).glob("*.yaml")):
+            found.setdefault(path.stem, headline(path))
+    return dict(sorted(found.items()))
+
+
+def headline(path: Path) -> str:
+    """The first comment of a yaml file, Hydra's `# @package` line left out."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        text = line.lstrip("#").strip()
+        if text and not text.startswith("@package"):
+            return text
+    return ""
+
+
+def defaults(folder: Path) -> dict[str, str]:
+    """Group -> default choice, as the defaults lists of the commands' configurations say."""
+    entry = re.compile(r"^\s*-\s+(?:override\s+|optional\s+)*([\w/]+):\s*(\S+)", re.MULTILINE)
+    found: dict[str, str] = {}
+    for name in (EVAL_CONFIG, MAIN_CONFIG):
+        path = folder / f"{name}.yaml"
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        block = re.search(r"^defaults:\n((?:[ \t]*(?:-.*|#.*)?\n)+)", text, re.MULTILINE)
+        found.update(entry.findall(block[1]) if block else ())
+    return found
+
+
+def render(group: str | None, folders: Sequence[Path]) -> str:
+    """The listing of one group, or of all. Raises GlassError for an unknown group."""
+    known = groups(folders)
+    if group is not None and group not in known:
+        raise GlassError(f"unknown group {group}{near(group, known)} ({', '.join(known)})")
+    chosen = defaults(folders[0])
+    names = [group] if group else known
+    listed = {name: choices(name, folders) for name in names}
+    width = max((len(choice) for found in listed.values() for choice in found), default=0)
+    blocks: list[str] = []
+    for name, found in listed.items():
+        lines = [] if group else [f"{name}="]
+        for choice, text in found.items():
+            mark = "*" if chosen.get(name) == choice else " "
+            lines.append(f"  {mark} {choice:<{width}}  {text}".rstrip())
+        blocks.append("\n".join(lines))
+    return "\n".join(blocks) + "\n\n  * default"

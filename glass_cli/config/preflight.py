@@ -1,0 +1,276 @@
+"""Everything that can be said about a command line before anything heavy is imported.
+
+`preflight` composes the configuration of every job with Hydra, checks each value, and claims the
+output folder; `settings` is the same check for one composed configuration, and what a run calls to
+get its settings objects. Every complaint is a GlassError: one line.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.paths import claim_given, claim_new, conf_dir
+from glass_cli.config.build import build, build_class
+from glass_cli.config.command_line import Words, quoted
+from glass_cli.config.compatibility import fits_together
+from glass_cli.config.diagnosis import explain, parse_error, several_values
+from glass_cli.config.reward_choices import Choices
+from glass_cli.config.settings import EVAL_GROUPS, GROUPS, Root, Settings
+
+# Jobs of a sweep checked in every combination; in a larger sweep each value is checked once,
+# and each job checks itself when its turn comes.
+ALL_COMBINATIONS = 24
+
+
+class Plan(NamedTuple):
+    """A checked command line, ready for `hydra.main`."""
+
+    arguments: list[str]  # for Hydra
+    folder: Path | None  # of the run, or of the sweep; None when nothing runs
+    sweep: bool
+
+
+def settings(cfg: DictConfig) -> Settings:
+    """Build and check the settings objects of one composed configuration. Raises GlassError."""
+    try:
+        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        plain = OmegaConf.to_container(own, resolve=True)
+    except OmegaConfBaseException as error:
+        raise GlassError(one_line(error).partition(" full_key:")[0]) from error
+    assert isinstance(plain, dict)
+    values = {str(key): value for key, value in plain.items()}
+    apart = (*GROUPS, *EVAL_GROUPS, "metrics")  # built below
+    root = build_class(Root, {k: None if k in apart else v for k, v in values.items()})
+    made = {group: build(values.get(group), group) for group in GROUPS if group != "reward"}
+    known = Choices(_folders(cfg))
+    reward = None if values.get("reward") is None else known.build(values["reward"])
+    metrics = known.metrics(values.get("metrics"))
+    more = {group: _optional(values.get(group), group) for group in EVAL_GROUPS}
+    checked = Settings(
+        root, made["model"], made["sampler"], made["steering"], reward, metrics, **more
+    )
+    fits_together(checked, _choices(cfg), known)
+    return checked
+
+
+def _optional(node: Any, group: str) -> Any:
+    return None if node is None else build(node, group)
+
+
+def _folders(cfg: DictConfig) -> list[Path]:
+    """The folders of yaml files that the configuration was composed from, first to last."""
+    sources = _runtime(cfg, "config_sources") or []
+    return [Path(str(s.path)) for s in sources if s.schema == "file"] or [conf_dir()]
+
+
+def _runtime(cfg: DictConfig, key: str) -> Any:
+    """What Hydra knows of this composition, for messages; None outside of Hydra."""
+    found = OmegaConf.select(cfg, f"hydra.runtime.{key}")
+    if found is None and HydraConfig.initialized():
+        found = getattr(HydraConfig.get().runtime, key)
+    return found
+
+
+def _choices(cfg: DictConfig) -> dict[str, str]:
+    """Group -> the chosen file."""
+    return {str(k): str(v) for k, v in (_runtime(cfg, "choices") or {}).items()}
+
+
+class Composer:
+    """Composes configurations from one search path. Made by `composing`."""
+
+    def __init__(self, hydra: Hydra, config_name: str) -> None:
+        self.hydra = hydra
+        self.config_name = config_name
+
+    def compose(self, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+        """The configuration with its `hydra` node. Raises Hydra's and OmegaConf's errors."""
+        cfg: DictConfig = self.hydra.compose_config(
+            config_name=self.config_name,
+            overrides=overrides,
+            run_mode=mode,
+            from_shell=False,
+            with_log_configuration=False,
+        )
+        return cfg
+
+    def options(self, group: str) -> list[str]:
+        """The choices of a group, empty when there is no such group."""
+        found: list[str] = self.hydra.config_loader.get_group_options(group)
+        return found
+
+    def compose_or_explain(self, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+        """Like `compose`, with every error as one line (GlassError)."""
+        try:
+            return self.compose(overrides, mode)
+        except Exception as error:
+            # Composition raises whatever its parts raise (Hydra, OmegaConf, yaml, ValueError);
+            # nothing of this package runs in it, so every error there is about the words or yaml.
+            raise explain(error, parse(overrides), self) from error
+
+
+@contextmanager
+def composing(
+    conf: Path, config_dir: Path | None = None, config_name: str = "config"
+) -> Iterator[Composer]:
+    """Hydra set up on the folder `conf`, and on the user's own `config_dir` after it."""
+    version.setbase("1.3")
+    path = create_config_search_path(str(conf))
+    if config_dir is not None:
+        path.prepend("command-line", f"file://{config_dir}", SearchPathQuery(provider="schema"))
+    GlobalHydra.instance().clear()
+    try:
+        yield Composer(Hydra.create_main_hydra2("glass", path), config_name)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def parse(overrides: list[str]) -> list[Override]:
+    """The words in Hydra's grammar. Raises GlassError for a word that is not in it."""
+    parser = OverridesParser.create()
+    parsed: list[Override] = []
+    for word in overrides:
+        try:
+            if word.lstrip().startswith("="):
+                raise HydraException("no key")
+            parsed += parser.parse_overrides([word])
+        except HydraException as error:
+            raise parse_error(word, error) from error
+    return parsed
+
+
+def preflight(words: Words, conf: Path) -> Plan:
+    """Check the whole command line and claim its output folder. Raises GlassError.
+
+    Nothing is created when anything is wrong, nor when the words only show something (`--cfg`).
+    """
+    overrides = parse(words.overrides)
+    given = [o.key_or_group for o in overrides]
+    with composing(conf, words.config_dir, words.config_name) as composer:
+        first = first_values(overrides)
+        master = composer.compose_or_explain(first)
+        if words.shows:
+            # Of a sweep the first job is shown; values are not checked, so that a configuration
+            # that is refused can still be looked at.
+            return Plan([*words.flags, *first], None, False)
+        _benchmark_given(master, given)
+        # A yaml of the user's may ask for a sweep too (hydra.mode, hydra.sweeper.params).
+        if not words.sweep and master.hydra.mode != RunMode.MULTIRUN:
+            for override in overrides:
+                if override.is_sweep_override():
+                    raise several_values(override)
+            settings(master)
+            return _with_folder(words, master, "hydra.run.dir", given, f"-{_run_name(master)}")
+        overrides += _sweeper_params(master)
+        for job in jobs(overrides):
+            settings(composer.compose_or_explain(job))
+        swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
+        name = master.get("name") or "-".join(key.rpartition(".")[2] for key in swept)[:60]
+        if master.get("benchmark") is not None:
+            name = f"{_run_name(master)}-sweep-{name}"
+            words = _named_by(words, [key for key in given if key not in swept])
+        return _with_folder(words, master, "hydra.sweep.dir", given, f"-{name}" if name else "")
+
+
+def _benchmark_given(cfg: DictConfig, given: list[str]) -> None:
+    """`glass eval`, the one with a launcher, takes its prompts from a benchmark."""
+    if cfg.get("benchmark") is None and "launcher" in cfg:
+        raise GlassError("glass eval needs a benchmark; choose one (glass ls benchmark)")
+    for key in ("prompt", "prompts"):
+        if cfg.get("benchmark") is not None and key in given:
+            raise GlassError(
+                f"{key}= is not for glass eval, whose prompts are the benchmark's; use"
+                " benchmark=prompts benchmark.path=FILE"
+            )
+
+
+def _run_name(cfg: DictConfig) -> str:
+    choices = _choices(cfg)
+    if cfg.get("benchmark") is not None:
+        parts = [choices.get(group) for group in ("benchmark", *GROUPS)]
+        given = [str(part) for part in [*parts, cfg.get("name")]]
+        return "-".join(part for part in given if part != "None")
+    return str(cfg.get("name") or f"{choices.get('sampler')}-{choices.get('steering')}")
+
+
+def _with_folder(words: Words, cfg: DictConfig, key: str, given: list[str], suffix: str) -> Plan:
+    """The plan with a folder of its own, unless the user named one on the command line."""
+    folder = Path(str(OmegaConf.select(cfg, key)))
+    if key in given:
+        claimed, extra = claim_given(folder, key), []
+    elif cfg.get("benchmark") is not None:
+        claimed = claim_given(folder / suffix.lstrip("-"), key)  # the same command, the same folder
+        extra = [f"{key}={quoted(str(claimed))}"]
+    else:
+        claimed = claim_new(folder.with_name(folder.name + suffix), key)
+        extra = [f"{key}={quoted(str(claimed))}"]
+    return Plan(words.for_hydra(extra), claimed, key == "hydra.sweep.dir")
+
+
+def _named_by(words: Words, fixed: list[str]) -> Words:
+    """The words with jobs' folders named by what differs: the same job finds the same folder."""
+    keys = ",".join(quoted(key) for key in fixed)
+    word = f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
+    return words._replace(overrides=[*words.overrides, word])
+
+
+def _sweeper_params(master: DictConfig) -> list[Override]:
+    """What the configuration itself sweeps over (`hydra.sweeper.params`)."""
+    params = OmegaConf.select(master, "hydra.sweeper.params")
+    if not isinstance(params, DictConfig):
+        return []
+    return parse([f"{key!s}={value}" for key, value in params.items()])
+
+
+def _values(override: Override) -> list[str]:
+    """The words that an override stands for: one, or each value of a sweep."""
+    key = override.get_key_element()
+    if override.is_delete() and override.value() is None:
+        return [key]
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    if override.is_discrete_sweep():
+        if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+            override.config_loader = GlobalHydra.instance().config_loader()
+        values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        if not values:
+            raise GlassError(f"{override.input_line} stands for no value; give it at least one")
+        return values
+    interval: Any = override.value()
+    return [f"{key}={interval.start}", f"{key}={interval.end}"]
+
+
+def first_values(overrides: list[Override]) -> list[str]:
+    """One job of a sweep: the first value of everything."""
+    return [_values(override)[0] for override in overrides]
+
+
+def jobs(overrides: list[Override]) -> Iterator[list[str]]:
+    """The jobs of a sweep to check: all combinations of a small one, else every value once."""
+    lists = [_values(override) for override in overrides]
+    total = 1
+    for values in lists:
+        total *= len(values)
+    if total <= ALL_COMBINATIONS:
+        yield from (list(job) for job in itertools.product(*lists))
+        return
+    for number in range(max(len(values) for values in lists)):
+        yield [values[number % len(values)] for values in lists]

@@ -1,0 +1,1 @@
+"""Loads what settings name, draws pictures, and runs samples and benchmarks."""

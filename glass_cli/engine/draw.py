@@ -1,0 +1,174 @@
+"""One prompt from noise to scored pictures: the loop of ``glass sample`` without its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from glass_cli.common.errors import GlassError
+from glass_cli.common.stages import Stages
+from glass_cli.method.flow import Flow, Sampler
+from glass_cli.method.noise import ParticleNoise, generator
+from glass_cli.method.path import Path
+from glass_cli.models.base import LoadedModel
+from glass_cli.pipelines.batches import Batches
+from glass_cli.rewards.base import LoadedReward
+from glass_cli.steering.guidance import Guided
+from glass_cli.steering.loop import NotFinite, Steering, Step, finite, steer
+
+
+class Work(NamedTuple):
+    """Everything loaded that a run needs. ``metrics`` score final samples only."""
+
+    model: LoadedModel
+    sampler: Sampler
+    steering: Steering
+    reward: LoadedReward | None
+    micro_batch: int
+    stages: Stages
+    metrics: Mapping[str, LoadedReward] = {}
+
+
+class _Timed:
+    """A flow whose calls are booked under the stage "network"."""
+
+    def __init__(self, flow: Any, stages: Stages) -> None:
+        self._flow, self._stages = flow, stages
+
+    @property
+    def path(self) -> Path:
+        path: Path = self._flow.path
+        return path
+
+    @property
+    def shift(self) -> float:
+        return float(self._flow.shift)
+
+    def denoise(self, x: Tensor, t: float) -> Tensor:
+        with self._stages.stage("network"):
+            out: Tensor = self._flow.denoise(x, t)
+        return out
+
+
+class Drawn(NamedTuple):
+    """A step of the run; at the last one also the decoded samples, on the CPU.
+
+    There ``metrics`` has each metric's scores (N,), and ``terms`` the raw scores (N,) of each term
+    of a reward that is made of several; float64, on the CPU.
+    """
+
+    step: Step
+    samples: Tensor | None
+    metrics: Mapping[str, Tensor] = {}
+    terms: Mapping[str, Tensor] = {}
+
+
+class _Scorer:
+    """Decodes and scores particles; ``samples`` keeps what it decoded last, ``terms`` its parts."""
+
+    def __init__(self, work: Work, prompt: str) -> None:
+        self._work, self._prompt = work, prompt
+        self._decoding, self._guiding = Batches(work.micro_batch), Batches(work.micro_batch)
+        self.samples: Tensor | None = None
+        self.terms: dict[str, Tensor] = {}
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Samples of clean particles (N, *shape), in micro-batches."""
+        with self._work.stages.stage("decode"), torch.no_grad():
+            self.samples = self._decoding.map(self._work.model.decode, x)
+        return self.samples
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Rewards (N,) of clean particles."""
+        reward: Any = self._work.reward
+        samples = self.decode(x)
+        with self._work.stages.stage("reward"), torch.no_grad():
+            if hasattr(reward, "parts"):  # see LoadedComposite
+                self.terms = reward.parts(samples, self._prompt)
+                r: Tensor = reward.total(self.terms)
+            else:
+                r = reward.score(samples, self._prompt)
+        return r
+
+    def gradient(self, z: Tensor) -> Tensor:
+        """grad_z of the reward of the decoded z, (N, *shape), in micro-batches.
+
+        Raises NotFinite for a gradient that is, and GlassError for a reward that has none.
+        """
+        with self._work.stages.stage("guidance"), torch.enable_grad():
+            gradient = self._guiding.map(self._gradient, z.detach())
+        bad = (~gradient.isfinite()).flatten(1).any(1).nonzero()
+        if len(bad):
+            raise NotFinite(f"the reward's gradient of particle {int(bad[0])} is not finite")
+        return gradient
+
+    def _gradient(self, z: Tensor) -> Tensor:
+        assert self._work.reward is not None
+        z = z.clone().requires_grad_()
+        r = self._work.reward.score(self._work.model.decode(z), self._prompt)
+        found: Tensor | None = None
+        if r.requires_grad:
+            (found,) = torch.autograd.grad(r.sum(), z, allow_unused=True)
+        if found is None:
+            raise GlassError(
+                "the reward has no gradient, which steering.guidance needs: it, or the model's"
+                " decoder, detaches its result; use another reward or steering.guidance=0"
+            )
+        return found
+
+    def metrics(self, step: Step) -> dict[str, Tensor]:
+        """Every metric's scores (N,) of the last samples, which are those of ``step``."""
+        found = {}
+        for name, metric in self._work.metrics.items():
+            if metric is self._work.reward and step.rewards is not None:
+                found[name] = step.rewards
+                continue
+            assert self.samples is not None
+            with self._work.stages.stage("metrics"), torch.no_grad():
+                r = metric.score(self.samples, self._prompt)
+            found[name] = finite(r, f"metric {name}", step.k, step.t)
+        return found
+
+
+def draw(
+    work: Work, prompt: str, negative_prompt: str, particles: int, seed: int
+) -> Iterator[Drawn]:
+    """Yields the steps of one prompt; the pictures come with the last.
+
+    Every random number comes from generators of (seed, prompt, particle), so neither the other
+    prompts nor the micro-batch size matter.
+    """
+    flow = work.model.prompted(prompt, negative_prompt, work.micro_batch)
+    like, shape = work.model.state, work.model.shape
+    scorer = _Scorer(work, prompt)
+    asked: Flow = _Timed(flow, work.stages)
+    strength = float(getattr(work.steering, "guidance", 0.0))
+    if strength > 0.0:
+        window = work.steering.guidance_window  # type: ignore[attr-defined]  # of the same class
+        asked = Guided(asked, strength, window, scorer.gradient)
+    steps = steer(
+        asked,
+        work.sampler,
+        work.steering,
+        None if work.reward is None else scorer,
+        ParticleNoise(seed, prompt, particles, shape, like),
+        generator(seed, prompt, "choices"),
+        ParticleNoise(seed, f"{prompt}\x1fvalues", particles, shape, like),
+    )
+    try:
+        for step in steps:
+            if step.t < 1.0:
+                # posterior values decode several samples a particle
+                seen = scorer.samples if step.rewards is not None else None
+                yield Drawn(step, seen if seen is not None and len(seen) == particles else None)
+                continue
+            # without a reward nothing was decoded yet
+            last = scorer.samples if work.reward is not None else scorer.decode(step.cloud.x)
+            assert last is not None
+            terms = {name: r.detach().to("cpu", torch.float64) for name, r in scorer.terms.items()}
+            yield Drawn(step, last.cpu(), scorer.metrics(step), terms)
+    finally:
+        flow.close()

@@ -1,0 +1,199 @@
+"""Pictures shared out among Ray actors, on this machine or a cluster's."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from glass_cli.common.errors import GlassError, one_line
+
+if TYPE_CHECKING:
+    from glass_cli.config.settings import Settings
+    from glass_cli.engine.launchers.base import Task
+    from glass_cli.engine.worker import Painter
+    from glass_cli.output.store import Finished, Unit
+
+log = logging.getLogger("glass")
+
+# Handed out before the one in hand is done, so that no worker waits for the driver's disk.
+_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class RayActors:
+    """One actor a GPU, or for every ``cpus_per_worker`` CPUs where there is no GPU.
+
+    Each loads the model once and takes a picture at a time. A worker that dies leaves its
+    pictures to the others. ``gpus_per_worker`` may be a fraction: several workers share a GPU then.
+    """
+
+    workers: int | None = None
+    cpus_per_worker: int = 1
+    gpus_per_worker: float | None = None
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "cpus_per_worker"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"launcher.{name} must be at least 1 (got {value})")
+        if self.gpus_per_worker is not None and self.gpus_per_worker < 0:
+            raise ValueError(
+                f"launcher.gpus_per_worker must be 0 or more (got {self.gpus_per_worker})"
+            )
+
+    def check(self) -> None:
+        """Raises GlassError where Ray is not installed."""
+        if find_spec("ray") is None:
+            raise GlassError(
+                "launcher=ray needs Ray: pip install 'glass_cli[ray]', or use launcher=local"
+            )
+
+    def run(self, task: Task) -> Iterator[Finished]:
+        """See :class:`glass_cli.engine.launchers.base.Launcher`."""
+        import ray
+
+        started = self._connect()
+        try:
+            yield from _Crew(task, *self._places(task)).work()
+        finally:
+            if started:
+                ray.shutdown()
+
+    def _connect(self) -> bool:
+        """Joins or starts Ray; whether it is ours to stop."""
+        import ray
+
+        if ray.is_initialized():
+            return False
+        # an actor without a GPU of its own must not have the others' hidden
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # Ray gives way to every other process otherwise
+        os.environ.setdefault("RAY_worker_niceness", "0")
+        # Ray's usage reports would go over the network
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if self.address is None:
+            # a worker may be given a share of a CPU that the machine does not have
+            cpus = max(os.cpu_count() or 1, (self.workers or 1) * self.cpus_per_worker)
+            options |= {"address": "local", "include_dashboard": False, "num_cpus": cpus}
+        else:
+            options |= {"address": self.address}
+        try:
+            ray.init(**options)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise GlassError(
+                f"launcher.address={self.address}: Ray cannot be reached ({one_line(error)[:200]});"
+                " start it there with ray start --head, or use launcher.address=null"
+            ) from error
+        return True
+
+    def _places(self, task: Task) -> tuple[int, dict[str, Any]]:
+        """How many workers, and what each is given of the cluster."""
+        import ray
+
+        there: Mapping[str, float] = ray.cluster_resources()
+        cpus, gpus = int(there.get("CPU", 1)), there.get("GPU", 0.0)
+        wants_gpu = gpus > 0 and task.made.root.device in ("auto", "cuda")
+        share = (
+            (1.0 if wants_gpu else 0.0) if self.gpus_per_worker is None else self.gpus_per_worker
+        )
+        most = cpus // self.cpus_per_worker
+        if share > 0:
+            most = min(most, int(gpus / share))
+        if most < 1 or (self.workers or 1) > most:
+            raise GlassError(
+                f"launcher.workers={self.workers} of {self.cpus_per_worker} CPUs and {share:g} GPUs"
+                f" do not fit into {cpus} CPUs and {gpus:g} GPUs; ask for fewer"
+            )
+        count = min(self.workers or most, max(1, len(task.units)))
+        return count, {"num_cpus": self.cpus_per_worker, "num_gpus": share}
+
+
+class _Worker:
+    """What an actor does. It loads at its first picture, whose error is then told as any other."""
+
+    def __init__(self, made: Settings, text: str, threads: int) -> None:
+        self._made, self._text, self._threads = made, text, threads
+        self._painter: Painter | None = None
+
+    def draw(self, unit: Unit, record: Mapping[str, Any]) -> Finished:
+        if self._painter is None:
+            import torch
+
+            from glass_cli.engine.worker import Painter
+
+            torch.set_num_threads(self._threads)
+            self._painter = Painter(self._made, self._text)
+        return self._painter.draw(unit, record)
+
+
+class _Crew:
+    """The actors, and who has which pictures in hand."""
+
+    def __init__(self, task: Task, count: int, place: Mapping[str, Any]) -> None:
+        import ray
+
+        self._task = task
+        self._todo = deque(task.units)
+        actor = ray.remote(_Worker).options(max_restarts=0, **place)
+        made, threads = ray.put(task.made), int(place["num_cpus"])
+        self._actors = [actor.remote(made, task.text, threads) for _ in range(count)]
+        self._in_hand: dict[Any, tuple[Any, Unit]] = {}
+
+    def work(self) -> Iterator[Finished]:
+        """Yields pictures as they are finished; raises GlassError when the last actor has died."""
+        import ray
+        from ray.exceptions import RayActorError, RayTaskError
+
+        for _ in range(_AHEAD):
+            for actor in self._actors:
+                self._hand_out(actor)
+        while self._in_hand:
+            (ready,), _ = ray.wait(list(self._in_hand), num_returns=1)
+            if ready not in self._in_hand:
+                continue
+            actor, _ = self._in_hand[ready]
+            try:
+                finished = ray.get(ready)
+            except RayTaskError as error:
+                raise _cause(error) from error
+            except RayActorError as error:
+                self._bury(actor, error)
+                continue
+            del self._in_hand[ready]
+            self._hand_out(actor)
+            yield finished
+
+    def _hand_out(self, actor: Any) -> None:
+        if self._todo:
+            unit = self._todo.popleft()
+            reference = actor.draw.remote(unit, self._task.records[unit.record])
+            self._in_hand[reference] = (actor, unit)
+
+    def _bury(self, dead: Any, error: Exception) -> None:
+        """Gives a dead actor's pictures to the others."""
+        left = [(ref, unit) for ref, (actor, unit) in self._in_hand.items() if actor is dead]
+        for reference, unit in reversed(left):
+            del self._in_hand[reference]
+            self._todo.appendleft(unit)
+        self._actors.remove(dead)
+        if not self._actors:
+            raise GlassError(
+                f"the last Ray worker died ({one_line(error)[:300]}); the same command goes on"
+                " where it stopped"
+            ) from error
+        log.warning("a Ray worker died; the %d left do its pictures", len(self._actors))
+        for actor in self._actors:
+            self._hand_out(actor)
+
+
+def _cause(error: Any) -> Exception:
+    """The error that the worker raised."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, Exception) else error

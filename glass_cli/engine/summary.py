@@ -1,0 +1,148 @@
+"""From the results of an evaluation to its answer: means with intervals over prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from glass_cli.common.statistics import bootstrap_interval, stratified_interval
+from glass_cli.output.eval_progress import numbers
+
+if TYPE_CHECKING:
+    from glass_cli.benchmarks.base import Answer
+    from glass_cli.config.settings import Settings
+
+Result = Mapping[str, Any]
+
+
+def mean_over_prompts(results: Iterable[Result], name: str) -> dict[str, Any] | None:
+    """Mean of a number over prompts, of each prompt's pictures first; None where nobody has it.
+
+    The interval is a 95 % bootstrap over prompts, whose pictures are not independent.
+    """
+    by_prompt: dict[int, list[float]] = {}
+    for result in results:
+        found = numbers(result)
+        if name in found:
+            by_prompt.setdefault(int(result["record_index"]), []).append(found[name])
+    if not by_prompt:
+        return None
+    means = [sum(values) / len(values) for values in by_prompt.values()]
+    return {
+        "mean": sum(means) / len(means),
+        "interval95": bootstrap_interval(means),
+        "prompts": len(means),
+    }
+
+
+def names(results: Sequence[Result]) -> list[str]:
+    """The numbers that the results have, the reward first."""
+    return list(dict.fromkeys(name for result in results for name in numbers(result)))
+
+
+def costs(results: Sequence[Result], times: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Network and reward calls, seconds and memory; seconds are those of all workers together."""
+    nfe = sum(result["nfe"] for result in results)
+    reward_calls = sum(result["reward_calls"] for result in results)
+    stages: dict[str, float] = {}
+    for each in times:
+        for stage, seconds in (each.get("seconds_by_stage") or {}).items():
+            stages[stage] = stages.get(stage, 0.0) + seconds
+    seconds = sum(each.get("seconds", 0.0) for each in times)
+    return {
+        "nfe": nfe,
+        "nfe_per_picture": nfe / len(results),
+        "reward_calls": reward_calls,
+        "reward_calls_per_picture": reward_calls / len(results),
+        "seconds": seconds,
+        "seconds_per_picture": seconds / len(results),
+        "seconds_by_stage": stages,
+        "peak_memory_bytes": max((each.get("peak_memory_bytes", 0) for each in times), default=0),
+        "devices": sorted({str(each["device"]) for each in times if "device" in each}),
+    }
+
+
+def judged_scores(answer: Answer) -> dict[str, Any]:
+    """The benchmark's own scores, each with its 95 % bootstrap interval over prompts.
+
+    A score that is a mean of others (GenEval's of its tasks) is drawn within each of them.
+    """
+    per_prompt = answer["per_prompt"]
+    found = {}
+    for name, value in answer["scores"].items():
+        members = answer["groups"].get(name, [])
+        interval = None
+        if members and all(member in per_prompt for member in members):
+            known = [per_prompt[member] for member in members if per_prompt[member]]
+            interval = stratified_interval(known)
+        elif name in per_prompt:
+            interval = bootstrap_interval(per_prompt[name])
+        prompts = sum(len(per_prompt.get(member, [])) for member in members or [name])
+        found[name] = {"mean": value, "interval95": interval, "prompts": prompts or None}
+    return found
+
+
+def main_score(answer: Answer, means: Mapping[str, Any]) -> float | None:
+    """What a sweeper may maximise: the mean of all tasks, the first score, or the mean reward."""
+    named = [*answer["groups"], *answer["scores"]]
+    if named:
+        return float(answer["scores"][named[0]])
+    return next((float(cell["mean"]) for cell in means.values()), None)
+
+
+def summary_of(
+    made: Settings,
+    answer: Answer,
+    results: Sequence[Result],
+    times: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What summary.json holds, but for seconds, memory and devices the same for every run."""
+    judged = judged_scores(answer)
+    found = {name: mean_over_prompts(results, name) for name in names(results)}
+    if judged:
+        found.pop("correct", None)  # told by the scores
+    means = {name: cell for name, cell in found.items() if cell is not None}
+    return {
+        "benchmark": made.benchmark.title,
+        "score": main_score(answer, means),
+        "scores": judged,
+        "means": means,
+        "prompts": len({result["record_index"] for result in results}),
+        "pictures": len(results),
+        "particles": made.root.particles,
+        "lineages": sum(result["lineages"] for result in results) / len(results),
+        **costs(results, times),
+    }
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """The answer as aligned plain text; of a study, its numbers."""
+    rows: list[tuple[str, ...]] = []
+    for group in ("scores", "means"):
+        for name, cell in (summary.get(group) or {}).items():
+            prompts = "" if cell["prompts"] is None else str(cell["prompts"])
+            rows.append((name, *_cells(cell["mean"], cell["interval95"]), prompts))
+    for key, name in (
+        ("nfe_per_picture", "NFE a picture"),
+        ("reward_calls_per_picture", "reward calls a picture"),
+        ("seconds_per_picture", "seconds a picture"),
+    ):
+        if summary.get(key) is not None:
+            rows.append((name, f"{summary[key]:.4g}"))
+    if summary.get("peak_memory_bytes"):
+        rows.append(("peak memory, MiB", f"{summary['peak_memory_bytes'] / 2**20:.0f}"))
+    head = (str(summary.get("benchmark", "")), "mean", "95 % interval", "prompts")
+    lines = [head, *(tuple([*row, "", "", ""][:4]) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(4)]
+    text = [_line(line, widths) for line in lines]
+    return "\n".join([text[0], "-" * (sum(widths) + 6), *text[1:]])
+
+
+def _line(cells: tuple[str, ...], widths: Sequence[int]) -> str:
+    numbers = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
+    return "  ".join([cells[0].ljust(widths[0]), *numbers]).rstrip()
+
+
+def _cells(mean: float, interval: Sequence[float] | None) -> tuple[str, str]:
+    shown = "" if interval is None else f"[{interval[0]:.4g}, {interval[1]:.4g}]"
+    return f"{mean:.4g}", shown

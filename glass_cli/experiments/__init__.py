@@ -1,1 +1,0 @@
-"""One module a command: ``run(cfg)`` does the work of one composed configuration."""

@@ -1,0 +1,1 @@
+"""A run's folder: one writer, one reader, and what is shown while it works."""

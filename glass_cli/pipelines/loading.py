@@ -1,0 +1,294 @@
+"""From the settings of a diffusers pipeline to the pipeline in memory."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import diffusers
+import torch
+import transformers
+from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
+from huggingface_hub.constants import HF_HUB_OFFLINE
+
+# diffusers takes a component from outside its own modules only where that is imported
+import glass_cli.pipelines.codec
+import glass_cli.scheduler  # noqa: F401 - imported to be known
+from glass_cli.common import hub
+from glass_cli.common.errors import GlassError, near, one_line
+from glass_cli.pipelines.encoding import encode_once
+from glass_cli.pipelines.vendors import quiet
+
+if TYPE_CHECKING:
+    from glass_cli.models.diffusers_pipeline import DiffusersPipeline
+
+# what every text-to-image pipeline that can be driven through its scheduler takes
+_NEEDED = ("prompt", "latents", "num_inference_steps", "num_images_per_prompt", "output_type")
+# what the pipeline is told at every call and by nobody else
+_OURS = {*_NEEDED, "generator", "return_dict", "timesteps", "sigmas"}
+_OURS |= {"callback_on_step_end", "callback", "prompt_embeds"}
+
+
+def load(settings: DiffusersPipeline, device: torch.device, dtype: torch.dtype) -> Any:
+    """The pipeline on ``device``, ready to be driven. Raises GlassError, one line, where it cannot.
+
+    The decoder stays in float32, where float16 overflows and bfloat16 shows; a safety checker is
+    left out, since it would blacken the blurred pictures that are scored on the way.
+    """
+    quiet()
+    with _explained(settings):
+        pipeline_class, left_out = _class(settings)
+        call_arguments(settings, pipeline_class)
+        pipe = diffusers.DiffusionPipeline.from_pretrained(
+            _place(settings),
+            dtype={"default": dtype, "vae": torch.float32},
+            use_safetensors=True,
+            quantization_config=_quantization(settings),
+            **_source(settings),
+            **left_out,
+            **_unmarked(pipeline_class),
+        )
+        pipe.set_progress_bar_config(disable=True)
+        _lora(pipe, settings)
+        for part in pipe.components.values():
+            if isinstance(part, torch.nn.Module):
+                part.requires_grad_(False)  # else guidance would keep what only training needs
+        _memory(pipe, settings)
+        _place_on(pipe, settings, device)
+        if settings.compile:
+            network(pipe).compile()
+    _float32_decoder(pipe)
+    encode_once(pipe)
+    return pipe
+
+
+@contextmanager
+def _explained(settings: DiffusersPipeline) -> Iterator[None]:
+    """Every error of loading as one line."""
+    try:
+        with hub.explained(settings.path, "model.path"):
+            try:
+                yield
+            except OSError as error:
+                if type(error) is OSError and "no file named" in str(error):
+                    kept = _variants(settings)
+                    if kept and settings.variant is None:
+                        raise GlassError(
+                            f"model.path={settings.path} holds its weights as a variant; give"
+                            f" model.variant={' or '.join(kept)}"
+                        ) from error
+                    raise GlassError(
+                        f"model.path={settings.path} has no safetensors weights"
+                        f" ({one_line(error)}); pickled ones are not read, save them anew with"
+                        " save_pretrained"
+                    ) from error
+                raise
+    except ImportError as error:
+        raise GlassError(
+            f"model.path={settings.path} needs a package that is not installed: {one_line(error)}"
+        ) from error
+    except (ValueError, RuntimeError) as error:
+        raise GlassError(
+            f"model.path={settings.path} cannot be loaded: {one_line(error)}"
+        ) from error
+
+
+def _variants(settings: DiffusersPipeline) -> list[str]:
+    """The variants of the weights in a folder: NAME.fp16.safetensors is one called fp16."""
+    place = hub.local(settings.path)
+    files = [] if place is None else place.glob("*/*.*.safetensors")
+    found = {name.rsplit(".", 2)[1] for name in (file.name for file in files)}
+    return sorted(name for name in found if "-of-" not in name)
+
+
+def _place(settings: DiffusersPipeline) -> str | Path:
+    """The folder, or the hub repository's name."""
+    return hub.local(settings.path) or settings.path
+
+
+def _source(settings: DiffusersPipeline) -> dict[str, Any]:
+    here = hub.local(settings.path) is not None
+    return {
+        "revision": settings.revision,
+        "variant": settings.variant,
+        "local_files_only": here or settings.local_files_only,
+    }
+
+
+def _class(settings: DiffusersPipeline) -> tuple[Any, dict[str, None]]:
+    """The pipeline's class by its model_index.json, before any weights are read.
+
+    And the components that are not loaded: those that the index leaves empty (diffusers takes them
+    for missing files), and a safety checker.
+    """
+    source = settings.revision, settings.local_files_only
+    index = hub.file(settings.path, "model_index.json", "model.path", *source)
+    try:
+        parts = json.loads(index.read_text(encoding="utf-8"))
+        name = parts.get("_class_name")
+    except (json.JSONDecodeError, AttributeError, UnicodeDecodeError):
+        raise GlassError(f"model.path={settings.path}: {index} is damaged") from None
+    found = getattr(diffusers, name, None) if isinstance(name, str) else None
+    if found is None:
+        raise GlassError(
+            f"model.path={settings.path} is a {name}, which diffusers {diffusers.__version__} does"
+            " not have (code from a model's repository is never run); a newer diffusers may have it"
+        )
+    takes = inspect.signature(found.__call__).parameters
+    missing = [word for word in _NEEDED if word not in takes]
+    if missing:
+        raise GlassError(
+            f"model.path={settings.path} is a {name}, which takes no {missing[0]}; give a"
+            " text-to-image pipeline"
+        )
+    empty = [part for part, value in parts.items() if value == [None, None]]
+    checker = {"safety_checker"} & parts.keys()
+    return found, dict.fromkeys([*empty, *checker])
+
+
+def _unmarked(pipeline_class: Any) -> dict[str, bool]:
+    """SDXL's watermark would go into every picture that is scored, and has no gradient."""
+    takes = inspect.signature(pipeline_class.__init__).parameters
+    return {"add_watermarker": False} if "add_watermarker" in takes else {}
+
+
+def call_arguments(settings: DiffusersPipeline, pipeline_class: Any) -> dict[str, Any]:
+    """What every call of the pipeline is given beside its prompt. Raises GlassError."""
+    takes = inspect.signature(pipeline_class.__call__).parameters
+    given = {"guidance_scale": settings.guidance, "height": settings.height}
+    given |= {"width": settings.width}
+    found = {key: value for key, value in given.items() if value is not None}
+    found |= settings.arguments
+    for key in found:
+        if key in _OURS:
+            raise GlassError(
+                f"model.arguments.{key} is given by glass itself; use its own settings (prompt,"
+                " particles, calls, seed, ...)"
+            )
+        if key not in takes:
+            where = "model.guidance" if key == "guidance_scale" else f"model.arguments.{key}"
+            hint = near(key, takes)
+            raise GlassError(f"{where}: {pipeline_class.__name__} takes no {key}{hint}")
+    return found
+
+
+def _quantization(settings: DiffusersPipeline) -> Any:
+    given = settings.quantization
+    if not given:
+        return None
+    try:
+        if "quant_backend" in given or "quant_mapping" in given:
+            return diffusers.PipelineQuantizationConfig(**given)
+        mapping = {part: _config_of(part, dict(words)) for part, words in given.items()}
+        return diffusers.PipelineQuantizationConfig(quant_mapping=mapping)
+    except (TypeError, ValueError) as error:
+        raise GlassError(f"model.quantization: {one_line(error)}") from error
+
+
+def _config_of(part: str, words: dict[str, Any]) -> Any:
+    """The vendor's configuration class that ``words`` name, with the other words as arguments."""
+    name = str(words.pop("config", ""))
+    library = transformers if part.startswith("text_encoder") else diffusers
+    found = getattr(library, name, None)
+    if not name.endswith("Config") or found is None:
+        raise ValueError(
+            f"{part} needs config=NAME, a quantisation class of {library.__name__} such as"
+            f" BitsAndBytesConfig (got {name!r})"
+        )
+    return found(**words)
+
+
+def network(pipe: Any) -> Any:
+    """The module that is called at every step. Raises ValueError where there is none."""
+    for name in ("transformer", "unet"):
+        found = getattr(pipe, name, None)
+        if found is not None:
+            return found
+    raise ValueError(f"{type(pipe).__name__} has neither a transformer nor a unet")
+
+
+def _lora(pipe: Any, settings: DiffusersPipeline) -> None:
+    if settings.lora is None:
+        return
+    if not hasattr(pipe, "load_lora_weights"):
+        raise GlassError(f"model.lora: {type(pipe).__name__} takes no LoRA weights")
+    offline = settings.local_files_only or HF_HUB_OFFLINE
+    place = hub.local(settings.lora)
+    if place is None and offline:  # diffusers looks for a file's name on the hub alone
+        place = hub.folder(settings.lora, "model.lora", ["*.safetensors"], offline=True)
+    name, source = settings.lora_file, place or settings.lora
+    if place is not None and place.is_file():
+        name, source = place.name, place.parent
+    elif place is not None and name is None:
+        name = _lora_file(place, settings)
+    with hub.explained(settings.lora, "model.lora"):
+        try:
+            pipe.load_lora_weights(
+                source, adapter_name="lora", use_safetensors=True, weight_name=name
+            )
+        except ValueError as error:
+            if "PEFT" in str(error):
+                raise GlassError(
+                    "model.lora needs the package peft; pip install 'glass_cli[lora]'"
+                ) from error
+            raise GlassError(f"model.lora={settings.lora}: {one_line(error)}") from error
+    pipe.set_adapters(["lora"], [settings.lora_scale])
+
+
+def _lora_file(folder: Path, settings: DiffusersPipeline) -> str | None:
+    """The only file of a folder of LoRA weights, or the one with diffusers' own name."""
+    names = sorted(file.name for file in folder.glob("*.safetensors"))
+    if len(names) < 2:
+        return names[0] if names else None
+    if LORA_WEIGHT_NAME_SAFE not in names:
+        raise GlassError(
+            f"model.lora={settings.lora} has several files; choose one by model.lora_file"
+            f" ({', '.join(names)})"
+        )
+    return str(LORA_WEIGHT_NAME_SAFE)
+
+
+def _memory(pipe: Any, settings: DiffusersPipeline) -> None:
+    vae = getattr(pipe, "vae", None)
+    for key in ("slicing", "tiling"):
+        if not getattr(settings, f"vae_{key}"):
+            continue
+        enable = getattr(vae, f"enable_{key}", None)
+        if enable is None:
+            raise GlassError(f"model.vae_{key}: {type(vae).__name__} has no {key}")
+        try:
+            enable()
+        except NotImplementedError:  # how diffusers says that a decoder has no such thing
+            raise GlassError(f"model.vae_{key}: {type(vae).__name__} has no {key}") from None
+
+
+def _place_on(pipe: Any, settings: DiffusersPipeline, device: torch.device) -> None:
+    if settings.offload == "none":
+        pipe.to(device)
+        return
+    if device.type == "cpu":
+        raise GlassError(
+            f"model.offload={settings.offload} moves weights between a GPU and the CPU, and the"
+            " device is cpu; use model.offload=none"
+        )
+    if settings.offload == "model":
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.enable_sequential_cpu_offload(device=device)
+
+
+def _float32_decoder(pipe: Any) -> None:
+    """Lets the decoder take latents of the network's type, whichever the pipeline hands it."""
+    vae = getattr(pipe, "vae", None)
+    if vae is None or vae.dtype == network(pipe).dtype:
+        return
+    decode = vae.decode
+
+    def cast(z: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return decode(z.to(vae.dtype), *args, **kwargs)
+
+    vae.decode = cast

@@ -1,0 +1,83 @@
+"""The charts of one run, drawn from its results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from glass_cli.report.plots import histogram, over_time
+from glass_cli.report.quantities import estimate, mean
+from glass_cli.report.records import Result, Run, StepRow
+
+Point = tuple[float, float, float, float]
+
+
+class Chart(NamedTuple):
+    """An inline drawing and the words for those who do not see it."""
+
+    title: str
+    svg: str
+    alt: str
+
+
+def charts(run: Run) -> list[Chart]:
+    """Rewards on the way, ESS and lineages, and the final rewards; what there is of these."""
+    results = run.results
+    found = []
+    lines = {
+        "best particle": _line(results, lambda s, n: _known(s, max)),
+        "mean particle": _line(results, lambda s, n: _known(s, lambda r: sum(r) / len(r))),
+    }
+    if all(len(points) > 1 for points in lines.values()):
+        svg = over_time(lines, "reward of x̂", None)
+        found.append(Chart("Reward on the way", svg, _told("Reward", lines)))
+    shares = {
+        "ESS": _line(results, lambda s, n: None if s.ess is None else s.ess / n),
+        "lineages": _line(results, lambda s, n: None if s.lineages is None else s.lineages / n),
+    }
+    moved = any(step.ancestors is not None for result in results for step in result.steps)
+    if moved and all(len(points) > 1 for points in shares.values()):
+        svg = over_time(shares, "share of the particles", 1.0)
+        found.append(Chart("Effective sample size, lineages", svg, _told("Share", shares)))
+    values = {
+        "all particles": [r for result in results for r in result.known_rewards],
+        "answers": [r for result in results if (r := result.chosen_reward) is not None],
+    }
+    values = {name: rewards for name, rewards in values.items() if rewards}
+    if sum(map(len, values.values())) > 3:
+        ranges = (f"{name} {min(r):.4g} to {max(r):.4g}" for name, r in values.items())
+        svg = histogram(values, "final reward")
+        found.append(Chart("Final rewards", svg, f"Final rewards: {', '.join(ranges)}."))
+    return found
+
+
+def _known(step: StepRow, of: Callable[[list[float]], float]) -> float | None:
+    known = [r for r in step.rewards or () if r is not None]
+    return of(known) if known else None
+
+
+def _line(results: Sequence[Result], of: Callable[[StepRow, int], float | None]) -> list[Point]:
+    """Means over prompts and their intervals at every time that steps have."""
+    at: dict[float, dict[tuple[str, str | None], list[float]]] = {}
+    for result in results:
+        for step in result.steps:
+            value = of(step, len(result.rewards))
+            if value is not None:
+                here = at.setdefault(round(step.t, 6), {})
+                here.setdefault((result.prompt, None), []).append(value)
+    points = []
+    for t, values in sorted(at.items()):
+        found = estimate({key: mean(known) for key, known in values.items()})
+        assert found is not None  # every time has a value
+        low, high = found.interval or (found.mean, found.mean)
+        points.append((t, found.mean, low, high))
+    return points
+
+
+def _told(what: str, lines: dict[str, list[Point]]) -> str:
+    ends = [
+        f"{name} from {points[0][1]:.3g} at t = {points[0][0]:.2g} to {points[-1][1]:.3g}"
+        f" at t = {points[-1][0]:.2g}"
+        for name, points in lines.items()
+    ]
+    return f"{what} over t: {'; '.join(ends)}."

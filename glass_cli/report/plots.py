@@ -1,0 +1,207 @@
+"""Plots: of a comparison as files, of one run as SVG for its page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glass_cli.common.files import aside
+from glass_cli.report.comparison import Cell, Comparison
+from glass_cli.report.quantities import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by all; the yellow is left out, being faint on white.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f")
+MARKS = "osD^vPX"
+_INK = "#010203"  # stands for the page's own text colour in SVG
+
+
+def write_plots(comparison: Comparison, folder: Path) -> list[Path]:
+    """Saves what the runs allow, as PNG and PDF: reward against calls, reward against judgement."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    figures = {
+        "reward_against_nfe": reward_against_nfe(comparison),
+        "reward_against_correct": reward_against_correct(comparison),
+    }
+    for name, figure in figures.items():
+        if figure is None:
+            continue
+        for suffix in ("png", "pdf"):
+            path = folder / f"{name}.{suffix}"
+            with aside(path) as part:
+                figure.savefig(part, dpi=160, bbox_inches="tight")
+            made.append(path)
+    return made
+
+
+def reward_against_nfe(comparison: Comparison) -> Figure | None:
+    """Rewards of the best and the mean particle of each run over its network calls a picture."""
+    cells = comparison.cells
+    shown = [key for key in ("best", "mean") if key in cells]
+    costs = [cost.nfe for cost in comparison.costs]
+    if not shown or all(cost is None for cost in costs):
+        return None
+    figure, axes = _figure(6.4, 4.0)
+    known = [cost for cost in costs if cost is not None]
+    wide = max(known) > 3 * min(known)
+    for k, key in enumerate(shown):
+        for i, cell in enumerate(cells[key]):
+            cost = costs[i]
+            if cell.value is None or cost is None:
+                continue
+            # runs of equal cost would hide each other's intervals
+            aside_by = (i - (len(costs) - 1) / 2) + 0.35 * (k - (len(shown) - 1) / 2)
+            axes.errorbar(
+                cost * (1 + 0.015 * aside_by),
+                cell.value.mean,
+                yerr=_bars(cell.value),
+                color=COLOURS[i % len(COLOURS)],
+                marker=MARKS[i % len(MARKS)],
+                markerfacecolor="white" if key == "mean" else None,
+                capsize=3,
+                linestyle="none",
+                label=comparison.labels[i] if k == 0 else None,
+            )
+    if wide:
+        axes.set_xscale("log")
+    else:
+        axes.set_xlim(0.85 * min(known), 1.15 * max(known))
+    axes.set_xlabel("network calls a picture")
+    axes.set_ylabel("reward, 95 % interval over prompts")
+    if len(shown) == 2:
+        axes.set_title("filled: best particle, hollow: mean particle", fontsize=9)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    return figure
+
+
+def reward_against_correct(comparison: Comparison) -> Figure | None:
+    """The judge's score of each run over its answers' reward; None where either is not known."""
+    cells: Mapping[str, tuple[Cell, ...]] = comparison.cells
+    reward = cells.get("chosen") or cells.get("best")
+    correct = cells.get("correct")
+    if reward is None or correct is None:
+        return None
+    figure, axes = _figure(6.4, 4.0)
+    for i, (across, up) in enumerate(zip(reward, correct, strict=True)):
+        if across.value is None or up.value is None:
+            continue
+        axes.errorbar(
+            across.value.mean,
+            up.value.mean,
+            xerr=_bars(across.value),
+            yerr=_bars(up.value),
+            color=COLOURS[i % len(COLOURS)],
+            marker=MARKS[i % len(MARKS)],
+            capsize=3,
+            linestyle="none",
+            label=comparison.labels[i],
+        )
+    axes.set_xlabel("reward of the chosen particle")
+    axes.set_ylabel("judged correct, %, 95 % intervals")
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    return figure
+
+
+def over_time(
+    lines: Mapping[str, Sequence[tuple[float, float, float, float]]], label: str, top: float | None
+) -> str:
+    """SVG of lines over t; a line's points are (t, mean, low, high), low and high its band."""
+    figure, axes = _figure(4.6, 2.9, _INK)
+    for i, (name, points) in enumerate(lines.items()):
+        t, mean, low, high = zip(*points, strict=True)
+        axes.fill_between(t, low, high, color=COLOURS[i], alpha=0.18, linewidth=0)
+        axes.plot(t, mean, color=COLOURS[i], marker=MARKS[i], markersize=4, label=name)
+    axes.set_xlabel("t (0 noise, 1 data)")
+    axes.set_ylabel(label)
+    axes.set_xlim(-0.03, 1.03)
+    if top is not None:
+        axes.set_ylim(0, 1.05 * top)
+    axes.legend(fontsize=8, frameon=False)
+    return _svg(figure, label)
+
+
+def histogram(values: Mapping[str, Sequence[float]], label: str) -> str:
+    """SVG of the distributions of ``values``, as shares."""
+    import numpy as np
+
+    figure, axes = _figure(4.6, 2.9, _INK)
+    together = [value for found in values.values() for value in found]
+    edges = np.histogram_bin_edges(together, bins=min(24, max(4, round(len(together) ** 0.5))))
+    for i, (name, found) in enumerate(values.items()):
+        axes.hist(
+            found,
+            bins=edges.tolist(),
+            weights=[1 / len(found)] * len(found),
+            color=COLOURS[i],
+            alpha=0.55,
+            label=name,
+        )
+    axes.set_xlabel(label)
+    axes.set_ylabel("share")
+    axes.legend(fontsize=8, frameon=False)
+    return _svg(figure, label)
+
+
+def _bars(estimate: Estimate) -> Any:
+    if estimate.interval is None:
+        return None
+    low, high = estimate.interval
+    # the interval of a skewed sample may lie off its mean by rounding
+    return [[max(estimate.mean - low, 0.0)], [max(high - estimate.mean, 0.0)]]
+
+
+def _figure(width: float, height: float, ink: str = "#222222") -> tuple[Figure, Axes]:
+    # Not pyplot: it keeps global state and looks for a screen.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(True, color=ink, alpha=0.15, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("bottom", "left"):
+        axes.spines[side].set_color(ink)
+    axes.tick_params(colors=ink, labelsize=8)
+    for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
+        text.set_color(ink)
+        text.set_fontsize(9)
+    return figure, axes
+
+
+def _svg(figure: Figure, salt: str) -> str:
+    """The figure as an inline element in the page's colours, without a word of metadata."""
+    from matplotlib import rc_context
+
+    for legend in (axes.get_legend() for axes in figure.axes):
+        for entry in legend.get_texts() if legend is not None else ():
+            entry.set_color(_INK)
+    out = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "svg.id": None}):
+        figure.savefig(
+            out,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    # a style inside one drawing would hold for the whole page
+    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)
+    # ids are unique in a page only if each drawing has its own
+    prefix = re.sub(r"\W+", "-", salt)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)
+    text = re.sub(r"font-family: [^;\"]*;?", "", text)
+    text = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"|<svg ', _strip_size, text, count=1)
+    return text.replace(_INK, "currentColor")
+
+
+def _strip_size(match: re.Match[str]) -> str:
+    return '<svg class="chart" aria-hidden="true" ' + (match.group(1) or "")

@@ -1,0 +1,209 @@
+"""A comparison as a table for the terminal, as CSV and as LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+
+from glass_cli.report.comparison import Comparison
+from glass_cli.report.quantities import Estimate
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    # at the start of a row's first cell, brackets would be an option of \\ and \midrule
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+}
+
+
+def digits(estimates: Iterable[Estimate | None]) -> int:
+    """Decimals that show two digits of the narrowest interval's half width, from 0 to 4.
+
+    Without intervals, four digits of the largest mean.
+    """
+    found = [e for e in estimates if e is not None]
+    halves = [(e.interval[1] - e.interval[0]) / 2 for e in found if e.interval]
+    narrow = min((half for half in halves if half > 0), default=0.0)
+    if narrow > 0:
+        return min(max(1 - math.floor(math.log10(narrow)), 0), 4)
+    return decimals((e.mean for e in found), 4)
+
+
+def decimals(values: Iterable[float | None], figures: int) -> int:
+    """Decimals that show ``figures`` digits of the largest value, from 0 to 4."""
+    largest = max((abs(value) for value in values if value is not None), default=0.0)
+    if largest == 0.0:
+        return 1
+    return min(max(figures - 1 - math.floor(math.log10(largest)), 0), 4)
+
+
+def number(value: float | None, places: int, signed: bool = False) -> str:
+    """``value`` with so many decimals, or "-"; never a negative zero."""
+    if value is None:
+        return "-"
+    rounded = round(value, places) + 0.0
+    return f"{rounded:{'+' if signed else ''}.{places}f}"
+
+
+def spelled(estimate: Estimate | None, places: int, signed: bool = False) -> str:
+    """An estimate as "76.7 [74.8, 78.5]", or "-"."""
+    if estimate is None:
+        return "-"
+    text = number(estimate.mean, places, signed)
+    if estimate.interval is None:
+        return text
+    low, high = (number(end, places, signed) for end in estimate.interval)
+    return f"{text} [{low}, {high}]"
+
+
+def basis(comparison: Comparison) -> str:
+    """What the numbers stand on, in one line."""
+    prompts = f"{comparison.prompts} prompt{'s' * (comparison.prompts != 1)}"
+    pictures = "" if comparison.pairs == comparison.prompts else f", {comparison.pairs} results"
+    return (
+        f"{prompts}{pictures}; 95 % bootstrap intervals over prompts, differences paired by prompt"
+        " and seed"
+    )
+
+
+def terminal(comparison: Comparison) -> str:
+    """The table that `glass compare` prints."""
+    base = comparison.labels[comparison.against]
+    head = ["", "NFE", "mean", f"less {base}"]
+    blocks: list[list[list[str]]] = []
+    for quantity in comparison.quantities:
+        cells = comparison.cells[quantity.key]
+        places = digits(e for cell in cells for e in (cell.value, cell.difference))
+        block = [[quantity.label.strip(), "", "", ""]]
+        for i, cell in enumerate(cells):
+            difference = "" if i == comparison.against else spelled(cell.difference, places, True)
+            cost = number(comparison.costs[i].nfe, 0)
+            block.append(
+                [f"  {comparison.labels[i]}", cost, spelled(cell.value, places), difference]
+            )
+        blocks.append(block)
+    lines = [head, *(row for block in blocks for row in block)]
+    widths = [max(len(row[i]) for row in lines) for i in range(len(head))]
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+
+    def line(row: Sequence[str]) -> str:
+        aligned = [f"{row[0]:<{widths[0]}}", f"{row[1]:>{widths[1]}}"]
+        aligned += [f"{cell:<{width}}" for cell, width in zip(row[2:], widths[2:], strict=True)]
+        return "  ".join(aligned).rstrip()
+
+    return "\n".join([basis(comparison), "", line(head), rule, *map(line, lines[1:])])
+
+
+COLUMNS = (
+    "quantity",
+    "run",
+    "folder",
+    "prompts",
+    "results",
+    "nfe",
+    "reward_calls",
+    "seconds",
+    "mean",
+    "low",
+    "high",
+    "against",
+    "difference",
+    "difference_low",
+    "difference_high",
+)
+
+
+def as_csv(comparison: Comparison) -> str:
+    """One line a quantity and run, numbers in full, what is not known empty."""
+    text = io.StringIO()
+    write = csv.writer(text, lineterminator="\n")
+    write.writerow(COLUMNS)
+    for quantity in comparison.quantities:
+        for i, cell in enumerate(comparison.cells[quantity.key]):
+            cost = comparison.costs[i]
+            write.writerow(
+                [
+                    quantity.key,
+                    comparison.labels[i],
+                    comparison.folders[i],
+                    comparison.prompts if cell.value is None else cell.value.prompts,
+                    comparison.pairs,
+                    cost.nfe,
+                    cost.reward_calls,
+                    cost.seconds,
+                    *_three(cell.value),
+                    "" if i == comparison.against else comparison.labels[comparison.against],
+                    *_three(cell.difference),
+                ]
+            )
+    return text.getvalue()
+
+
+def _three(estimate: Estimate | None) -> list[float | None]:
+    if estimate is None:
+        return [None, None, None]
+    return [estimate.mean, *(estimate.interval or (None, None))]
+
+
+def latex(comparison: Comparison) -> str:
+    """A booktabs tabular: a row a run, a column a quantity; below it the differences."""
+    shown = comparison.quantities
+    places = {
+        q.key: digits(e for c in comparison.cells[q.key] for e in (c.value, c.difference))
+        for q in shown
+    }
+    heads = [escaped(q.label.strip()) for q in shown]
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        f"% {basis(comparison)}",
+        rf"\begin{{tabular}}{{lr{'l' * len(shown)}}}",
+        r"\toprule",
+        " & ".join(["run", "NFE", *heads]) + r" \\",
+        r"\midrule",
+    ]
+    rows, differences = [], []
+    for i, label in enumerate(comparison.labels):
+        start = [escaped(label), number(comparison.costs[i].nfe, 0)]
+        cells = [(q, comparison.cells[q.key][i]) for q in shown]
+        rows.append([*start, *(_math(c.value, places[q.key], False) for q, c in cells)])
+        if i != comparison.against:
+            told = [_math(c.difference, places[q.key], True) for q, c in cells]
+            differences.append([start[0], "", *told])
+    lines += [" & ".join(row) + r" \\" for row in rows]
+    if differences:
+        base = escaped(comparison.labels[comparison.against])
+        title = f"paired difference from {base}"
+        lines += [r"\midrule", rf"\multicolumn{{{len(shown) + 2}}}{{l}}{{{title}}} \\"]
+        lines += [" & ".join(row) + r" \\" for row in differences]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _math(estimate: Estimate | None, places: int, signed: bool) -> str:
+    if estimate is None:
+        return "--"
+    text = f"${number(estimate.mean, places, signed)}$"
+    if estimate.interval is None:
+        return text
+    low, high = (number(end, places, signed) for end in estimate.interval)
+    return rf"{text} {{\small $[{low}, {high}]$}}"
+
+
+def escaped(text: str) -> str:
+    """``text`` with everything that TeX would read as a command made a letter; one line."""
+    return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))

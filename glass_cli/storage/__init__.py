@@ -1,1 +1,0 @@
-"""Folders of runs that last: resumed after a kill, never mixed, one process at a time."""

@@ -1,0 +1,1 @@
+"""Experiments on the model itself: posterior draws and decision windows."""
