@@ -127,9 +127,9 @@ def test_reading_pictures(reward: LoadedOcr) -> None:
 def test_settings_and_prompts_are_checked() -> None:
     with pytest.raises(ValueError, match=r"reward\.confidence must lie between 0 and 1 \(got 2"):
         Ocr(confidence=2.0)
-    Ocr().fits_prompts(['a "sign"', "a 'b'"])
+    Ocr().check_prompts(['a "sign"', "a 'b'"])
     with pytest.raises(ValueError, match="quotes none: a red car; write prompt="):
-        Ocr().fits_prompts(['a "sign"', "a red car"])
+        Ocr().check_prompts(['a "sign"', "a red car"])
     with pytest.raises(GlassError, match="no quoted text"):
         LoadedOcr(lambda picture: None).score(torch.zeros(1, 3, 8, 8), "a red car")
 

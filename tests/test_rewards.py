@@ -226,11 +226,11 @@ def test_linear_reward() -> None:
     reward = Linear((2.0, -1.0)).load(CPU, torch.float32)
     assert reward.score(points, "anything").tolist() == [0.0, -6.5]
     assert Linear().load(CPU, torch.float32).score(points, "").tolist() == [1.0, -3.0]
-    assert reward.vector(4).tolist() == [2.0, -1.0, 0.0, 0.0]
+    assert reward.linear_coefficients(4).tolist() == [2.0, -1.0, 0.0, 0.0]
     assert reward.score(points.double(), "").dtype == torch.float64
 
 
 def test_linear_direction_longer_than_the_points() -> None:
     with pytest.raises(ValueError, match=r"reward\.direction has 3 coordinates, more than the 2"):
-        Linear((1.0, 0.0, 2.0)).fits(SimpleNamespace(dim=2))
-    Linear((1.0, 0.0, 2.0)).fits(SimpleNamespace(dim=3))
+        Linear((1.0, 0.0, 2.0)).check_model(SimpleNamespace(dim=2))
+    Linear((1.0, 0.0, 2.0)).check_model(SimpleNamespace(dim=3))

@@ -62,9 +62,9 @@ def _fits(
             + " or ".join(ways)
         )
     try:
-        if hasattr(reward, "fits"):
-            reward.fits(made.model)
-        if hasattr(reward, "fits_prompts") and made.benchmark is None:
-            reward.fits_prompts(made.root.prompt_list())
+        if hasattr(reward, "check_model"):
+            reward.check_model(made.model)
+        if hasattr(reward, "check_prompts") and made.benchmark is None:
+            reward.check_prompts(made.root.prompt_list())
     except ValueError as error:
         raise GlassError(one_line(error)) from error

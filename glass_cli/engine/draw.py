@@ -86,9 +86,9 @@ class _Scorer:
         reward: Any = self._work.reward
         samples = self.decode(x)
         with self._work.stages.stage("reward"), torch.no_grad():
-            if hasattr(reward, "parts"):  # see LoadedComposite
-                self.terms = reward.parts(samples, self._prompt)
-                r: Tensor = reward.total(self.terms)
+            if hasattr(reward, "score_terms"):  # see LoadedComposite
+                self.terms = reward.score_terms(samples, self._prompt)
+                r: Tensor = reward.combine(self.terms)
             else:
                 r = reward.score(samples, self._prompt)
         return r

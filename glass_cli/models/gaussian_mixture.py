@@ -85,7 +85,7 @@ class LoadedMixture:
     def close(self) -> None:
         """Nothing is held."""
 
-    def draw(self, points: Tensor, log_w: Tensor, tilt: Tensor | None, file: Path) -> None:
+    def plot_density(self, points: Tensor, log_w: Tensor, tilt: Tensor | None, file: Path) -> None:
         """Saves a plot of weighted ``points`` (N, d) over the density, tilted by exp(tilt . x)."""
         # matplotlib, when imported, tells of every font that it cannot read
         logging.getLogger("matplotlib").setLevel(logging.ERROR)

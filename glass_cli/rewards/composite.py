@@ -69,17 +69,17 @@ class Composite:
         """Whether every term is."""
         return all(getattr(t.reward, "differentiable", False) for t in self.terms.values())
 
-    def fits(self, model: Any) -> None:
+    def check_model(self, model: Any) -> None:
         """Raises ValueError where a term does not fit the model."""
         for term in self.terms.values():
-            if hasattr(term.reward, "fits"):
-                term.reward.fits(model)
+            if hasattr(term.reward, "check_model"):
+                term.reward.check_model(model)
 
-    def fits_prompts(self, prompts: Sequence[str]) -> None:
+    def check_prompts(self, prompts: Sequence[str]) -> None:
         """Raises ValueError where a term cannot score one of the prompts."""
         for term in self.terms.values():
-            if hasattr(term.reward, "fits_prompts"):
-                term.reward.fits_prompts(prompts)
+            if hasattr(term.reward, "check_prompts"):
+                term.reward.check_prompts(prompts)
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedComposite:
         loaded = {name: term.reward.load(device, dtype) for name, term in self.terms.items()}
@@ -92,17 +92,17 @@ class LoadedComposite:
     def __init__(self, terms: Mapping[str, Term], loaded: Mapping[str, Any]) -> None:
         self._terms, self._loaded = terms, loaded
 
-    def parts(self, samples: Tensor, prompt: str) -> dict[str, Tensor]:
+    def score_terms(self, samples: Tensor, prompt: str) -> dict[str, Tensor]:
         """Every term's raw score (N,)."""
         return {name: reward.score(samples, prompt) for name, reward in self._loaded.items()}
 
-    def total(self, parts: Mapping[str, Tensor]) -> Tensor:
+    def combine(self, scores: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum (N,) of raw scores."""
-        addends = [t.weight * ((parts[n] - t.mean) / t.scale) for n, t in self._terms.items()]
+        addends = [t.weight * ((scores[n] - t.mean) / t.scale) for n, t in self._terms.items()]
         total = addends[0]
         for addend in addends[1:]:
             total = total + addend.to(total)
         return total
 
     def score(self, samples: Tensor, prompt: str) -> Tensor:
-        return self.total(self.parts(samples, prompt))
+        return self.combine(self.score_terms(samples, prompt))

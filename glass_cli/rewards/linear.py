@@ -19,7 +19,7 @@ class Linear:
 
     direction: tuple[float, ...] = (1.0,)
 
-    def fits(self, model: Any) -> None:
+    def check_model(self, model: Any) -> None:
         """Raises ValueError where the model's points have too few coordinates."""
         if len(self.direction) > getattr(model, "dim", len(self.direction)):
             raise ValueError(
@@ -37,7 +37,7 @@ class LoadedLinear:
     def __init__(self, direction: tuple[float, ...]) -> None:
         self._direction = direction
 
-    def vector(self, dim: int) -> Tensor:
+    def linear_coefficients(self, dim: int) -> Tensor:
         """The direction in ``dim`` coordinates, float64."""
         import torch
 
@@ -46,4 +46,4 @@ class LoadedLinear:
         return vector
 
     def score(self, samples: Tensor, prompt: str) -> Tensor:
-        return samples @ self.vector(samples.shape[-1]).to(samples)
+        return samples @ self.linear_coefficients(samples.shape[-1]).to(samples)

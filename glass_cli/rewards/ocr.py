@@ -86,7 +86,7 @@ class Ocr:
                 f"reward=ocr needs {' and '.join(missing)}; pip install 'glass_cli[ocr]'"
             )
 
-    def fits_prompts(self, prompts: Sequence[str]) -> None:
+    def check_prompts(self, prompts: Sequence[str]) -> None:
         """Raises ValueError for a prompt that quotes nothing."""
         for prompt in prompts:
             if not quoted(prompt):
