@@ -28,9 +28,8 @@ from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise
 from glass_cli.method.ode import Ode
 from glass_cli.method.sde import Sde
-from glass_cli.models.base import state_dtype
 from glass_cli.pipelines.plan import Asking, Call, Draws, Plan, plan
-from glass_cli.pipelines.prediction import Prediction
+from glass_cli.pipelines.prediction import Prediction, state_dtype
 
 
 class Start(NamedTuple):

@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 
 from glass_cli.common.errors import GlassError
 from glass_cli.config.listing import choices, groups
-from glass_cli.config.preflight import Composer, composing, settings
+from glass_cli.config.preflight import Composer, build_settings, composing
 from glass_cli.config.reward_choices import Choices
-from glass_cli.config.settings import EVAL_GROUPS, GROUPS
+from glass_cli.config.settings import GROUPS, OPTIONAL_GROUPS
 
 CONF = REPOSITORY / "conf"
 EVERY = [(group, choice) for group in groups([CONF]) for choice in choices(group, [CONF])]
@@ -30,7 +30,7 @@ def composer() -> Iterator[Composer]:
 @pytest.mark.parametrize(("group", "choice"), EVERY)
 def test_every_choice_composes_and_builds(composer: Composer, group: str, choice: str) -> None:
     cfg = composer.compose_or_explain([f"{group}={choice}"])
-    if group in (*GROUPS, *EVAL_GROUPS):
+    if group in (*GROUPS, *OPTIONAL_GROUPS):
         left_open = sorted(OmegaConf.missing_keys(cfg[group]))
         node = OmegaConf.to_container(cfg[group], resolve=True)
         build = Choices([CONF]).build  # of any group; a reward's terms are built along
@@ -40,7 +40,7 @@ def test_every_choice_composes_and_builds(composer: Composer, group: str, choice
         with pytest.raises(GlassError, match=rf"^{left_open[0]} has no value; set it"):
             build(node, group)
     else:
-        settings(cfg)
+        build_settings(cfg)
 
 
 def test_no_choice_imports_anything_heavy() -> None:
@@ -64,7 +64,7 @@ with composing(Path(sys.argv[1]), config_name="eval") as composer:
         if heavy:
             sys.exit(f"{word} imports {heavy}")
 """
-    words = [f"{group}={choice}" for group, choice in EVERY if group in (*GROUPS, *EVAL_GROUPS)]
+    words = [f"{group}={choice}" for group, choice in EVERY if group in (*GROUPS, *OPTIONAL_GROUPS)]
     done = subprocess.run(
         [sys.executable, "-c", program, str(CONF), *words],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},

@@ -87,10 +87,10 @@ def test_counting_uses_its_own_cut() -> None:
 
 def test_the_answer_names_scores_prompts_and_groups() -> None:
     results = [
-        {"record_index": i, "image_index": 0, "judged": {"correct": i == 0, "tag": tag}}
+        {"prompt_index": i, "image_index": 0, "judged": {"correct": i == 0, "tag": tag}}
         for i, tag in enumerate(["colors", "position"])
     ]
-    answer = LoadedGenEval(Sees()).summarise(results)
+    answer = GenEval().summarise(results)
     assert answer["scores"] == {"colors": 1.0, "position": 0.0, "overall": 0.5, "one right": 0.5}
     assert answer["groups"] == {"overall": ["colors", "position"]}
     assert set(answer["per_prompt"]) == {"colors", "position", "one right"}

@@ -205,7 +205,7 @@ def test_a_composite_is_the_normalised_sum() -> None:
     expected = 2.0 * (z[:, 0] - 0.5) / 4.0 - 3.0 * (z[:, 1] + 1.0) / 0.5
     scores = reward.score(z, "")
     assert torch.allclose(scores, expected, rtol=1e-14)
-    parts = reward.score_terms(z, "")
+    _, parts = reward.score_terms(z, "")
     assert torch.equal(parts["x"], z[:, 0]) and torch.equal(parts["y"], z[:, 1])
     (gradient,) = torch.autograd.grad(scores.sum(), z)
     assert torch.allclose(gradient, torch.tensor([0.5, -6.0], dtype=torch.float64).expand(7, 2))

@@ -126,8 +126,9 @@ def test_settings_are_checked(tmp_path: Path) -> None:
 def test_without_a_judge_there_is_nothing_to_say(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("a cat\n")
-    loaded = Prompts(path=str(path)).load(torch.device("cpu"), torch.float32)
+    benchmark = Prompts(path=str(path))
+    loaded = benchmark.load(torch.device("cpu"), torch.float32)
     judged = loaded.judge(torch.zeros(3, 8, 8), {"prompt": "a cat"})
     assert judged == {}
-    results = [{"record_index": 0, "image_index": 0, "judged": judged}]
-    assert loaded.summarise(results) == {"scores": {}, "per_prompt": {}, "groups": {}}
+    results = [{"prompt_index": 0, "image_index": 0, "judged": judged}]
+    assert benchmark.summarise(results) == {"scores": {}, "per_prompt": {}, "groups": {}}

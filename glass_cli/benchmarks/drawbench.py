@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from glass_cli.benchmarks import lists
-from glass_cli.benchmarks.base import Unjudged, check_sizes
-
-if TYPE_CHECKING:
-    import torch
+from glass_cli.benchmarks.base import Benchmark, check_sizes
 
 # The table that the paper's authors published, as CSV.
 URL = (
@@ -19,15 +16,14 @@ URL = (
 
 
 @dataclass(frozen=True)
-class DrawBench:
+class DrawBench(Benchmark):
     """Scored by the reward and by any metrics; the paper's own scores are people's.
 
     ``path``: the list as a CSV file with columns Prompts and Category; null downloads it once from
     the authors' table. ``images`` pictures are drawn a prompt; ``limit`` takes the first so many.
     """
 
-    accepts: ClassVar[str] = "images"
-    title: ClassVar[str] = "DrawBench"
+    title = "DrawBench"
 
     path: str | None = None
     images: int = 1
@@ -41,6 +37,3 @@ class DrawBench:
         """The prompts with their categories. Raises GlassError where the list cannot be had."""
         text, name, suffix = lists.source(self.path, URL, "DrawBench.csv")
         return lists.records(text, name, suffix)[: self.limit]
-
-    def load(self, device: torch.device, dtype: torch.dtype) -> Unjudged:
-        return Unjudged()

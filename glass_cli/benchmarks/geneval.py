@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from glass_cli.benchmarks import geneval_emoji, geneval_rules, lists
-from glass_cli.benchmarks.base import Answer, Record, check_sizes
+from glass_cli.benchmarks.base import Answer, Benchmark, LoadedBenchmark, Record, check_sizes
 from glass_cli.benchmarks.detections import COLOURS, Detection, LoadedDetector
 from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
 from glass_cli.benchmarks.mask2former import Mask2Former
@@ -24,7 +24,7 @@ NAME = "geneval-evaluation_metadata.jsonl"  # in the cache
 
 
 @dataclass(frozen=True)
-class GenEval:
+class GenEval(Benchmark):
     """The published protocol; ``images`` pictures a prompt, 4 in the paper.
 
     detector: ``transformers`` (Mask2Former and CLIP, as published), ``embedded`` (the small one of
@@ -40,8 +40,6 @@ class GenEval:
 
     limit: so many prompts, taken from the tasks in turn; null for all, in the list's order.
     """
-
-    accepts: ClassVar[str] = "images"
 
     path: str | None = None
     detector: Literal["auto", "embedded", "transformers"] = "auto"
@@ -112,13 +110,9 @@ class GenEval:
         return LoadedGenEval(detector.load(device, dtype))
 
     def summarise(self, results: Sequence[Mapping[str, Any]]) -> Answer:
-        """The scores, as the loaded benchmark's, without loading a detector for them."""
-        return _answer(results)
-
-
-def _answer(results: Sequence[Mapping[str, Any]]) -> Answer:
-    scores, per_prompt, groups = geneval_rules.summary(results)
-    return {"scores": scores, "per_prompt": per_prompt, "groups": groups}
+        """The share of correct pictures of each task, and their mean."""
+        scores, per_prompt, groups = geneval_rules.summary(results)
+        return {"scores": scores, "per_prompt": per_prompt, "groups": groups}
 
 
 def _of(known: int, there: int) -> str:
@@ -164,7 +158,7 @@ def _is_position(told: Any, number: int) -> bool:
     )
 
 
-class LoadedGenEval:
+class LoadedGenEval(LoadedBenchmark):
     """See :class:`glass_cli.benchmarks.base.LoadedBenchmark`."""
 
     def __init__(self, detector: LoadedDetector) -> None:
@@ -184,6 +178,3 @@ class LoadedGenEval:
             for one in found
         ]
         return {"correct": correct, "reason": reason, "tag": record["tag"], "detections": told}
-
-    def summarise(self, results: Sequence[Mapping[str, Any]]) -> Answer:
-        return _answer(results)

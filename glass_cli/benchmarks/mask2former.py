@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from glass_cli.benchmarks.detections import COLOURS, Box, Detection
+from glass_cli.benchmarks.detections import COLOURS, Box, Detection, Detector, LoadedDetector
 from glass_cli.benchmarks.geneval_rules import CONFIDENCE
 from glass_cli.common import hub
 from glass_cli.common.errors import GlassError, one_line
@@ -35,7 +35,7 @@ _CLIP_FILES = ("config.json",)
 
 
 @dataclass(frozen=True)
-class Mask2Former:
+class Mask2Former(Detector):
     """``path`` is the segmenter, ``clip`` names colours: folders, or repositories of the hub.
 
     The segmenter must know COCO's 80 classes in COCO's order, which is GenEval's; a few names
@@ -201,7 +201,7 @@ def _mask(logits: Tensor) -> tuple[Tensor, float, Box] | None:
     return mask.cpu(), mean, (x0, y0, x1, y1)
 
 
-class LoadedMask2Former:
+class LoadedMask2Former(LoadedDetector):
     """See :class:`glass_cli.benchmarks.detections.LoadedDetector`."""
 
     def __init__(self, segmenter: Any, head: Any, towers: TwoTowers) -> None:

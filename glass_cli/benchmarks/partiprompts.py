@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from glass_cli.benchmarks import lists
-from glass_cli.benchmarks.base import Unjudged, check_sizes
-
-if TYPE_CHECKING:
-    import torch
+from glass_cli.benchmarks.base import Benchmark, check_sizes
 
 URL = "https://raw.githubusercontent.com/google-research/parti/main/PartiPrompts.tsv"
 
 
 @dataclass(frozen=True)
-class PartiPrompts:
+class PartiPrompts(Benchmark):
     """Scored by the reward and by any metrics; the paper's own scores are people's.
 
     ``path``: the list's file (PartiPrompts.tsv); null downloads it once from the paper's
     repository. ``images`` pictures are drawn a prompt; ``limit`` takes the first so many prompts.
     """
 
-    accepts: ClassVar[str] = "images"
-    title: ClassVar[str] = "PartiPrompts"
+    title = "PartiPrompts"
 
     path: str | None = None
     images: int = 1
@@ -37,6 +33,3 @@ class PartiPrompts:
         """The prompts with their categories. Raises GlassError where the list cannot be had."""
         text, name, suffix = lists.source(self.path, URL, "PartiPrompts.tsv")
         return lists.records(text, name, suffix)[: self.limit]
-
-    def load(self, device: torch.device, dtype: torch.dtype) -> Unjudged:
-        return Unjudged()

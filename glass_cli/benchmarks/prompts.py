@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from glass_cli.benchmarks import lists
-from glass_cli.benchmarks.base import Unjudged, check_sizes
-
-if TYPE_CHECKING:
-    import torch
+from glass_cli.benchmarks.base import Benchmark, check_sizes
 
 
 @dataclass(frozen=True)
-class Prompts:
+class Prompts(Benchmark):
     """``path``: a text file with a prompt a line, a CSV or TSV file with a column ``prompt``, or a
     JSON-lines file whose objects have ``prompt``. A column ``category`` makes groups of prompts.
 
     ``images`` pictures are drawn a prompt; ``limit`` takes the first so many prompts.
     """
-
-    accepts: ClassVar[str] = "images"
 
     path: str
     images: int = 1
@@ -39,6 +34,3 @@ class Prompts:
         path = Path(self.path).expanduser()
         found = lists.records(lists.read(path), f"{lists.KEY}={self.path}", path.suffix)
         return found[: self.limit]
-
-    def load(self, device: torch.device, dtype: torch.dtype) -> Unjudged:
-        return Unjudged()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Union
 
 from glass_cli.common.errors import GlassError, near, one_line
+from glass_cli.config.contracts import CONTRACTS, check_class, check_instance
 
 
 class _Mismatch(Exception):
@@ -38,16 +39,24 @@ def find_class(target: str, where: str) -> Callable[..., Any]:
     return found
 
 
-def build(node: Any, where: str) -> Any:
+def build(node: Any, where: str, group: str | None = None) -> Any:
     """The object that a plain mapping with `_target_` describes, every field checked.
 
-    `where` is the key the mapping stands under (`sampler`), for messages. Raises GlassError.
+    where: the key the mapping stands under (`sampler`), for messages.
+    group: whose contract the object keeps to; None where `where` names it, if anything does.
+
+    Raises GlassError.
     """
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise GlassError(f"{where} needs a choice; see glass ls {where.partition('.')[0]}")
     target = find_class(str(node["_target_"]), where)
     values = {str(key): value for key, value in node.items() if key != "_target_"}
-    return build_class(target, values, where)
+    check_class(target, where)
+    made = build_class(target, values, where)
+    group = group or where
+    if group in CONTRACTS:
+        check_instance(made, group, where)
+    return made
 
 
 def build_class(target: Callable[..., Any], values: Mapping[str, Any], where: str = "") -> Any:
@@ -114,11 +123,12 @@ def _fit(value: Any, hint: Any, where: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if isinstance(value, Mapping) and "_target_" in value:
         made = build(value, where)
-        checkable = isinstance(hint, type) and hint is not Any  # Any is a class from Python 3.11 on
+        # Any is a class from Python 3.11 on; a Protocol's members are checked by build
+        checkable = isinstance(hint, type) and hint is not Any and not _is_protocol(hint)
         if checkable and not isinstance(made, hint):
             raise GlassError(f"{where}: {value['_target_']} is not a {hint.__name__}")
         return made
-    if hint is Any:
+    if hint is Any or _is_protocol(hint):
         return value
     if origin is Literal:
         for word in args:
@@ -137,11 +147,17 @@ def _fit(value: Any, hint: Any, where: str) -> Any:
             item = args[1] if args else Any
             return {key: convert(v, item, f"{where}.{key}") for key, v in value.items()}
     elif dataclasses.is_dataclass(hint):
+        if isinstance(hint, type) and isinstance(value, hint):
+            return value
         if isinstance(value, Mapping):
             return build_class(typing.cast(type, hint), {str(k): value[k] for k in value}, where)
     else:
         return _fit_scalar(value, hint)
     raise _Mismatch
+
+
+def _is_protocol(hint: Any) -> bool:
+    return bool(getattr(hint, "_is_protocol", False))
 
 
 def _fit_sequence(value: Any, kind: type, args: tuple[Any, ...], where: str) -> Any:

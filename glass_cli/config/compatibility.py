@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.config.reward_choices import Choices
-from glass_cli.config.settings import Settings
+from glass_cli.config.settings import Settings, Study
+from glass_cli.rewards.base import Reward
 
 
-def fits_together(made: Settings, choices: dict[str, str], known: Choices) -> None:
+def check_together(settings: Settings, choices: dict[str, str], known: Choices) -> None:
     """Rewards must score what the model gives; steering and guidance may need a reward.
 
     ``choices`` names the chosen file of each group. Raises GlassError.
     """
     steering, reward = choices.get("steering", "?"), choices.get("reward", "?")
-    guided = getattr(made.steering, "guidance", 0.0) > 0.0
-    needed = getattr(made.steering, "needs_reward", False)
-    for name, metric in made.metrics.items():
-        _fits(metric, f"metrics={name}", "metrics=[]", made, choices, known)
-    takes = getattr(made.benchmark, "accepts", None)
-    if takes and takes != getattr(made.model, "output", takes):
+    guided = settings.steering.guidance > 0.0
+    needed = settings.steering.needs_reward
+    for name, metric in settings.metrics.items():
+        _check_scores(metric, f"metrics={name}", "metrics=[]", settings, choices, known)
+    judge = None if isinstance(settings.benchmark, Study) else settings.benchmark
+    if judge is not None and judge.accepts != settings.model.output:
         raise GlassError(
-            f"benchmark={choices.get('benchmark')} judges {takes}, model={choices.get('model')}"
-            f" gives {made.model.output}; choose another model (glass ls model)"
+            f"benchmark={choices.get('benchmark')} judges {judge.accepts},"
+            f" model={choices.get('model')} gives {settings.model.output}; choose another model"
+            " (glass ls model)"
         )
-    if made.reward is None and getattr(made.sampler, "times", None) == "auto":
+    if settings.reward is None and getattr(settings.sampler, "times", None) == "auto":
         raise GlassError(
             "sampler.times=auto needs a reward, whose decision window it is; choose one (glass ls"
             " reward) or sampler.times=schedule"
         )
-    if made.reward is None:
+    if settings.reward is None:
         if needed or guided:
             what = f"steering={steering}" if needed else "steering.guidance"
             raise GlassError(
@@ -39,8 +39,8 @@ def fits_together(made: Settings, choices: dict[str, str], known: Choices) -> No
             )
         return
     without = "steering=none reward=null" if needed else "reward=null"
-    _fits(made.reward, f"reward={reward}", without, made, choices, known)
-    if guided and not getattr(made.reward, "differentiable", False):
+    _check_scores(settings.reward, f"reward={reward}", without, settings, choices, known)
+    if guided and not settings.reward.differentiable:
         ways = known.accepting("differentiable", True)
         raise GlassError(
             f"reward={reward} has no gradient, which steering.guidance needs; use a reward that"
@@ -48,12 +48,17 @@ def fits_together(made: Settings, choices: dict[str, str], known: Choices) -> No
         )
 
 
-def _fits(
-    reward: Any, name: str, without: str, made: Settings, choices: dict[str, str], known: Choices
+def _check_scores(
+    reward: Reward,
+    name: str,
+    without: str,
+    settings: Settings,
+    choices: dict[str, str],
+    known: Choices,
 ) -> None:
     """A reward or metric must score what the model gives, for every prompt of the run."""
-    accepts, output = getattr(reward, "accepts", None), getattr(made.model, "output", None)
-    if accepts and output and accepts != output:
+    accepts, output = reward.accepts, settings.model.output
+    if accepts != output:
         key = name.partition("=")[0]
         shape = "reward={}" if key == "reward" else "metrics=[{}]"
         ways = [*map(shape.format, known.accepting("accepts", output)), without]
@@ -62,9 +67,8 @@ def _fits(
             + " or ".join(ways)
         )
     try:
-        if hasattr(reward, "check_model"):
-            reward.check_model(made.model)
-        if hasattr(reward, "check_prompts") and made.benchmark is None:
-            reward.check_prompts(made.root.prompt_list())
+        reward.check_model(settings.model)
+        if settings.benchmark is None:
+            reward.check_prompts(settings.root.prompt_list())
     except ValueError as error:
         raise GlassError(one_line(error)) from error

@@ -10,13 +10,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from omegaconf import OmegaConf
 
 from glass_cli.common.errors import GlassError, near, one_line
 from glass_cli.config.build import build, build_class, find_class
+from glass_cli.rewards.base import Reward
+from glass_cli.rewards.composite import Composite, Term
 
 # in which a term says how it counts; every other key is a setting of its reward
 TERM_KEYS = ("weight", "mean", "scale")
@@ -49,8 +51,8 @@ class Choices:
             raise GlassError(f"{self._files[name]} holds no settings; give it a _target_")
         return {str(key): value for key, value in node.items() if key != "defaults"}
 
-    def accepting(self, attribute: str, value: Any) -> list[str]:
-        """The choices whose settings class has ``attribute`` equal to ``value``."""
+    def accepting(self, attribute: Literal["accepts", "differentiable"], value: Any) -> list[str]:
+        """The choices whose settings class has ``attribute`` of Reward equal to ``value``."""
         found = []
         for name in self.names():
             try:
@@ -61,22 +63,24 @@ class Choices:
                 found.append(name)
         return found
 
-    def build(self, node: Any, where: str = "reward") -> Any:
-        """The settings object of a reward, the terms of a weighted sum built along."""
+    def build(self, node: Any, where: str = "reward", group: str | None = None) -> Any:
+        """The settings object that ``node`` describes, the terms of a weighted sum built along.
+
+        group: see :func:`glass_cli.config.build.build`. Raises GlassError.
+        """
         if not isinstance(node, Mapping) or not isinstance(node.get("terms"), Mapping):
-            return build(node, where)
-        if not getattr(find_class(str(node.get("_target_")), where), "of_terms", False):
-            return build(node, where)  # a reward of the user's with terms of another kind
+            return build(node, where, group)
+        target = find_class(str(node.get("_target_")), where)
+        if not (isinstance(target, type) and issubclass(target, Composite)):
+            return build(node, where, group)  # a reward of the user's with terms of another kind
         terms = {
             str(name): self._term(str(name), own, f"{where}.terms.{name}")
             for name, own in node["terms"].items()
             if own is not None
         }
-        return build({**node, "terms": terms}, where)
+        return build({**node, "terms": terms}, where, group)
 
     def _term(self, name: str, own: Any, where: str) -> Any:
-        from glass_cli.rewards.composite import Term
-
         if not isinstance(own, Mapping):
             raise GlassError(f"{where} must be settings such as {{weight: 1.0}} (got {own})")
         numbers = {key: own[key] for key in TERM_KEYS if key in own}
@@ -96,9 +100,9 @@ class Choices:
                 if key != "_target_" and key not in known:
                     hint = near(f"{where}.{key}", [f"{where}.{k}" for k in [*also, *known]])
                     raise GlassError(f"unknown key {where}.{key}{hint}")
-        return self.build(node, where)
+        return self.build(node, where, "reward")
 
-    def metrics(self, node: Any) -> dict[str, Any]:
+    def metrics(self, node: Any) -> dict[str, Reward]:
         """Name -> settings object of what `metrics=` asks for, in its order.
 
         It is a name or a list; a member is a name, ``{name: {key: value}}`` with settings of its
@@ -109,7 +113,7 @@ class Choices:
         members = [{key: node[key]} for key in node] if _plain_mapping(node) else node
         if not isinstance(members, (list, tuple)):
             members = [members]
-        found: dict[str, Any] = {}
+        found: dict[str, Reward] = {}
         for member in members:
             name, own = _member(member)
             if name in found:

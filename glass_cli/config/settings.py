@@ -1,22 +1,37 @@
-"""The top-level settings of a run, checked; the four groups stand under their own keys."""
+"""The settings of a run, checked: the top-level ones, and those of each group."""
 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from glass_cli.common.errors import near
 
+if TYPE_CHECKING:
+    from glass_cli.benchmarks.base import Benchmark
+    from glass_cli.method.flow import Sampler
+    from glass_cli.models.base import Model
+    from glass_cli.output.writer import RunFolder
+    from glass_cli.rewards.base import Reward
+    from glass_cli.steering.loop import Steering
+
 GROUPS = ("model", "sampler", "steering", "reward")
-EVAL_GROUPS = ("benchmark", "launcher")  # of glass eval only
+OPTIONAL_GROUPS = ("benchmark", "launcher")  # the benchmark is glass eval's
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 @dataclass(frozen=True)
 class Wandb:
-    """Weights & Biases: `init_timeout` in seconds, after which the run goes on offline."""
+    """Weights & Biases.
+
+    mode: as wandb's own.
+    project, entity: where the run is shown.
+    init_timeout: seconds, above 0, after which the run goes on offline.
+    """
 
     mode: Literal["online", "offline", "disabled"] = "online"
     project: str = "glass"
@@ -30,35 +45,46 @@ class Wandb:
 
 @dataclass(frozen=True)
 class Root:
-    """What conf/config.yaml sets beside the groups. Raises ValueError on a value that cannot be."""
+    """What conf/config.yaml sets beside the groups. Raises ValueError for a wrong value.
+
+    prompt: the text; not used where there are prompts.
+    prompts: a text file with a prompt a line, or the prompts themselves.
+    negative_prompt: what the picture shall not show; empty for nothing.
+    particles: drawn together and steered against each other, 1 or more.
+    seed: 0 to 2^63 - 1; with the prompt and the particle's number it decides all random numbers.
+    micro_batch: particles per network call, 1 or more.
+    calls: network calls a particle, 1 or more; null for the model's own number.
+    device: auto, cpu, mps, cuda or cuda:N.
+    dtype: of the network.
+    name: ends the name of the run's folder, at most 100 characters; null for sampler-steering.
+    limit: of glass sample: at most so many prompts, 1 or more; null for all.
+    fresh: move earlier results away and start again.
+    thumbnails: keep small pictures of what was scored; null: in glass sample only.
+    """
 
     prompt: str = ""
-    prompts: str | list[str] | None = None  # a text file, one prompt a line, or the prompts
+    prompts: str | list[str] | None = None
     negative_prompt: str = ""
     particles: int = 8
     seed: int = 0
-    micro_batch: int = 8  # particles per network call
-    calls: int | None = None  # network calls a particle, of samplers whose steps are null
+    micro_batch: int = 8
+    calls: int | None = None
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     name: str | None = None
     wandb: Wandb = field(default_factory=Wandb)
-    model: Any = None
-    sampler: Any = None
-    steering: Any = None
-    reward: Any = None
-    metrics: Any = None  # rewards by name, which score final samples only
-    benchmark: Any = None
-    launcher: Any = None
-    fresh: bool = False  # glass eval: set earlier results aside and start anew
-    thumbnails: bool | None = None  # small pictures of what was scored; null: glass sample only
+    limit: int | None = None
+    fresh: bool = False
+    thumbnails: bool | None = None
 
     def __post_init__(self) -> None:
         for key, least in (("particles", 1), ("micro_batch", 1), ("seed", 0)):
             if getattr(self, key) < least:
                 raise ValueError(f"{key} must be at least {least} (got {getattr(self, key)})")
-        if self.calls is not None and self.calls < 1:
-            raise ValueError(f"calls must be at least 1 (got {self.calls})")
+        for key in ("calls", "limit"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ValueError(f"{key} must be at least 1 (got {value})")
         if self.seed >= 2**63:
             raise ValueError(f"seed must be below 2^63 (got {self.seed})")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
@@ -90,20 +116,62 @@ class Root:
         return list(self.prompts)
 
 
-class Settings(NamedTuple):
-    """The checked settings of one run; `reward` is None when there is none.
+class Launcher(Protocol):
+    """Who draws the pictures of a run.
 
-    `metrics` maps names to the settings of further rewards, which score final samples only.
+    :class:`glass_cli.engine.launchers.base.Launcher` has the types of ``run``, which hold a run's
+    settings and so cannot stand below them.
+    """
+
+    @property
+    def in_process(self) -> bool:
+        """Whether pictures are drawn in this process, with what it has loaded."""
+
+    def check(self) -> None:
+        """Raises GlassError where something that it needs is missing."""
+
+    def run(self, task: Any, watch: Any = None) -> Iterator[Any]:
+        """Yields the pictures of ``task`` as they are finished."""
+
+
+class Study(ABC):
+    """The settings of an experiment on the model itself, in place of a benchmark.
+
+    A class and not a Protocol, since ``glass eval`` asks which of the two it was given.
+    """
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """How the results are named."""
+
+    @abstractmethod
+    def study(self, settings: Settings, folder: RunFolder) -> dict[str, Any]:
+        """Draws what it likes, keeps in the folder what it needs to be continued, and returns the
+        summary, whose ``score`` is what a sweeper may maximise. Raises GlassError."""
+
+
+class Settings(NamedTuple):
+    """The checked settings of one run.
+
+    reward: None where there is none.
+    metrics: name -> settings of further rewards, which score final samples only.
+    benchmark: of glass eval only.
+    launcher: None where the run draws nothing of its own.
+    config: as resolved, in plain values.
+    overrides: as typed.
     """
 
     root: Root
-    model: Any
-    sampler: Any
-    steering: Any
-    reward: Any
-    metrics: dict[str, Any]
-    benchmark: Any = None  # of glass eval only, as is the launcher
-    launcher: Any = None
+    model: Model
+    sampler: Sampler
+    steering: Steering
+    reward: Reward | None
+    metrics: Mapping[str, Reward]
+    benchmark: Benchmark | Study | None = None
+    launcher: Launcher | None = None
+    config: Mapping[str, Any] = {}
+    overrides: Sequence[str] = ()
 
 
 def _read_prompts(path: Path) -> list[str]:

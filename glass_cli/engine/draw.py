@@ -73,7 +73,7 @@ class _Scorer:
         self._work, self._prompt = work, prompt
         self._decoding, self._guiding = Batches(work.micro_batch), Batches(work.micro_batch)
         self.samples: Tensor | None = None
-        self.terms: dict[str, Tensor] = {}
+        self.terms: Mapping[str, Tensor] = {}
 
     def decode(self, x: Tensor) -> Tensor:
         """Samples of clean particles (N, *shape), in micro-batches."""
@@ -83,14 +83,11 @@ class _Scorer:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Rewards (N,) of clean particles."""
-        reward: Any = self._work.reward
+        reward = self._work.reward
+        assert reward is not None
         samples = self.decode(x)
         with self._work.stages.stage("reward"), torch.no_grad():
-            if hasattr(reward, "score_terms"):  # see LoadedComposite
-                self.terms = reward.score_terms(samples, self._prompt)
-                r: Tensor = reward.combine(self.terms)
-            else:
-                r = reward.score(samples, self._prompt)
+            r, self.terms = reward.score_terms(samples, self._prompt)
         return r
 
     def gradient(self, z: Tensor) -> Tensor:

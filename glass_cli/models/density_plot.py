@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
 
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,8 +12,8 @@ from torch import Tensor
 from glass_cli.models.mixture import Mixture
 
 
-def density_plot(points: Tensor, log_w: Tensor, target: Mixture, file: Path, tilted: bool) -> None:
-    """Saves points (N, d) over the density of the first one or two coordinates as a PNG.
+def density_plot(points: Tensor, log_w: Tensor, target: Mixture, tilted: bool) -> bytes:
+    """A PNG of points (N, d) over the density of their first one or two coordinates.
 
     A point's area, or its share of a histogram, goes by its weight exp(log_w).
     """
@@ -58,4 +58,6 @@ def density_plot(points: Tensor, log_w: Tensor, target: Mixture, file: Path, til
         axes.set_aspect("equal")
     axes.set_title(f"{len(points)} particles and the true {name}")
     axes.legend(loc="upper right")
+    file = io.BytesIO()
     figure.savefig(file, dpi=120, format="png")
+    return file.getvalue()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from glass_cli.common import hub
+from glass_cli.models.base import LoadedModel, Model, PromptedFlow
+from glass_cli.pipelines.options import PipelineOptions
 
 if TYPE_CHECKING:
     import torch
@@ -17,62 +18,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DiffusersPipeline:
-    """Any text-to-image pipeline of diffusers: flow matching, epsilon, v or sample prediction.
-
-    path: a folder, a hub repository, or ``embedded:<name>``; revision, variant and
-    local_files_only as in diffusers. guidance, height, width, calls (network calls a particle) and
-    shift (time shift of the model's own schedule) are the pipeline's own where they are null;
-    ``arguments`` go to every call of the pipeline (true_cfg_scale, max_sequence_length, ...).
-
-    offload: "model" or "sequential" keeps weights on the CPU while they are not used. lora: LoRA
-    weights (folder, file or repository) at ``lora_scale``; ``lora_file`` is the one to take where
-    there are several. quantization: by component, the name and arguments of a quantisation class of
-    diffusers (of transformers for text encoders), or the arguments of diffusers'
-    PipelineQuantizationConfig. compile: torch.compile of the network.
-
-    Weights are read from safetensors alone, and no code of a repository is run.
-    """
-
-    output: ClassVar[Literal["images"]] = "images"
-
-    path: str
-    guidance: float | None = None
-    height: int | None = None
-    width: int | None = None
-    calls: int | None = None
-    shift: float | None = None
-    arguments: dict[str, Any] = field(default_factory=dict)
-    revision: str | None = None
-    variant: str | None = None
-    local_files_only: bool = False
-    offload: Literal["none", "model", "sequential"] = "none"
-    vae_slicing: bool = False
-    vae_tiling: bool = False
-    compile: bool = False
-    lora: str | None = None
-    lora_file: str | None = None
-    lora_scale: float = 1.0
-    quantization: dict[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        if not self.path.strip():
-            raise ValueError("model.path is empty; give a folder or a hub repository (owner/name)")
-        what = "the folder of a diffusers pipeline"
-        hub.check(self.path, "model.path", ("model_index.json",), what)
-        if self.lora is not None:
-            hub.check(self.lora, "model.lora", what="LoRA weights")
-        if self.shift is not None and not self.shift > 0.0:
-            raise ValueError(f"model.shift must be above 0 (got {self.shift})")
-        if (self.height is None) != (self.width is None):
-            raise ValueError("model.height and model.width go together; give both")
-        for name in ("height", "width", "calls"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"model.{name} must be at least 1 (got {value})")
+class DiffusersPipeline(PipelineOptions, Model):
+    """Any text-to-image pipeline of diffusers; the fields are those of
+    :class:`glass_cli.pipelines.options.PipelineOptions`."""
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedPipeline:
         """Reads the weights onto ``device``. Raises GlassError where they cannot be had."""
+        import glass_cli.scheduler  # noqa: F401 - diffusers finds a saved GlassScheduler only then
         from glass_cli.pipelines.loading import call_arguments, load
 
         pipe = load(self, device, dtype)
@@ -80,10 +32,12 @@ class DiffusersPipeline:
         return LoadedPipeline(pipe, arguments, self.shift, self.calls)
 
 
-class LoadedPipeline:
-    """A pipeline in memory; see :class:`glass_cli.models.base.LoadedModel`.
+class LoadedPipeline(LoadedModel):
+    """A pipeline in memory.
 
-    ``arguments`` go to every call of the pipeline; ``shift`` and ``calls`` replace its own.
+    pipe: the diffusers pipeline.
+    arguments: of every call of it.
+    shift, calls: replace its own; None keeps them.
     """
 
     def __init__(
@@ -99,8 +53,7 @@ class LoadedPipeline:
         import torch
 
         from glass_cli.common.errors import GlassError, one_line
-        from glass_cli.models.base import state_dtype
-        from glass_cli.pipelines.prediction import Prediction
+        from glass_cli.pipelines.prediction import Prediction, state_dtype
         from glass_cli.pipelines.session import probe
 
         self.pipe, self.arguments = pipe, arguments or {}
@@ -157,7 +110,7 @@ class LoadedPipeline:
         return decode(self.pipe, x, self._prompted)
 
 
-class PromptedPipeline:
+class PromptedPipeline(PromptedFlow):
     """The pipeline's flow under one prompt; one suspended pipeline call for each batch size."""
 
     def __init__(self, model: LoadedPipeline, arguments: dict[str, Any], micro_batch: int) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING
 
 from glass_cli.method.path import CondOT
+from glass_cli.models.base import LoadedModel, Model, PromptedFlow
 
 if TYPE_CHECKING:
     import torch
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class GaussianMixture:
-    """``components`` equal Gaussians of standard deviation ``std`` on a circle of ``radius``.
+class GaussianMixture(Model):
+    """Equal isotropic Gaussians on a circle, on the straight path. Prompts are ignored.
 
-    In one dimension they stand evenly on [-radius, radius]; beyond two the circle lies in the
-    first two coordinates. Prompts are ignored.
+    dim: coordinates of a point, 1 or more. In one dimension the Gaussians stand evenly on
+        [-radius, radius]; beyond two the circle lies in the first two coordinates.
+    components: how many Gaussians, 1 or more.
+    radius: of the circle.
+    std: standard deviation of each, above 0.
     """
 
-    output: ClassVar[Literal["points"]] = "points"
+    output = "points"
 
     dim: int = 2
     components: int = 6
@@ -60,8 +63,8 @@ class GaussianMixture:
         return LoadedMixture(self.mixture())
 
 
-class LoadedMixture:
-    """See :class:`glass_cli.models.base.LoadedModel`."""
+class LoadedMixture(LoadedModel, PromptedFlow):
+    """The model, and its flow under whatever prompt."""
 
     path = CondOT()
     shift = 1.0
@@ -82,14 +85,10 @@ class LoadedMixture:
     def decode(self, x: Tensor) -> Tensor:
         return x
 
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def plot_density(self, points: Tensor, log_w: Tensor, tilt: Tensor | None, file: Path) -> None:
-        """Saves a plot of weighted ``points`` (N, d) over the density, tilted by exp(tilt . x)."""
+    def plot_density(self, points: Tensor, log_w: Tensor, tilt: Tensor | None) -> bytes:
         # matplotlib, when imported, tells of every font that it cannot read
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
         from glass_cli.models.density_plot import density_plot
 
         target = self.mixture if tilt is None else self.mixture.tilt(tilt.to(points))[0]
-        density_plot(points, log_w, target, file, tilted=tilt is not None)
+        return density_plot(points, log_w, target, tilted=tilt is not None)

@@ -27,7 +27,8 @@ class _Block(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.outer(functional.silu(self.inner(x)))
+        change: Tensor = self.outer(functional.silu(self.inner(x)))
+        return x + change
 
 
 class _Branch(nn.Module):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import diffusers
 import torch
@@ -16,15 +16,12 @@ from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 from huggingface_hub.constants import HF_HUB_OFFLINE
 
 # diffusers takes a component from outside its own modules only where that is imported
-import glass_cli.pipelines.codec
-import glass_cli.scheduler  # noqa: F401 - imported to be known
+import glass_cli.pipelines.codec  # noqa: F401 - imported to be known
 from glass_cli.common import hub
 from glass_cli.common.errors import GlassError, near, one_line
 from glass_cli.pipelines.encoding import encode_once
+from glass_cli.pipelines.options import PipelineOptions
 from glass_cli.pipelines.vendors import quiet
-
-if TYPE_CHECKING:
-    from glass_cli.models.diffusers_pipeline import DiffusersPipeline
 
 # what every text-to-image pipeline that can be driven through its scheduler takes
 _NEEDED = ("prompt", "latents", "num_inference_steps", "num_images_per_prompt", "output_type")
@@ -33,7 +30,7 @@ _OURS = {*_NEEDED, "generator", "return_dict", "timesteps", "sigmas"}
 _OURS |= {"callback_on_step_end", "callback", "prompt_embeds"}
 
 
-def load(settings: DiffusersPipeline, device: torch.device, dtype: torch.dtype) -> Any:
+def load(settings: PipelineOptions, device: torch.device, dtype: torch.dtype) -> Any:
     """The pipeline on ``device``, ready to be driven. Raises GlassError, one line, where it cannot.
 
     The decoder stays in float32, where float16 overflows and bfloat16 shows; a safety checker is
@@ -67,7 +64,7 @@ def load(settings: DiffusersPipeline, device: torch.device, dtype: torch.dtype) 
 
 
 @contextmanager
-def _explained(settings: DiffusersPipeline) -> Iterator[None]:
+def _explained(settings: PipelineOptions) -> Iterator[None]:
     """Every error of loading as one line."""
     try:
         with hub.explained(settings.path, "model.path"):
@@ -97,7 +94,7 @@ def _explained(settings: DiffusersPipeline) -> Iterator[None]:
         ) from error
 
 
-def _variants(settings: DiffusersPipeline) -> list[str]:
+def _variants(settings: PipelineOptions) -> list[str]:
     """The variants of the weights in a folder: NAME.fp16.safetensors is one called fp16."""
     place = hub.local(settings.path)
     files = [] if place is None else place.glob("*/*.*.safetensors")
@@ -105,12 +102,12 @@ def _variants(settings: DiffusersPipeline) -> list[str]:
     return sorted(name for name in found if "-of-" not in name)
 
 
-def _place(settings: DiffusersPipeline) -> str | Path:
+def _place(settings: PipelineOptions) -> str | Path:
     """The folder, or the hub repository's name."""
     return hub.local(settings.path) or settings.path
 
 
-def _source(settings: DiffusersPipeline) -> dict[str, Any]:
+def _source(settings: PipelineOptions) -> dict[str, Any]:
     here = hub.local(settings.path) is not None
     return {
         "revision": settings.revision,
@@ -119,7 +116,7 @@ def _source(settings: DiffusersPipeline) -> dict[str, Any]:
     }
 
 
-def _class(settings: DiffusersPipeline) -> tuple[Any, dict[str, None]]:
+def _class(settings: PipelineOptions) -> tuple[Any, dict[str, None]]:
     """The pipeline's class by its model_index.json, before any weights are read.
 
     And the components that are not loaded: those that the index leaves empty (diffusers takes them
@@ -156,7 +153,7 @@ def _unmarked(pipeline_class: Any) -> dict[str, bool]:
     return {"add_watermarker": False} if "add_watermarker" in takes else {}
 
 
-def call_arguments(settings: DiffusersPipeline, pipeline_class: Any) -> dict[str, Any]:
+def call_arguments(settings: PipelineOptions, pipeline_class: Any) -> dict[str, Any]:
     """What every call of the pipeline is given beside its prompt. Raises GlassError."""
     takes = inspect.signature(pipeline_class.__call__).parameters
     given = {"guidance_scale": settings.guidance, "height": settings.height}
@@ -176,7 +173,7 @@ def call_arguments(settings: DiffusersPipeline, pipeline_class: Any) -> dict[str
     return found
 
 
-def _quantization(settings: DiffusersPipeline) -> Any:
+def _quantization(settings: PipelineOptions) -> Any:
     given = settings.quantization
     if not given:
         return None
@@ -211,7 +208,7 @@ def network(pipe: Any) -> Any:
     raise ValueError(f"{type(pipe).__name__} has neither a transformer nor a unet")
 
 
-def _lora(pipe: Any, settings: DiffusersPipeline) -> None:
+def _lora(pipe: Any, settings: PipelineOptions) -> None:
     if settings.lora is None:
         return
     if not hasattr(pipe, "load_lora_weights"):
@@ -239,7 +236,7 @@ def _lora(pipe: Any, settings: DiffusersPipeline) -> None:
     pipe.set_adapters(["lora"], [settings.lora_scale])
 
 
-def _lora_file(folder: Path, settings: DiffusersPipeline) -> str | None:
+def _lora_file(folder: Path, settings: PipelineOptions) -> str | None:
     """The only file of a folder of LoRA weights, or the one with diffusers' own name."""
     names = sorted(file.name for file in folder.glob("*.safetensors"))
     if len(names) < 2:
@@ -252,7 +249,7 @@ def _lora_file(folder: Path, settings: DiffusersPipeline) -> str | None:
     return str(LORA_WEIGHT_NAME_SAFE)
 
 
-def _memory(pipe: Any, settings: DiffusersPipeline) -> None:
+def _memory(pipe: Any, settings: PipelineOptions) -> None:
     vae = getattr(pipe, "vae", None)
     for key in ("slicing", "tiling"):
         if not getattr(settings, f"vae_{key}"):
@@ -266,7 +263,7 @@ def _memory(pipe: Any, settings: DiffusersPipeline) -> None:
             raise GlassError(f"model.vae_{key}: {type(vae).__name__} has no {key}") from None
 
 
-def _place_on(pipe: Any, settings: DiffusersPipeline, device: torch.device) -> None:
+def _place_on(pipe: Any, settings: PipelineOptions, device: torch.device) -> None:
     if settings.offload == "none":
         pipe.to(device)
         return

@@ -14,6 +14,7 @@ from glass_cli.method import path as paths
 from glass_cli.method.times import shifted
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 Kind = Literal["flow", "epsilon", "v_prediction", "sample"]
@@ -102,3 +103,10 @@ def _is_flow(scheduler: Any) -> bool:
         or config.get("prediction_type") == "flow_prediction"
         or bool(config.get("use_flow_sigmas"))
     )
+
+
+def state_dtype(device: torch.device) -> torch.dtype:
+    """The type in which particles are kept: float64, or float32 where the device has no doubles."""
+    import torch
+
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from glass_cli.common import hub
 from glass_cli.common.errors import GlassError
 from glass_cli.rewards import checkpoint, two_towers
-from glass_cli.rewards.base import check_common, in_batches, number_type, place
+from glass_cli.rewards.base import (
+    LoadedReward,
+    Reward,
+    check_common,
+    in_batches,
+    number_type,
+    place,
+)
 from glass_cli.rewards.pixels import ShortestSide
 
 if TYPE_CHECKING:
@@ -17,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Aesthetic:
+class Aesthetic(Reward):
     """Linear layers (no activations between) on the unit image vector of CLIP ViT-L/14.
 
     Trained on ratings from 1 to 10 (github.com/christophschuhmann/improved-aesthetic-predictor);
@@ -31,8 +38,7 @@ class Aesthetic:
     with random weights at full size on eight pictures.
     """
 
-    accepts: ClassVar[Literal["images"]] = "images"
-    differentiable: ClassVar[bool] = True
+    differentiable = True
 
     path: str = "openai/clip-vit-large-patch14"
     head: str = "camenduru/improved-aesthetic-predictor"
@@ -67,7 +73,7 @@ def head_of(state: dict[str, Tensor], name: str) -> Any:
     return checkpoint.linear_stack({k.removeprefix("layers."): v for k, v in state.items()}, name)
 
 
-class LoadedAesthetic:
+class LoadedAesthetic(LoadedReward):
     """See :class:`glass_cli.rewards.base.LoadedReward`."""
 
     def __init__(self, clip: Any, head: Any, batch: int) -> None:

@@ -1,15 +1,15 @@
-"""What every reward settings class gives once it is loaded, and what the loaded ones share.
+"""What a reward is: its settings, what they load, and what the loaded ones share.
 
-A settings class has the class variables ``accepts`` ("images" or "points") and ``differentiable``
-(whether the gradient of a score with respect to the samples works), and
-``load(device, dtype) -> LoadedReward``.
+Classes inherit from these Protocols, which hold the defaults of everything optional. Settings
+modules import neither torch nor transformers outside of functions.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import torch
@@ -17,15 +17,80 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Kind = Literal["images", "points"]
+"""What models decode to and rewards score: images (N, 3, H, W) in [0, 1], or points (N, d)."""
+
+
+class ScoredModel(Protocol):
+    """What a reward may read of the settings of the model whose samples it scores.
+
+    output: "images" or "points". dim: the number of coordinates of a point; None for images.
+    """
+
+    @property
+    def output(self) -> Kind: ...
+
+    @property
+    def dim(self) -> int | None: ...
+
+
+class Reward(Protocol):
+    """The settings of a reward, a frozen dataclass.
+
+    Optional:
+
+    accepts: what it scores, "images" (the default) or "points".
+    differentiable: whether a score has a gradient with respect to the samples, which
+    ``steering.guidance`` needs; False by default.
+    """
+
+    accepts: Kind = "images"
+    differentiable: bool = False
+
+    @abstractmethod
+    def load(self, device: torch.device, dtype: torch.dtype) -> LoadedReward:
+        """The reward in memory; ``device`` and ``dtype`` are the model's.
+
+        Raises GlassError, one line, where it cannot be had.
+        """
+
+    def check_model(self, model: ScoredModel) -> None:
+        """Raises ValueError where the model's samples cannot be scored, beyond ``accepts``.
+
+        Called before anything is loaded; by default every model will do.
+        """
+        return
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:
+        """Raises ValueError where pictures of one of the prompts cannot be scored.
+
+        Called before anything is loaded; by default every prompt will do.
+        """
+        return
+
 
 class LoadedReward(Protocol):
     """A reward in memory."""
 
+    @abstractmethod
     def score(self, samples: Tensor, prompt: str) -> Tensor:
-        """Scores (N,) of what the model decodes to: images (N, 3, H, W) in [0, 1], or points.
+        """Scores (N,), the higher the better, of what the model decodes to: images (N, 3, H, W) in
+        [0, 1], or points (N, d).
 
         Runs under the caller's grad mode; only what is computed of the text is without gradient.
         """
+
+    def score_terms(self, samples: Tensor, prompt: str) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The scores (N,), and by name the raw scores (N,) of each term that they are made of.
+
+        By default there are no terms.
+        """
+        return self.score(samples, prompt), {}
+
+    def linear_coefficients(self, dim: int) -> Tensor | None:
+        """The vector a (``dim``,) of a reward r(x) = a . x of points; None (the default) for any
+        other. With it a model of known density also knows the law that steering aims at."""
+        return None
 
 
 class OncePrompt(Generic[T]):
@@ -54,7 +119,8 @@ def in_batches(
     """
     import torch
 
-    found = torch.cat([score(part.to(device)) for part in samples.split(batch)]).to(samples.device)
+    parts = torch.split(samples, batch)
+    found = torch.cat([score(part.to(device)) for part in parts]).to(samples.device)
     return found.float() if found.dtype in (torch.bfloat16, torch.float16) else found
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from glass_cli.rewards import two_towers
-from glass_cli.rewards.base import check_common, number_type, place
+from glass_cli.rewards.base import LoadedReward, Reward, check_common, number_type, place
 
 if TYPE_CHECKING:
     import torch
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Clip:
+class Clip(Reward):
     """100 * max(cosine of picture and prompt, 0), by a ``transformers.CLIPModel``.
 
     ``path`` is a folder, ``embedded:<name>`` for one in the package, or a repository of the hub
@@ -26,8 +26,7 @@ class Clip:
     (their spread: 0.6), measured with random weights in a full ViT-L/14 on eight pictures.
     """
 
-    accepts: ClassVar[Literal["images"]] = "images"
-    differentiable: ClassVar[bool] = True
+    differentiable = True
 
     path: str
     batch: int = 32
@@ -47,7 +46,7 @@ class Clip:
         return LoadedClip(towers)
 
 
-class LoadedClip:
+class LoadedClip(LoadedReward):
     """See :class:`glass_cli.rewards.base.LoadedReward`."""
 
     def __init__(self, towers: two_towers.TwoTowers) -> None:

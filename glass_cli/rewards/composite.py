@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
+
+from glass_cli.rewards.base import Kind, LoadedReward, Reward, ScoredModel
 
 if TYPE_CHECKING:
     import torch
@@ -16,12 +18,15 @@ if TYPE_CHECKING:
 class Term:
     """weight * (r - mean) / scale of one reward.
 
-    ``mean`` and ``scale`` (above 0) are in the reward's own unit: take the mean and the standard
-    deviation that it has on ordinary pictures, and weights compare what rewards find, whatever
-    their units. A negative weight counts against.
+    With the mean and the standard deviation that the reward has on ordinary pictures, weights
+    compare what rewards find, whatever their units.
+
+    reward: the settings of the reward.
+    weight: any finite number; a negative one counts against.
+    mean, scale: in the reward's own unit; scale is above 0.
     """
 
-    reward: Any
+    reward: Reward
     weight: float = 1.0
     mean: float = 0.0
     scale: float = 1.0
@@ -35,17 +40,17 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Composite:
+class Composite(Reward):
     """r = sum over terms of weight * (r_term - mean) / scale.
 
-    ``terms`` maps a name to its :class:`Term`. On the command line each is a choice of reward/,
-    and keys beside weight, mean and scale are that reward's own settings. The raw score of every
-    term is recorded under its name.
+    The raw score of every term is recorded under its name.
+
+    terms: name to :class:`Term`, at least one, all of which score the same kind of samples. On the
+        command line each is a choice of reward/, and keys beside weight, mean and scale are that
+        reward's own settings.
     """
 
-    of_terms: ClassVar[bool] = True
-
-    terms: dict[str, Any] = field(default_factory=dict)
+    terms: dict[str, Term] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -55,54 +60,49 @@ class Composite:
         for name, term in self.terms.items():
             if not isinstance(term, Term):
                 raise ValueError(f"reward.terms.{name} must be a Term (got {type(term).__name__})")
-        kinds = {name: str(t.reward.accepts) for name, t in self.terms.items()}
+        kinds = {name: t.reward.accepts for name, t in self.terms.items()}
         if len(set(kinds.values())) > 1:
             shown = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
             raise ValueError(f"reward.terms must all score the same; here: {shown}")
 
+    # The Protocol's plain attributes: here the terms decide, and a frozen class sets none anyway.
     @property
-    def accepts(self) -> str:
-        return str(next(iter(self.terms.values())).reward.accepts)
+    def accepts(self) -> Kind:  # type: ignore[override]
+        return next(iter(self.terms.values())).reward.accepts
 
     @property
-    def differentiable(self) -> bool:
+    def differentiable(self) -> bool:  # type: ignore[override]
         """Whether every term is."""
-        return all(getattr(t.reward, "differentiable", False) for t in self.terms.values())
+        return all(t.reward.differentiable for t in self.terms.values())
 
-    def check_model(self, model: Any) -> None:
-        """Raises ValueError where a term does not fit the model."""
+    def check_model(self, model: ScoredModel) -> None:
+        """Raises ValueError where a term cannot score the model's samples."""
         for term in self.terms.values():
-            if hasattr(term.reward, "check_model"):
-                term.reward.check_model(model)
+            term.reward.check_model(model)
 
     def check_prompts(self, prompts: Sequence[str]) -> None:
         """Raises ValueError where a term cannot score one of the prompts."""
         for term in self.terms.values():
-            if hasattr(term.reward, "check_prompts"):
-                term.reward.check_prompts(prompts)
+            term.reward.check_prompts(prompts)
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedComposite:
         loaded = {name: term.reward.load(device, dtype) for name, term in self.terms.items()}
         return LoadedComposite(self.terms, loaded)
 
 
-class LoadedComposite:
+class LoadedComposite(LoadedReward):
     """See :class:`glass_cli.rewards.base.LoadedReward`."""
 
-    def __init__(self, terms: Mapping[str, Term], loaded: Mapping[str, Any]) -> None:
+    def __init__(self, terms: Mapping[str, Term], loaded: Mapping[str, LoadedReward]) -> None:
         self._terms, self._loaded = terms, loaded
 
-    def score_terms(self, samples: Tensor, prompt: str) -> dict[str, Tensor]:
-        """Every term's raw score (N,)."""
-        return {name: reward.score(samples, prompt) for name, reward in self._loaded.items()}
-
-    def combine(self, scores: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum (N,) of raw scores."""
-        addends = [t.weight * ((scores[n] - t.mean) / t.scale) for n, t in self._terms.items()]
+    def score_terms(self, samples: Tensor, prompt: str) -> tuple[Tensor, dict[str, Tensor]]:
+        raw = {name: reward.score(samples, prompt) for name, reward in self._loaded.items()}
+        addends = [t.weight * ((raw[name] - t.mean) / t.scale) for name, t in self._terms.items()]
         total = addends[0]
         for addend in addends[1:]:
             total = total + addend.to(total)
-        return total
+        return total, raw
 
     def score(self, samples: Tensor, prompt: str) -> Tensor:
-        return self.combine(self.score_terms(samples, prompt))
+        return self.score_terms(samples, prompt)[0]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from glass_cli.common import hub
 from glass_cli.rewards import checkpoint, two_towers
-from glass_cli.rewards.base import check_common, number_type, place
+from glass_cli.rewards.base import LoadedReward, Reward, check_common, number_type, place
 from glass_cli.rewards.pixels import LongestSide
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ HEADS = (80, 64)
 
 
 @dataclass(frozen=True)
-class Hpsv2:
+class Hpsv2(Reward):
     """The cosine of picture and prompt, by a CLIP ViT-H/14 of open_clip trained on choices.
 
     Usually 0.2 to 0.3 (``v2``) or 0.35 (``v2.1``); papers' tables often show a hundred times as
@@ -33,8 +33,7 @@ class Hpsv2:
     most 0.0010 (their spread: 0.014), measured with random weights at full size on eight pictures.
     """
 
-    accepts: ClassVar[Literal["images"]] = "images"
-    differentiable: ClassVar[bool] = True
+    differentiable = True
 
     path: str = "xswu/HPSv2"
     version: Literal["v2", "v2.1"] = "v2.1"
@@ -77,7 +76,7 @@ def network(state: dict[str, Tensor], name: str, end: int, dtype: torch.dtype) -
     return checkpoint.fill(model, state, name, dtype)
 
 
-class LoadedHpsv2:
+class LoadedHpsv2(LoadedReward):
     """See :class:`glass_cli.rewards.base.LoadedReward`."""
 
     def __init__(self, towers: two_towers.TwoTowers) -> None:

@@ -37,10 +37,11 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from glass_cli.common.errors import GlassError, one_line
+from glass_cli.rewards.base import LoadedReward, Reward
 from glass_cli.rewards.pixels import saved
 
 if TYPE_CHECKING:
@@ -56,16 +57,13 @@ class _Again(Exception):
 
 
 @dataclass(frozen=True)
-class Http:
+class Http(Reward):
     """Scores of the server at ``url``; see this module for what is sent and answered.
 
     ``batch`` pictures a request, ``timeout`` seconds for each from its start to the last byte of
     the answer. ``token_env`` is the name of an environment variable, so that no secret is written
     into the run's folder.
     """
-
-    accepts: ClassVar[Literal["images"]] = "images"
-    differentiable: ClassVar[bool] = False
 
     url: str
     batch: int = 16
@@ -119,7 +117,7 @@ def png(levels: Any) -> bytes:
     return file.getvalue()
 
 
-class LoadedHttp:
+class LoadedHttp(LoadedReward):
     """See :class:`glass_cli.rewards.base.LoadedReward`."""
 
     def __init__(self, settings: Http, client: httpx.Client) -> None:

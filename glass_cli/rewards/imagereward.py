@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from glass_cli.common import hub
 from glass_cli.common.errors import GlassError
 from glass_cli.rewards import checkpoint
-from glass_cli.rewards.base import OncePrompt, check_common, in_batches, number_type, place
+from glass_cli.rewards.base import (
+    LoadedReward,
+    OncePrompt,
+    Reward,
+    check_common,
+    in_batches,
+    number_type,
+    place,
+)
 from glass_cli.rewards.pixels import ShortestSide
 
 if TYPE_CHECKING:
@@ -43,7 +51,7 @@ _UNUSED = ("blip.vision_proj.", "blip.text_proj.", "blip.text_encoder.embeddings
 
 
 @dataclass(frozen=True)
-class ImageReward:
+class ImageReward(Reward):
     """How well a picture fits its prompt and pleases, in standard deviations, usually -2 to 2.
 
     A vision transformer L/16 reads the picture; a BERT reads the prompt and, by cross-attention,
@@ -57,8 +65,7 @@ class ImageReward:
     measured with random weights at full size on eight pictures.
     """
 
-    accepts: ClassVar[Literal["images"]] = "images"
-    differentiable: ClassVar[bool] = True
+    differentiable = True
 
     path: str = "zai-org/ImageReward"
     tokenizer: str = "google-bert/bert-base-uncased"
@@ -202,7 +209,7 @@ def text_config(state: Mapping[str, Tensor], name: str) -> Any:
     )
 
 
-class LoadedImageReward:
+class LoadedImageReward(LoadedReward):
     """See :class:`glass_cli.rewards.base.LoadedReward`."""
 
     def __init__(self, networks: Networks, tokenizer: Any, batch: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING
+
+from glass_cli.rewards.base import LoadedReward, Reward, ScoredModel
 
 if TYPE_CHECKING:
     import torch
@@ -11,17 +13,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Reward):
     """r(x) = direction . x; missing coordinates of ``direction`` count as 0."""
 
-    accepts: ClassVar[Literal["points"]] = "points"
-    differentiable: ClassVar[bool] = True
+    accepts = "points"
+    differentiable = True
 
     direction: tuple[float, ...] = (1.0,)
 
-    def check_model(self, model: Any) -> None:
+    def check_model(self, model: ScoredModel) -> None:
         """Raises ValueError where the model's points have too few coordinates."""
-        if len(self.direction) > getattr(model, "dim", len(self.direction)):
+        if model.dim is not None and len(self.direction) > model.dim:
             raise ValueError(
                 f"reward.direction has {len(self.direction)} coordinates, more than the"
                 f" {model.dim} of the model"
@@ -31,7 +33,7 @@ class Linear:
         return LoadedLinear(self.direction)
 
 
-class LoadedLinear:
+class LoadedLinear(LoadedReward):
     """See :class:`glass_cli.rewards.base.LoadedReward`."""
 
     def __init__(self, direction: tuple[float, ...]) -> None:

@@ -7,9 +7,10 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.errors import GlassError, one_line
+from glass_cli.rewards.base import LoadedReward, Reward
 from glass_cli.rewards.pixels import saved
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def similarity(wanted: str, lines: Sequence[str]) -> float:
 
 
 @dataclass(frozen=True)
-class Ocr:
+class Ocr(Reward):
     """How well the quoted texts of the prompt can be read in the picture, from 0 to 1.
 
     The mean over the quoted texts of :func:`similarity` with the lines that RapidOCR (PP-OCR on
@@ -71,9 +72,6 @@ class Ocr:
     ``confidence``. Letters are compared without case and white space. The score has no gradient,
     and is 0 as long as nothing can be read.
     """
-
-    accepts: ClassVar[Literal["images"]] = "images"
-    differentiable: ClassVar[bool] = False
 
     confidence: float = 0.5
 
@@ -114,7 +112,7 @@ class Ocr:
         return LoadedOcr(read)
 
 
-class LoadedOcr:
+class LoadedOcr(LoadedReward):
     """See :class:`glass_cli.rewards.base.LoadedReward`."""
 
     def __init__(self, read: Callable[..., Any]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from glass_cli.rewards import two_towers
-from glass_cli.rewards.base import check_common, number_type, place
+from glass_cli.rewards.base import LoadedReward, Reward, check_common, number_type, place
 
 if TYPE_CHECKING:
     import torch
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PickScore:
+class PickScore(Reward):
     """exp(logit_scale) times the cosine of picture and prompt, by a CLIP ViT-H/14 trained on picks.
 
     The published scale, usually 18 to 24; a difference of 1 means odds of e in the authors' model
@@ -26,8 +26,7 @@ class PickScore:
     random weights at full size on eight pictures.
     """
 
-    accepts: ClassVar[Literal["images"]] = "images"
-    differentiable: ClassVar[bool] = True
+    differentiable = True
 
     path: str = "yuvalkirstain/PickScore_v1"
     processor: str = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
@@ -48,7 +47,7 @@ class PickScore:
         return LoadedPickScore(towers)
 
 
-class LoadedPickScore:
+class LoadedPickScore(LoadedReward):
     """See :class:`glass_cli.rewards.base.LoadedReward`."""
 
     def __init__(self, towers: two_towers.TwoTowers) -> None:

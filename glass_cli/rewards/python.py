@@ -9,10 +9,10 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.errors import GlassError, near, one_line
-from glass_cli.rewards.base import check_common, in_batches, place
+from glass_cli.rewards.base import Kind, LoadedReward, Reward, check_common, in_batches, place
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Python:
+class Python(Reward):
     """``target`` names a function ``f(samples, prompts) -> scores``, or a class whose instance is
     called like that.
 
@@ -35,7 +35,7 @@ class Python:
 
     target: str
     arguments: dict[str, Any] = field(default_factory=dict)
-    accepts: Literal["images", "points"] = "images"
+    accepts: Kind = "images"
     differentiable: bool = False
     batch: int = 32
     device: str | None = None
@@ -97,7 +97,7 @@ class Python:
         return LoadedPython(self, function, place(self.device, device))
 
 
-class LoadedPython:
+class LoadedPython(LoadedReward):
     """See :class:`glass_cli.rewards.base.LoadedReward`."""
 
     def __init__(self, settings: Python, function: Callable[..., Any], device: torch.device):

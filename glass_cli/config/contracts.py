@@ -1,0 +1,71 @@
+"""Whether a class named in a yaml file has the members that its group asks for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Generic, Protocol
+
+from glass_cli.common.errors import GlassError
+from glass_cli.config.settings import Study
+
+# Read only for a class of the user's own: those of this package are checked by mypy, and what a
+# steering is cannot be imported without torch.
+CONTRACTS = {
+    "model": "glass_cli.models.base.Model",
+    "sampler": "glass_cli.method.flow.Sampler",
+    "steering": "glass_cli.steering.loop.Steering",
+    "reward": "glass_cli.rewards.base.Reward",
+    "benchmark": "glass_cli.benchmarks.base.Benchmark",
+}
+_OURS = "glass_cli."
+_README = "see README, Add your own"
+
+
+def check_class(target: object, where: str) -> None:
+    """Raises GlassError for a class that leaves out what its bases ask for; `where`: its key."""
+    missing = sorted(getattr(target, "__abstractmethods__", ()))  # of classes with abstract methods
+    if isinstance(target, type) and missing:
+        shown = ", ".join(_shown(getattr(target, name), name) for name in missing)
+        raise GlassError(f"{where}: {_name(target)} lacks {shown}; {_README}")
+
+
+def check_instance(made: object, group: str, where: str) -> None:
+    """Raises GlassError for settings without a member of their group's contract.
+
+    group: of :data:`CONTRACTS`; where: the key they stand under.
+    """
+    kind = type(made)
+    if kind.__module__.startswith(_OURS):
+        return
+    module, _, name = CONTRACTS[group].rpartition(".")
+    contract = getattr(importlib.import_module(module), name)
+    if contract in kind.__mro__ or issubclass(kind, Study):
+        return  # it has the optional members from there; check_class has seen to the others
+    members = _members(contract)
+    missing = [name for name in members if not hasattr(kind, name) and name not in vars(made)]
+    if not missing:
+        return
+    needed = [name for name in missing if _required(contract, name)]
+    shown = ", ".join(_shown(getattr(contract, name, None), name) for name in needed or missing)
+    hint = _README if needed else f"inherit from {CONTRACTS[group]}, which has defaults ({_README})"
+    raise GlassError(f"{where}: {_name(kind)} lacks {shown}; {hint}")
+
+
+def _members(contract: type) -> list[str]:
+    """The public members of a Protocol and of the Protocols that it inherits from."""
+    bases = [b for b in contract.__mro__ if b not in (object, Protocol, Generic)]
+    names = [n for b in bases for n in [*vars(b), *vars(b).get("__annotations__", {})]]
+    return [name for name in dict.fromkeys(names) if not name.startswith("_")]
+
+
+def _required(contract: type, name: str) -> bool:
+    member = getattr(contract, name, None)
+    return member is None or bool(getattr(member, "__isabstractmethod__", False))
+
+
+def _shown(member: Any, name: str) -> str:
+    return f"{name}()" if callable(member) else name
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
