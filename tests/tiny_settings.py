@@ -5,19 +5,29 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from glass_cli.common.errors import GlassError
 from glass_cli.config.preflight import settings
+from glass_cli.method import flow
+from glass_cli.models import base as models
+from glass_cli.rewards import base as rewards
+from glass_cli.steering.independent import Independent
 
 if TYPE_CHECKING:
     from numpy import ndarray
     from omegaconf import DictConfig
 
 
+class NeverLoaded:
+    """Settings that the command line checks, and that no test loads."""
+
+    def load(self, device: Any, dtype: Any) -> Any:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class Model:
-    output: ClassVar[str] = "images"
+class Model(NeverLoaded, models.Model):
     folder: str | None = None
     guidance: float = 1.0
 
@@ -27,8 +37,8 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Points:
-    output: ClassVar[str] = "points"
+class Points(NeverLoaded, models.Model):
+    output = "points"
     dim: int = 2
 
 
@@ -38,7 +48,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Sampler:
+class Sampler(flow.Sampler):
     steps: int = 4
     order: Literal[1, 2] = 2
     rho: Literal["ddpm"] | float = "ddpm"
@@ -54,24 +64,25 @@ class Sampler:
 
 
 @dataclass(frozen=True)
-class Plain:
-    needs_reward: ClassVar[bool] = False
+class Plain(Independent):
+    def choose(self, cloud: Any, r: Any, u: Any) -> None:
+        return None
 
 
 @dataclass(frozen=True)
-class Steered:
-    needs_reward: ClassVar[bool] = True
+class Steered(Plain):
+    needs_reward = True
     threshold: float = 0.5
 
 
 @dataclass(frozen=True)
-class ImageReward:
-    accepts: ClassVar[str] = "images"
+class ImageReward(NeverLoaded, rewards.Reward):
+    pass
 
 
 @dataclass(frozen=True)
-class PointReward:
-    accepts: ClassVar[str] = "points"
+class PointReward(NeverLoaded, rewards.Reward):
+    accepts = "points"
 
 
 def run(cfg: DictConfig) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.config.reward_choices import Choices
-from glass_cli.config.settings import Settings, Study
+from glass_cli.config.settings import Settings
 from glass_cli.rewards.base import Reward
 
 
@@ -18,7 +18,7 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
     needed = settings.steering.needs_reward
     for name, metric in settings.metrics.items():
         _check_scores(metric, f"metrics={name}", "metrics=[]", settings, choices, known)
-    judge = None if isinstance(settings.benchmark, Study) else settings.benchmark
+    judge = settings.benchmark
     if judge is not None and judge.accepts != settings.model.output:
         raise GlassError(
             f"benchmark={choices.get('benchmark')} judges {judge.accepts},"
@@ -68,7 +68,7 @@ def _check_scores(
         )
     try:
         reward.check_model(settings.model)
-        if settings.benchmark is None:
+        if settings.benchmark is None and settings.study is None:
             reward.check_prompts(settings.root.prompt_list())
     except ValueError as error:
         raise GlassError(one_line(error)) from error

@@ -135,9 +135,9 @@ class Launcher(Protocol):
 
 
 class Study(ABC):
-    """The settings of an experiment on the model itself, in place of a benchmark.
+    """The settings of an experiment on the model itself; ``benchmark=`` chooses it.
 
-    A class and not a Protocol, since ``glass eval`` asks which of the two it was given.
+    A class and not a Protocol, since :class:`Settings` asks whether it was given one.
     """
 
     @property
@@ -157,6 +157,7 @@ class Settings(NamedTuple):
     reward: None where there is none.
     metrics: name -> settings of further rewards, which score final samples only.
     benchmark: of glass eval only.
+    study: in place of a benchmark, where that is what was chosen as one.
     launcher: None where the run draws nothing of its own.
     config: as resolved, in plain values.
     overrides: as typed.
@@ -168,7 +169,8 @@ class Settings(NamedTuple):
     steering: Steering
     reward: Reward | None
     metrics: Mapping[str, Reward]
-    benchmark: Benchmark | Study | None = None
+    benchmark: Benchmark | None = None
+    study: Study | None = None
     launcher: Launcher | None = None
     config: Mapping[str, Any] = {}
     overrides: Sequence[str] = ()

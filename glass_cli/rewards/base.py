@@ -119,8 +119,7 @@ def in_batches(
     """
     import torch
 
-    parts = torch.split(samples, batch)
-    found = torch.cat([score(part.to(device)) for part in parts]).to(samples.device)
+    found = torch.cat([score(part.to(device)) for part in samples.split(batch)]).to(samples.device)
     return found.float() if found.dtype in (torch.bfloat16, torch.float16) else found
 
 
