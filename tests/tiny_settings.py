@@ -62,6 +62,12 @@ class Sampler(flow.Sampler):
         if self.steps < 1:
             raise ValueError(f"steps must be at least 1 (got {self.steps})")
 
+    def outer_times(self, flow: Any) -> Any:
+        raise NotImplementedError
+
+    def transition(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Plain(Independent):

@@ -41,7 +41,7 @@ def check_instance(made: object, group: str, where: str) -> None:
     contract = getattr(importlib.import_module(module), name)
     if contract in kind.__mro__ or issubclass(kind, Study):
         return  # it has the optional members from there; check_class has seen to the others
-    members = _members(contract)
+    members = members_of(contract)
     missing = [name for name in members if not hasattr(kind, name) and name not in vars(made)]
     if not missing:
         return
@@ -51,7 +51,7 @@ def check_instance(made: object, group: str, where: str) -> None:
     raise GlassError(f"{where}: {_name(kind)} lacks {shown}; {hint}")
 
 
-def _members(contract: type) -> list[str]:
+def members_of(contract: type) -> list[str]:
     """The public members of a Protocol and of the Protocols that it inherits from."""
     bases = [b for b in contract.__mro__ if b not in (object, Protocol, Generic)]
     names = [n for b in bases for n in [*vars(b), *vars(b).get("__annotations__", {})]]
@@ -59,8 +59,9 @@ def _members(contract: type) -> list[str]:
 
 
 def _required(contract: type, name: str) -> bool:
-    member = getattr(contract, name, None)
-    return member is None or bool(getattr(member, "__isabstractmethod__", False))
+    if not hasattr(contract, name):  # declared by its type alone
+        return True
+    return bool(getattr(getattr(contract, name), "__isabstractmethod__", False))
 
 
 def _shown(member: Any, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,9 +36,11 @@ class Sampler(Protocol):
     def calls(self) -> int:
         """Network calls a particle in each transition, the one that gives ``x_hat`` included."""
 
+    @abstractmethod
     def outer_times(self, flow: Flow) -> tuple[float, ...]:
         """The K + 1 times between which the transitions run, rising to 1."""
 
+    @abstractmethod
     def transition(
         self,
         flow: Flow,
