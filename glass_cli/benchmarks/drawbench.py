@@ -19,8 +19,10 @@ URL = (
 class DrawBench(Benchmark):
     """Scored by the reward and by any metrics; the paper's own scores are people's.
 
-    ``path``: the list as a CSV file with columns Prompts and Category; null downloads it once from
-    the authors' table. ``images`` pictures are drawn a prompt; ``limit`` takes the first so many.
+    path: the list as a CSV file with columns Prompts and Category; null downloads it once from the
+        authors' table.
+    images: pictures a prompt, 1 or more.
+    limit: the first so many prompts, 1 or more; null for all.
     """
 
     title = "DrawBench"

@@ -25,20 +25,22 @@ NAME = "geneval-evaluation_metadata.jsonl"  # in the cache
 
 @dataclass(frozen=True)
 class GenEval(Benchmark):
-    """The published protocol; ``images`` pictures a prompt, 4 in the paper.
+    """The published protocol (Ghosh et al., arXiv 2310.11513).
 
+    path: the prompt list. null with the transformers detector: the published 553 prompts, from the
+        user's cache or downloaded into it once. null with the embedded detector: a list of the same
+        six forms made for its classes, since this package does not contain the published one, so
+        that it runs offline; the results' title says so. ``published``: the published list with
+        either detector. Else a file (evaluation_metadata.jsonl). Of a list, the embedded detector
+        takes the prompts whose classes it knows; the title says how many.
     detector: ``transformers`` (Mask2Former and CLIP, as published), ``embedded`` (the small one of
-    the emoji world), or ``auto``: embedded where ``model``, the drawing model's path, is part of
-    this package, else transformers.
-
-    path: the prompt list. null with the transformers detector: the published 553 prompts, from
-    the user's cache or downloaded into it once. null with the embedded detector: a list of the same
-    six forms made for its 32 classes, since this package does not contain the published one, so
-    that it runs offline; the results' title says so. ``published`` means the published list with
-    either detector, and a file (evaluation_metadata.jsonl) is read. Of a list, the embedded
-    detector takes the prompts whose classes it knows; the title says how many.
-
-    limit: so many prompts, taken from the tasks in turn; null for all, in the list's order.
+        the emoji world), or ``auto``: embedded where ``model`` is part of this package, else
+        transformers.
+    images: pictures a prompt, 1 or more; 4 in the paper.
+    limit: so many prompts, 1 or more, taken from the tasks in turn; null for all, in the list's
+        order.
+    model: the drawing model's path, which ``auto`` goes by.
+    transformers, embedded: the settings of each detector.
     """
 
     path: str | None = None

@@ -36,10 +36,12 @@ _CLIP_FILES = ("config.json",)
 
 @dataclass(frozen=True)
 class Mask2Former(Detector):
-    """``path`` is the segmenter, ``clip`` names colours: folders, or repositories of the hub.
+    """A segmenter, and a CLIP that names colours; always in float32.
 
-    The segmenter must know COCO's 80 classes in COCO's order, which is GenEval's; a few names
-    differ in wording ("tv remote" is COCO's "remote"), so classes go by place. Always float32.
+    path: the segmenter, a repository of the hub or a folder. It must know COCO's 80 classes in
+        COCO's order, which is GenEval's; a few names differ in wording ("tv remote" is COCO's
+        "remote"), so classes go by place.
+    clip: the CLIP, likewise.
     """
 
     path: str = "facebook/mask2former-swin-small-coco-instance"

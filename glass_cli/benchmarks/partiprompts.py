@@ -15,8 +15,9 @@ URL = "https://raw.githubusercontent.com/google-research/parti/main/PartiPrompts
 class PartiPrompts(Benchmark):
     """Scored by the reward and by any metrics; the paper's own scores are people's.
 
-    ``path``: the list's file (PartiPrompts.tsv); null downloads it once from the paper's
-    repository. ``images`` pictures are drawn a prompt; ``limit`` takes the first so many prompts.
+    path: the list's file (PartiPrompts.tsv); null downloads it once from the paper's repository.
+    images: pictures a prompt, 1 or more.
+    limit: the first so many prompts, 1 or more; null for all.
     """
 
     title = "PartiPrompts"

@@ -12,10 +12,12 @@ from glass_cli.benchmarks.base import Benchmark, check_sizes
 
 @dataclass(frozen=True)
 class Prompts(Benchmark):
-    """``path``: a text file with a prompt a line, a CSV or TSV file with a column ``prompt``, or a
-    JSON-lines file whose objects have ``prompt``. A column ``category`` makes groups of prompts.
+    """A list of prompts, scored by the reward and by any metrics.
 
-    ``images`` pictures are drawn a prompt; ``limit`` takes the first so many prompts.
+    path: a text file with a prompt a line, a CSV or TSV file with a column ``prompt``, or a
+        JSON-lines file whose objects have ``prompt``. A column ``category`` makes groups.
+    images: pictures a prompt, 1 or more.
+    limit: the first so many prompts, 1 or more; null for all.
     """
 
     path: str

@@ -28,14 +28,16 @@ class Aesthetic(Reward):
     """Linear layers (no activations between) on the unit image vector of CLIP ViT-L/14.
 
     Trained on ratings from 1 to 10 (github.com/christophschuhmann/improved-aesthetic-predictor);
-    usually 4 to 7. ``head`` is the repository of the hub, or folder, that holds ``head_file``, or
-    the file itself, as downloaded from the authors' GitHub repository; trl-lib/ddpo-aesthetic-
-    predictor has it as aesthetic-model.pth. ``path`` is the CLIP, whose home is
-    openai/clip-vit-large-patch14. Pictures are preprocessed as by the authors: rounded to 8 bits,
-    shortest side to 224 by Pillow's bicubic, torchvision's centre cut out. The prompt plays no
-    part. ``batch`` pictures are scored at a time; ``device`` null is the model's. The head always
-    computes in float32. In bfloat16 scores moved by at most 0.0011 (their spread: 0.009), measured
-    with random weights at full size on eight pictures.
+    usually 4 to 7. The prompt plays no part. Pictures are preprocessed as by the authors: rounded
+    to 8 bits, shortest side to 224 by Pillow's bicubic, torchvision's centre cut out.
+
+    path: the CLIP, a repository of the hub or a folder.
+    head: a repository of the hub or a folder that holds ``head_file``, or the file itself.
+    head_file: its name; trl-lib/ddpo-aesthetic-predictor has it as aesthetic-model.pth.
+    batch: pictures scored at a time, 1 or more.
+    device: auto, cpu, mps, cuda or cuda:N; null for the model's.
+    dtype: of the CLIP; the head always computes in float32. In bfloat16 scores moved by at most
+        0.0011 (their spread: 0.009), measured with random weights at full size on eight pictures.
     """
 
     differentiable = True

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 class Clip(Reward):
     """100 * max(cosine of picture and prompt, 0), by a ``transformers.CLIPModel``.
 
-    ``path`` is a folder, ``embedded:<name>`` for one in the package, or a repository of the hub
-    such as openai/clip-vit-large-patch14, whose scores are usually between 15 and 40. ``batch``
-    pictures are scored at a time. ``device`` null is the model's.
+    CLIPScore (Hessel et al., arXiv 2104.08718), with its scale of 2.5 replaced by 100; usually 15
+    to 40 with openai/clip-vit-large-patch14. Pictures are rounded to 8 bits and resized as Pillow
+    does it (``transformers``' preprocessing), so a score is that of the picture as it is saved.
 
-    Pictures are rounded to 8 bits and resized as Pillow does it (``transformers``' preprocessing),
-    so a score is that of the picture as it is saved. In bfloat16 scores moved by at most 0.12
-    (their spread: 0.6), measured with random weights in a full ViT-L/14 on eight pictures.
+    path: a folder, ``embedded:<name>`` for one in the package, or a repository of the hub.
+    batch: pictures scored at a time, 1 or more.
+    device: auto, cpu, mps, cuda or cuda:N; null for the model's.
+    dtype: of the network. In bfloat16 scores moved by at most 0.12 (their spread: 0.6), measured
+        with random weights in a full ViT-L/14 on eight pictures.
     """
 
     differentiable = True

@@ -24,13 +24,17 @@ class Hpsv2(Reward):
     """The cosine of picture and prompt, by a CLIP ViT-H/14 of open_clip trained on choices.
 
     Usually 0.2 to 0.3 (``v2``) or 0.35 (``v2.1``); papers' tables often show a hundred times as
-    much. Public home: xswu/HPSv2, from which ``version`` takes HPS_v2_compressed.pt or
-    HPS_v2.1_compressed.pt; ``path`` is that repository, a folder with the file, or the file itself.
-    ``tokenizer`` is a CLIP tokenizer (the hub's or a folder). Pictures are preprocessed as by the
-    authors' package: rounded to 8 bits, longest side to 224 by torch's antialiased bicubic, padded
-    with black. Their package computes in half precision on a GPU, this in ``dtype``. ``batch``
-    pictures are scored at a time; ``device`` null is the model's. In bfloat16 scores moved by at
-    most 0.0010 (their spread: 0.014), measured with random weights at full size on eight pictures.
+    much. Pictures are preprocessed as by the authors' package: rounded to 8 bits, longest side to
+    224 by torch's antialiased bicubic, padded with black.
+
+    path: a repository of the hub, a folder with the file, or the file itself.
+    version: v2 takes HPS_v2_compressed.pt, v2.1 takes HPS_v2.1_compressed.pt.
+    tokenizer: a CLIP tokenizer, a repository of the hub or a folder.
+    batch: pictures scored at a time, 1 or more.
+    device: auto, cpu, mps, cuda or cuda:N; null for the model's.
+    dtype: of the network; the authors' package computes in half precision on a GPU. In bfloat16
+        scores moved by at most 0.0010 (their spread: 0.014), measured with random weights at full
+        size on eight pictures.
     """
 
     differentiable = True

@@ -58,11 +58,15 @@ class _Again(Exception):
 
 @dataclass(frozen=True)
 class Http(Reward):
-    """Scores of the server at ``url``; see this module for what is sent and answered.
+    """Scores of a server; see this module for what is sent and answered.
 
-    ``batch`` pictures a request, ``timeout`` seconds for each from its start to the last byte of
-    the answer. ``token_env`` is the name of an environment variable, so that no secret is written
-    into the run's folder.
+    url: where pictures are posted to, http or https.
+    batch: pictures a request, 1 or more.
+    timeout: seconds a request, above 0, from its start to the last byte of the answer.
+    retries: of what may pass, 0 or more.
+    backoff: seconds before the first retry, 0 or more, doubled before each further one.
+    token_env: name of an environment variable that holds a bearer token, so that no secret is
+        written into the run's folder; null for none.
     """
 
     url: str

@@ -54,15 +54,18 @@ _UNUSED = ("blip.vision_proj.", "blip.text_proj.", "blip.text_encoder.embeddings
 class ImageReward(Reward):
     """How well a picture fits its prompt and pleases, in standard deviations, usually -2 to 2.
 
-    A vision transformer L/16 reads the picture; a BERT reads the prompt and, by cross-attention,
-    the picture; linear layers turn its first token into a number, less 0.167, over 1.033. Public
-    home: zai-org/ImageReward (formerly THUDM/ImageReward), file ImageReward.pt: ``path`` is that
-    repository, a folder with the file, or the file itself; ``tokenizer`` is
-    google-bert/bert-base-uncased or its folder. Pictures are preprocessed as by the authors:
-    rounded to 8 bits, shortest side to 224 by Pillow's bicubic, torchvision's centre cut out.
-    ``batch`` pictures are scored at a time; ``device`` null is the model's. The linear layers
-    always compute in float32. In bfloat16 scores moved by at most 0.010 (their spread: 1.2),
-    measured with random weights at full size on eight pictures.
+    Xu et al., arXiv 2304.05977. A vision transformer L/16 reads the picture; a BERT reads the
+    prompt and, by cross-attention, the picture; linear layers turn its first token into a number,
+    less 0.167, over 1.033. Pictures are preprocessed as by the authors: rounded to 8 bits, shortest
+    side to 224 by Pillow's bicubic, torchvision's centre cut out.
+
+    path: a repository of the hub, a folder with ImageReward.pt, or the file itself.
+    tokenizer: of BERT, a repository of the hub or a folder.
+    batch: pictures scored at a time, 1 or more.
+    device: auto, cpu, mps, cuda or cuda:N; null for the model's.
+    dtype: of the network; the linear layers always compute in float32. In bfloat16 scores moved by
+        at most 0.010 (their spread: 1.2), measured with random weights at full size on eight
+        pictures.
     """
 
     differentiable = True

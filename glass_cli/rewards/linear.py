@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Linear(Reward):
-    """r(x) = direction . x; missing coordinates of ``direction`` count as 0."""
+    """r(x) = direction . x.
+
+    direction: its first coordinates; missing ones count as 0.
+    """
 
     accepts = "points"
     differentiable = True

@@ -68,9 +68,10 @@ class Ocr(Reward):
     """How well the quoted texts of the prompt can be read in the picture, from 0 to 1.
 
     The mean over the quoted texts of :func:`similarity` with the lines that RapidOCR (PP-OCR on
-    onnxruntime, on the CPU; its package has its models inside) reads with a confidence of at least
-    ``confidence``. Letters are compared without case and white space. The score has no gradient,
-    and is 0 as long as nothing can be read.
+    onnxruntime, on the CPU; its package has its models inside) reads. Letters are compared without
+    case and white space. The score has no gradient, and is 0 as long as nothing can be read.
+
+    confidence: that a line must have to count, 0 to 1.
     """
 
     confidence: float = 0.5

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 class PickScore(Reward):
     """exp(logit_scale) times the cosine of picture and prompt, by a CLIP ViT-H/14 trained on picks.
 
-    The published scale, usually 18 to 24; a difference of 1 means odds of e in the authors' model
-    of people's choices. Public home: yuvalkirstain/PickScore_v1, with tokenizer and colours of
-    laion/CLIP-ViT-H-14-laion2B-s32B-b79K (``processor``); each is a repository of the hub or a
-    folder. Pictures are preprocessed as by the authors: rounded to 8 bits, shortest side to 224 by
-    Pillow's bicubic, the centre cut out. ``batch`` pictures are scored at a time; ``device`` null
-    is the model's. In bfloat16 scores moved by at most 0.11 (their spread: 1.4), measured with
-    random weights at full size on eight pictures.
+    Kirstain et al., arXiv 2305.01569. The published scale, usually 18 to 24; a difference of 1
+    means odds of e in the authors' model of people's choices. Pictures are preprocessed as by the
+    authors: rounded to 8 bits, shortest side to 224 by Pillow's bicubic, the centre cut out.
+
+    path: the model, a repository of the hub or a folder.
+    processor: its tokenizer and colours, likewise.
+    batch: pictures scored at a time, 1 or more.
+    device: auto, cpu, mps, cuda or cuda:N; null for the model's.
+    dtype: of the network. In bfloat16 scores moved by at most 0.11 (their spread: 1.4), measured
+        with random weights at full size on eight pictures.
     """
 
     differentiable = True

@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Python(Reward):
-    """``target`` names a function ``f(samples, prompts) -> scores``, or a class whose instance is
-    called like that.
+    """A function or class that can be imported.
 
-    It is imported from what is installed or from the working directory (``my_module.function``),
-    before anything is loaded. ``samples`` are images (n, 3, H, W) in [0, 1], float32, or points
-    (n, d) where ``accepts`` is points, at most ``batch`` at a time, on ``device`` (null: the
-    model's); ``prompts`` is a list of n prompts; scores are n numbers: a tensor, an array or a
-    list. ``arguments`` go to the class once, when the run loads, or to every call of a function.
-    ``differentiable`` promises a tensor with a gradient with respect to the samples; without it the
-    target runs without gradient.
+    target: ``module.name`` of a function ``f(samples, prompts) -> scores``, or of a class whose
+        instance is called like that; installed, or in the working directory. It is imported before
+        anything is loaded. ``samples`` are images (n, 3, H, W) in [0, 1], float32, or points
+        (n, d); ``prompts`` is a list of n prompts; scores are n numbers: a tensor, an array or a
+        list.
+    arguments: of the class, once, when the run loads; of a function, at every call.
+    accepts: "images" or "points".
+    differentiable: promises a tensor with a gradient with respect to the samples; without it the
+        target runs without gradient.
+    batch: samples at a time, 1 or more.
+    device: auto, cpu, mps, cuda or cuda:N; null for the model's.
     """
 
     target: str
