@@ -22,6 +22,7 @@ from glass_cli.config.listing import choices
 from glass_cli.config.preflight import Composer, composing
 from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Study
+from glass_cli.method.flow import Sampler
 from glass_cli.models.base import Model
 from glass_cli.models.gaussian_mixture import GaussianMixture
 from glass_cli.rewards.base import LoadedReward, Reward
@@ -38,9 +39,7 @@ def composer() -> Iterator[Composer]:
 
 
 @pytest.mark.parametrize(("group", "choice"), OURS)
-def test_our_own_classes_have_every_member(
-    composer: Composer, group: str, choice: str
-) -> None:
+def test_our_own_classes_have_every_member(composer: Composer, group: str, choice: str) -> None:
     node = OmegaConf.to_container(composer.compose_or_explain([f"{group}={choice}"])[group])
     module, _, name = str(node["_target_"]).rpartition(".")
     target = getattr(importlib.import_module(module), name)
@@ -145,6 +144,26 @@ def test_a_term_and_a_metric_are_held_to_the_contract_of_rewards() -> None:
         known.metrics([own])
 
 
+@dataclass(frozen=True)
+class Counted(Sampler):
+    """A field without a default, of a name that the Protocol has a property for."""
+
+    transitions: int
+
+    def outer_times(self, flow: Any) -> Any:
+        return (0.0, 1.0)
+
+    def transition(self, *args: Any, **kwargs: Any) -> Any:
+        return None
+
+
+def test_a_protocols_property_is_no_default_of_a_field() -> None:
+    with pytest.raises(GlassError, match=r"^sampler\.transitions has no value; set it with"):
+        made(Counted, "sampler")
+    node = {"_target_": "test_contracts.Counted", "transitions": 3}
+    assert build(node, "sampler").transitions == 3
+
+
 def test_settings_within_settings_are_of_no_group() -> None:
     assert made(Empty, "benchmark.detector") == Empty()
 
@@ -156,6 +175,15 @@ def test_defaults_of_what_is_optional() -> None:
     assert benchmark.summarise([]) == {"scores": {}, "per_prompt": {}, "groups": {}}
     assert (Reward.accepts, Reward.differentiable) == ("images", False)
     assert (Model.output, Model.dim) == ("images", None)
+
+    class Straight(Sampler):
+        def outer_times(self, flow: Any) -> Any:
+            return (0.0, 1.0)
+
+        def transition(self, *args: Any, **kwargs: Any) -> Any:
+            return None
+
+    assert (Straight().times, Straight().transitions) == (None, None)
 
 
 def test_a_plain_reward_has_no_terms_and_is_not_linear() -> None:

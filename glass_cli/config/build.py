@@ -73,6 +73,8 @@ def build_class(target: Callable[..., Any], values: Mapping[str, Any], where: st
                 raise GlassError(f"unknown key {prefix}{key}{hint}")
         for name, field in fields.items():
             unset = field.default is field.default_factory is dataclasses.MISSING
+            # of a field without a default a dataclass takes what a Protocol has under its name
+            unset = unset or isinstance(field.default, property)
             if unset and values.get(name, "???") == "???":  # a prompt may well be ???
                 raise GlassError(f"{prefix}{name} has no value; set it with {prefix}{name}=VALUE")
         hints = _hints(typing.cast(type, target))

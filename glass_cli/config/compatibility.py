@@ -25,7 +25,7 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
             f" model={choices.get('model')} gives {settings.model.output}; choose another model"
             " (glass ls model)"
         )
-    if settings.reward is None and getattr(settings.sampler, "times", None) == "auto":
+    if settings.reward is None and settings.sampler.times == "auto":
         raise GlassError(
             "sampler.times=auto needs a reward, whose decision window it is; choose one (glass ls"
             " reward) or sampler.times=schedule"

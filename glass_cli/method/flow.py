@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from glass_cli.method.path import Path
+from glass_cli.method.times import Times
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +31,20 @@ class Flow(Protocol):
 
 
 class Sampler(Protocol):
-    """K transitions x_t -> x_t' of a fixed number of network calls each."""
+    """K transitions x_t -> x_t' of a fixed number of network calls each.
+
+    Samplers inherit from it; ``times`` and ``transitions`` are settings that one need not have.
+    """
+
+    @property
+    def times(self) -> Times | None:
+        """How outer times are chosen; "auto" asks for a measured window. None: in its own way."""
+        return None
+
+    @property
+    def transitions(self) -> int | None:
+        """K where it is a setting; a window proposes so many transitions."""
+        return None
 
     @property
     def calls(self) -> int:
