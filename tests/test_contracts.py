@@ -146,9 +146,10 @@ def test_a_term_and_a_metric_are_held_to_the_contract_of_rewards() -> None:
 
 @dataclass(frozen=True)
 class Counted(Sampler):
-    """A field without a default, of a name that the Protocol has a property for."""
+    """A field without a default, of a name that the Protocol has too."""
 
     transitions: int
+    more: list[int] = dataclasses.field(default_factory=list)
 
     def outer_times(self, flow: Any) -> Any:
         return (0.0, 1.0)
@@ -157,7 +158,7 @@ class Counted(Sampler):
         return None
 
 
-def test_a_protocols_property_is_no_default_of_a_field() -> None:
+def test_a_protocols_default_is_none_of_a_field() -> None:
     with pytest.raises(GlassError, match=r"^sampler\.transitions has no value; set it with"):
         made(Counted, "sampler")
     node = {"_target_": "test_contracts.Counted", "transitions": 3}

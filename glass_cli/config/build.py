@@ -73,8 +73,7 @@ def build_class(target: Callable[..., Any], values: Mapping[str, Any], where: st
                 raise GlassError(f"unknown key {prefix}{key}{hint}")
         for name, field in fields.items():
             unset = field.default is field.default_factory is dataclasses.MISSING
-            # of a field without a default a dataclass takes what a Protocol has under its name
-            unset = unset or isinstance(field.default, property)
+            unset = unset or _is_from_protocol(field, typing.cast(type, target))
             if unset and values.get(name, "???") == "???":  # a prompt may well be ???
                 raise GlassError(f"{prefix}{name} has no value; set it with {prefix}{name}=VALUE")
         hints = _hints(typing.cast(type, target))
@@ -89,6 +88,13 @@ def build_class(target: Callable[..., Any], values: Mapping[str, Any], where: st
         raise GlassError(message if named else f"{where}: {message}") from error
     except TypeError as error:
         raise GlassError(f"{where or 'the settings'}: {one_line(error)}") from error
+
+
+def _is_from_protocol(field: dataclasses.Field[Any], cls: type) -> bool:
+    """Whether a field has no default of its own, and only that of a Protocol under its name."""
+    classes = [base for base in cls.__mro__ if dataclasses.is_dataclass(base)]
+    own = any(field.name in vars(base) for base in classes)
+    return field.default is not dataclasses.MISSING and not own
 
 
 def _hints(cls: type) -> dict[str, Any]:

@@ -33,18 +33,14 @@ class Flow(Protocol):
 class Sampler(Protocol):
     """K transitions x_t -> x_t' of a fixed number of network calls each.
 
-    Samplers inherit from it; ``times`` and ``transitions`` are settings that one need not have.
+    Samplers inherit from it. Optional settings:
+
+    times: how outer times are chosen; "auto" asks for a measured window. None: in its own way.
+    transitions: K, and how many transitions a window proposes. None: not a setting.
     """
 
-    @property
-    def times(self) -> Times | None:
-        """How outer times are chosen; "auto" asks for a measured window. None: in its own way."""
-        return None
-
-    @property
-    def transitions(self) -> int | None:
-        """K where it is a setting; a window proposes so many transitions."""
-        return None
+    times: Times | None = None
+    transitions: int | None = None
 
     @property
     def calls(self) -> int:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from glass_cli.method import times as outer
-from glass_cli.method.flow import Flow, Normal
+from glass_cli.method.flow import Flow, Normal, Sampler
 from glass_cli.method.integrate import Node, solve
 from glass_cli.method.path import Path
 from glass_cli.method.times import Times
@@ -125,7 +125,7 @@ class InnerPath:
 
 
 @dataclass(frozen=True)
-class Glass:
+class Glass(Sampler):
     """GLASS sampler: ``transitions`` outer transitions of ``steps`` inner network calls.
 
     steps: None leaves them to the model (:func:`glass_cli.method.times.share_out`).

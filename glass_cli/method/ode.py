@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from glass_cli.method import times as outer
-from glass_cli.method.flow import Flow, Normal
+from glass_cli.method.flow import Flow, Normal, Sampler
 from glass_cli.method.integrate import Node, solve, step_weights
 from glass_cli.method.path import Path
 from glass_cli.method.times import Times
@@ -27,7 +27,7 @@ def model_times(flow: Flow, t: float, t_next: float, n: int, own: bool) -> list[
 
 
 @dataclass(frozen=True)
-class Ode:
+class Ode(Sampler):
     """ODE sampler: ``steps`` network calls in each of ``transitions`` transitions.
 
     method: "euler" (DDIM's step), "heun" (two calls a step; the leftover call of an odd number,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from glass_cli.method import times as outer
-from glass_cli.method.flow import Flow, Normal
+from glass_cli.method.flow import Flow, Normal, Sampler
 from glass_cli.method.glass import InnerPath, correlation
 from glass_cli.method.ode import model_times
 from glass_cli.method.path import (
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sde:
+class Sde(Sampler):
     """SDE sampler: ``steps`` network calls in each of ``transitions`` transitions.
 
     method: "euler_maruyama" steps dx = [u + nu^2/2 score] dt + nu dW with
