@@ -65,14 +65,14 @@ class GenEval(Benchmark):
     @property
     def title(self) -> str:
         """How the results are named. Raises GlassError where the list cannot be had."""
-        told = f"{self.judge_name} detector"
-        if self._made:
-            return f"GenEval ({told}, prompts made for it)"
+        judge = f"{self.judge_name} detector"
+        if self._own_list:
+            return f"GenEval ({judge}, prompts made for it)"
         known, there = self._lists
-        return f"GenEval ({told}{_of(len(known), len(there))})"
+        return f"GenEval ({judge}{_of(len(known), len(there))})"
 
     @property
-    def _made(self) -> bool:
+    def _own_list(self) -> bool:
         return self.path is None and self.judge_name == "embedded"
 
     @cached_property
@@ -80,9 +80,9 @@ class GenEval(Benchmark):
         """The records whose classes the detector knows, and all."""
         detector = self.embedded if self.judge_name == "embedded" else self.transformers
         classes = detector.classes
-        if self._made:
-            made = geneval_emoji.prompts(classes or ())
-            return made, made
+        if self._own_list:
+            own = geneval_emoji.prompts(classes or ())
+            return own, own
         path = None if self.path == "published" else self.path
         text, name, _ = lists.source(path, URL, NAME)
         there = lists.json_lines(text, name)
@@ -139,8 +139,8 @@ def check_record(record: Record, name: str) -> None:
     if not isinstance(include, list) or not isinstance(record.get("exclude", []), list):
         raise GlassError(f"{name} has no list of include clauses")
     for clause in _clauses(record):
-        fits = isinstance(clause, dict) and isinstance(clause.get("class"), str)
-        count = clause.get("count") if fits else None
+        valid = isinstance(clause, dict) and isinstance(clause.get("class"), str)
+        count = clause.get("count") if valid else None
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise GlassError(f"{name}: a clause needs a class and a count of at least 1: {clause}")
     for number, clause in enumerate(include):
@@ -150,13 +150,13 @@ def check_record(record: Record, name: str) -> None:
             raise GlassError(f"{name}: a position is a relation and an earlier clause: {clause}")
 
 
-def _is_position(told: Any, number: int) -> bool:
+def _is_position(value: Any, number: int) -> bool:
     """Whether clause ``number`` can stand so: [relation, index of a clause before it]."""
     return (
-        isinstance(told, list)
-        and len(told) == 2
-        and told[0] in geneval_rules.RELATIONS
-        and told[1] in range(number)
+        isinstance(value, list)
+        and len(value) == 2
+        and value[0] in geneval_rules.RELATIONS
+        and value[1] in range(number)
     )
 
 
@@ -174,9 +174,9 @@ class LoadedGenEval(LoadedBenchmark):
             return self._detector.colours(image, found, name)
 
         correct, reason = geneval_rules.verdict(objects, record, colours)
-        told = [
+        shown = [
             {"class": name, "score": round(one.score, 5), "box": [round(v, 2) for v in one.box]}
             for name, found in objects.items()
             for one in found
         ]
-        return {"correct": correct, "reason": reason, "tag": record["tag"], "detections": told}
+        return {"correct": correct, "reason": reason, "tag": record["tag"], "detections": shown}

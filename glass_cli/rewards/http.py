@@ -42,7 +42,7 @@ from urllib.parse import urlsplit
 
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.rewards.base import LoadedReward, Reward
-from glass_cli.rewards.pixels import saved
+from glass_cli.rewards.pixels import to_uint8
 
 if TYPE_CHECKING:
     import httpx
@@ -131,7 +131,7 @@ class LoadedHttp(LoadedReward):
         """Raises GlassError, one line, where the server cannot be had or answers wrongly."""
         import torch
 
-        pictures = saved(samples)
+        pictures = to_uint8(samples)
         scores: list[float] = []
         for start in range(0, len(pictures), self._settings.batch):
             part = pictures[start : start + self._settings.batch]

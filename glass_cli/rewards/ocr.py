@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.rewards.base import LoadedReward, Reward
-from glass_cli.rewards.pixels import saved
+from glass_cli.rewards.pixels import to_uint8
 
 if TYPE_CHECKING:
     import torch
@@ -123,7 +123,7 @@ class LoadedOcr(LoadedReward):
         """The lines of text in each image (N, 3, H, W), from top to bottom."""
         from PIL import Image
 
-        pictures = [Image.fromarray(picture) for picture in saved(samples)]
+        pictures = [Image.fromarray(picture) for picture in to_uint8(samples)]
         return [list(self._read(picture).txts or ()) for picture in pictures]
 
     def score(self, samples: Tensor, prompt: str) -> Tensor:

@@ -24,7 +24,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 FIXED_POINT = 2.0**22  # Pillow's weights are multiples of one over this
 
 
-def saved(images: Tensor) -> np.ndarray:
+def to_uint8(images: Tensor) -> np.ndarray:
     """Images (N, 3, H, W) in [0, 1] as they are saved: uint8 (N, H, W, 3), on the CPU."""
     import torch
 
