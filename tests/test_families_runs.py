@@ -196,12 +196,12 @@ def test_a_folder_gives_the_same_network(name: str, folders: Callable[[str], Pat
 
 RED = """
 from dataclasses import dataclass
-from typing import ClassVar
+
+from glass_cli.rewards.base import LoadedReward, Reward
 
 @dataclass(frozen=True)
-class Red:
-    accepts: ClassVar[str] = "images"
-    differentiable: ClassVar[bool] = True
+class Red(Reward, LoadedReward):
+    differentiable = True
 
     def load(self, device, dtype):
         return self
