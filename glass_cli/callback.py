@@ -1,10 +1,9 @@
-"""Feynman-Kac steering of an unmodified diffusers pipeline, through ``callback_on_step_end``.
+"""Steering of an unmodified diffusers pipeline, through ``callback_on_step_end``.
 
-    from glass_cli.callback import SteeringCallback
-    from glass_cli.scheduler import GlassScheduler
+    import glass_cli as glass
 
-    pipe.scheduler = GlassScheduler.from_scheduler(pipe.scheduler, transitions=5)
-    steered = SteeringCallback(reward, lam=10.0)
+    pipe.scheduler = glass.GlassScheduler.from_scheduler(pipe.scheduler, transitions=5)
+    steered = glass.SteeringCallback(reward, glass.FeynmanKac(lam=10.0))
     images = pipe(prompt, num_images_per_prompt=8, callback_on_step_end=steered).images
     best = images[steered.chosen]
 
@@ -15,19 +14,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from glass_cli.method.noise import generator
+from glass_cli.method.path import Path
 from glass_cli.pipelines.encoding import remembering
 from glass_cli.pipelines.session import decode, replaced
-from glass_cli.scheduler import GlassScheduler, Start
+from glass_cli.scheduler import GlassScheduler
+from glass_cli.steering.base import Steering
 from glass_cli.steering.feynman_kac import FeynmanKac
-from glass_cli.steering.loop import finite
-from glass_cli.steering.particles import Cloud
+from glass_cli.steering.loop import Driver, Step
+from glass_cli.steering.particles import Particles
 
 
 class SteeringCallback:
@@ -35,34 +35,49 @@ class SteeringCallback:
 
     A call draws the particles of one prompt (``num_images_per_prompt``). Where a transition begins,
     the pipeline decodes x_hat = D_t(x_t), which costs no network call, ``reward`` scores it, and
-    the particles are resampled by :class:`glass_cli.steering.feynman_kac.FeynmanKac`, whose
-    settings are taken by keyword. ``arguments`` are those of the pipeline call that decide the
-    picture's size, such as {"height": 768}. ``seed`` decides what resampling draws.
+    the steering decides who is copied, as in :func:`glass_cli.steering.loop.steer`.
 
-    After the call: ``chosen`` is the answer's index, ``rewards`` (N,) the final rewards, ``cloud``
-    the particles with their weights and lineages; ``ess`` and ``lineages`` hold a value for each
-    scored step. A call begins anew by itself.
+    reward: scores pictures (N, 3, H, W) in [0, 1], float32; gives N numbers, (N,).
+    steering: any that makes no network calls of its own and has no guidance; None takes
+        :class:`glass_cli.steering.feynman_kac.FeynmanKac`.
+    seed: decides what resampling draws.
+    arguments: of the calls that decode, beside the prompt and the picture's size, which are those
+        of the call that is steered.
+
+    After the call, which begins anew by itself:
+
+    chosen: the answer's index; None where the steering chooses none.
+    rewards: the final rewards (N,).
+    steps: a :class:`glass_cli.steering.loop.Step` for each transition and the end, on the CPU.
+
+    Raises ValueError, one line, for a pipeline, a steering or a reward that will not do.
     """
 
     def __init__(
         self,
         reward: Callable[[Tensor], Tensor],
+        steering: Steering | None = None,
         seed: int = 0,
         arguments: dict[str, Any] | None = None,
-        **settings: Any,
     ) -> None:
-        self.steering = FeynmanKac(**settings)
-        if self.steering.value != "x_hat" or self.steering.guidance:
+        self.steering: Steering = FeynmanKac() if steering is None else steering
+        if self.steering.guidance > 0.0:
             raise ValueError(
-                "a callback only sees x_hat: value=posterior and guidance are for glass sample"
+                "a callback cannot guide the pipeline's network; use steering with guidance=0 here,"
+                " or glass_cli.draw"
             )
         self._reward, self._seed = reward, seed
         self._arguments = {"prompt": "", **(arguments or {})}
-        self.chosen: int | None = None
-        self.rewards: Tensor | None = None
-        self.cloud: Cloud | None = None
-        self.ess: list[float] = []
-        self.lineages: list[int] = []
+        self._driver: Driver | None = None
+        self.steps: list[Step] = []
+
+    @property
+    def chosen(self) -> int | None:
+        return self.steps[-1].chosen if self.steps else None
+
+    @property
+    def rewards(self) -> Tensor | None:
+        return self.steps[-1].rewards if self.steps else None
 
     def __call__(self, pipe: Any, i: int, timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         """What a pipeline calls after each step; replaces its latents where it resamples."""
@@ -77,41 +92,87 @@ class SteeringCallback:
                 f"{type(pipe).__name__} begins at a picture; steering needs a text-to-image"
                 " pipeline, whose calls begin at noise"
             )
-        if start is not None and start.k == 0:
-            # for as long as this call runs: afterwards the text encoder may be given other weights
-            encode = getattr(pipe, "encode_prompt", None)
-            self._encoding = {} if encode is None else {"encode_prompt": remembering(encode)}
-            self.ess, self.lineages = [], []
-            self._choice = generator(self._seed, "choices")
-            self.cloud = Cloud.at_start(start.x, start.x_hat)
-        elif start is not None and start.k in self.steering.scored(scheduler.ends):
-            ancestors = self._weigh(pipe, start)
-            if ancestors is not None:
-                kwargs["latents"] = scheduler.resample(ancestors)
+        if start is not None:
+            if start.k == 0:
+                self._begin(pipe, scheduler, len(start.x))
+            assert self._driver is not None
+            flow, steering = _NoCalls(scheduler), self.steering
+
+            def score(particles: Particles, t: float) -> Tensor:
+                def reward(x: Tensor) -> Tensor:
+                    return self._score(pipe, x)
+
+                return steering.rewards(flow, particles, t, reward, _no_noise)
+
+            step = self._driver.step(start.k, start.x, start.x_hat, score)
+            self.steps.append(step.cpu())
+            if step.ancestors is not None:
+                kwargs["latents"] = scheduler.resample(step.ancestors)
         if scheduler.finished:
-            self._finish(pipe, kwargs["latents"], len(scheduler.ends) - 1)
+            assert self._driver is not None
+            last = self._driver.finish(kwargs["latents"], lambda x: self._score(pipe, x))
+            self.steps.append(last.cpu())
         return kwargs
 
-    def _score(self, pipe: Any, x: Tensor, k: int, t: float) -> Tensor:
+    def _begin(self, pipe: Any, scheduler: GlassScheduler, particles: int) -> None:
+        """Forgets the call before."""
+        if self.steering.extra_calls(scheduler.ends) > 0:
+            raise ValueError(
+                "a callback cannot ask the network, which this steering's rewards on the way need;"
+                " use value=x_hat here, or glass_cli.draw"
+            )
+        # for as long as this call runs: afterwards the text encoder may be given other weights
+        encode = getattr(pipe, "encode_prompt", None)
+        self._encoding = {} if encode is None else {"encode_prompt": remembering(encode)}
+        self._size = _size(pipe)
+        self.steps = []
+        self._driver = Driver(
+            self.steering,
+            scheduler.ends,
+            generator(self._seed, "choices"),
+            lambda: particles * scheduler.calls_done,
+        )
+
+    def _score(self, pipe: Any, x: Tensor) -> Tensor:
+        """The rewards (N,) of clean latents."""
         with torch.no_grad(), replaced(pipe, **self._encoding):
-            pictures = decode(pipe, x, self._arguments)
-            return finite(torch.as_tensor(self._reward(pictures)), "the reward", k, t)
+            pictures = decode(pipe, x, {**self._size, **self._arguments})
+            r = self._reward(pictures)
+        try:
+            return torch.as_tensor(r)
+        except (TypeError, ValueError, RuntimeError):
+            raise ValueError(
+                f"the reward gave a {type(r).__name__}; it must give a tensor of {len(x)} scores"
+            ) from None
 
-    def _weigh(self, pipe: Any, start: Start) -> Tensor | None:
-        """The cloud weighed by the rewards of x_hat; ancestors (N,) where it is resampled."""
-        assert self.cloud is not None
-        cloud = replace(self.cloud, x=start.x, x_hat=start.x_hat)
-        cloud = self.steering.weigh(cloud, self._score(pipe, start.x_hat, start.k, start.t))
-        u = torch.rand(len(cloud.log_w), generator=self._choice, dtype=torch.float64)
-        ancestors = self.steering.ancestors(cloud, u)
-        self.ess.append(cloud.ess)
-        self.cloud = cloud if ancestors is None else cloud.resampled(ancestors)
-        self.lineages.append(self.cloud.lineages)
-        return ancestors
 
-    def _finish(self, pipe: Any, x: Tensor, k: int) -> None:
-        assert self.cloud is not None
-        self.rewards = self._score(pipe, x, k, 1.0)
-        self.cloud = self.steering.finish(replace(self.cloud, x=x, x_hat=x), self.rewards)
-        u = torch.rand(1, generator=self._choice, dtype=torch.float64)
-        self.chosen = self.steering.choose(self.cloud, self.rewards, u)
+class _NoCalls:
+    """The flow of a call that is steered from outside: its network cannot be asked."""
+
+    def __init__(self, scheduler: GlassScheduler) -> None:
+        self.path: Path = scheduler.path
+        self.shift = scheduler.shift
+
+    def denoise(self, x: Tensor, t: float) -> Tensor:
+        raise ValueError("a callback cannot ask the network; this steering needs glass_cli.draw")
+
+
+def _no_noise() -> Tensor:
+    raise ValueError("a callback draws no noise; this steering needs glass_cli.draw")
+
+
+def _size(pipe: Any) -> dict[str, int]:
+    """Height and width of the call of ``pipe`` that is running, as it worked them out.
+
+    Packed latents, as FLUX has, do not tell their picture's size, and a pipeline hands it to
+    nobody: it stands in the local variables of its call alone.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        here = frame.f_locals
+        if here.get("self") is pipe and frame.f_code.co_name == "__call__":
+            takes = inspect.signature(type(pipe).__call__).parameters
+            sizes = {name: here.get(name) for name in ("height", "width") if name in takes}
+            return {name: int(size) for name, size in sizes.items() if size is not None}
+        frame = frame.f_back
+    return {}

@@ -12,13 +12,14 @@ ask the network: :meth:`GlassScheduler.step` hands them the answer and returns t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import diffusers
 import torch
 from diffusers import ConfigMixin, SchedulerMixin
 from diffusers.configuration_utils import register_to_config
-from diffusers.schedulers.scheduling_utils import SchedulerOutput
+from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from greenlet import greenlet
 from torch import Tensor
@@ -27,9 +28,23 @@ from glass_cli.method.flow import Normal, Sampler
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise
 from glass_cli.method.ode import Ode
+from glass_cli.method.path import Path
 from glass_cli.method.sde import Sde
 from glass_cli.pipelines.plan import Asking, Call, Draws, Plan, plan
 from glass_cli.pipelines.prediction import Prediction, state_dtype
+
+
+@dataclass
+class GlassSchedulerOutput(BaseOutput):
+    """What :meth:`GlassScheduler.step` gives.
+
+    prev_sample: the next network call's input, (N, *shape).
+    pred_original_sample: the posterior mean E[z | what the network saw], (N, *shape): the picture
+        as far as it is decided, to be shown or scored.
+    """
+
+    prev_sample: Tensor
+    pred_original_sample: Tensor
 
 
 class Start(NamedTuple):
@@ -84,16 +99,15 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         # some pipelines read the vendor's settings from their scheduler's configuration
         own = set(self.config)
         self.register_to_config(**{k: v for k, v in vendor.items() if k not in own})
-        made = getattr(diffusers, vendor_class, None)
-        if made is None:
+        found = getattr(diffusers, vendor_class, None)
+        if found is None:
             raise ValueError(f"{vendor_class} is none of diffusers' schedulers; give one of those")
-        self._vendor = made(**vendor)
+        self._vendor = found(**vendor)
         self._prediction = self._shifted = Prediction.of(self._vendor)
-        self._sampler(transitions)  # complains of settings that cannot be
         self.noise: Normal | None = None
         self.num_inference_steps: int | None = None
         self.timesteps = torch.empty(0)
-        self._plan = Plan([], (), [])
+        self._plan = Plan(self._sampler(), (), (), [])
         self._reset(0)
 
     @classmethod
@@ -103,9 +117,10 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         Raises ValueError where its prediction type is not known or a setting cannot be.
         """
         if isinstance(scheduler, cls):
-            scheduler = scheduler.made_for
+            scheduler = scheduler.vendor
         vendor = {k: v for k, v in scheduler.config.items() if not k.startswith("_")}
-        return cls(vendor_class=type(scheduler).__name__, vendor=vendor, **settings)
+        ours: GlassScheduler = cls(vendor_class=type(scheduler).__name__, vendor=vendor, **settings)
+        return ours
 
     @classmethod
     def extract_init_dict(cls, config_dict: Any, **kwargs: Any) -> Any:
@@ -122,21 +137,22 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         return rested.__dict__
 
     @property
-    def made_for(self) -> Any:
-        """The vendor's scheduler that the network was made for."""
+    def vendor(self) -> Any:
+        """The scheduler of diffusers that the network was trained with."""
         return self._vendor
 
-    def _sampler(self, transitions: int, steps: int = 1) -> Sampler:
+    def _sampler(self) -> Sampler:
         c = self.config
         times: Any = c.times if isinstance(c.times, str) else tuple(c.times)
         if not isinstance(times, str) and times and times[0] != 0.0:
             raise ValueError(f"times must begin at 0, where a pipeline's noise is (got {times[0]})")
         if c.sampler == "glass":
-            return Glass(transitions, steps, c.rho, c.kappa, c.order, times, c.inner)
+            return Glass(c.transitions, None, c.rho, c.kappa, c.order, times, c.inner)
         if c.sampler == "ode":
-            return Ode(transitions, steps, "euler" if c.order == 1 else "multistep", times)
+            # its steps fall where its schedule has them, not where transitions would end
+            return Ode(1, None, "euler" if c.order == 1 else "multistep", times)
         if c.sampler == "sde":
-            return Sde(transitions, steps, "ancestral", times)
+            return Sde(c.transitions, None, "ancestral", times)
         raise ValueError(f"sampler must be glass, ode or sde (got {c.sampler})")
 
     # What a pipeline calls
@@ -146,8 +162,8 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         num_inference_steps: int | None = None,
         device: str | torch.device | None = None,
         sigmas: Sequence[float] | None = None,
-        timesteps: Sequence[float] | None = None,
         mu: float | None = None,
+        timesteps: Sequence[float] | None = None,
     ) -> None:
         """Plans so many network calls; ``timesteps`` holds the vendor's clock at each.
 
@@ -164,14 +180,15 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
             raise ValueError(f"num_inference_steps must be at least 1 (got {calls})")
         self.num_inference_steps = calls
         self._shifted = self._prediction.shifted_by(self._vendor, mu, both)
-        times = self.config.times
-        given = not isinstance(times, str)
-        # an ODE's steps fall where its schedule has them, not where transitions would end
-        transitions = 1 if self.config.sampler == "ode" else self.config.transitions
-        transitions = len(times) - 1 if given else transitions
-        if given and calls < transitions:
-            raise ValueError(f"{transitions} transitions need as many calls (got {calls})")
-        self._plan = plan(self._shifted, self._sampler, transitions, calls)
+        sampler = self._sampler()
+        transitions = len(sampler.outer_times(Asking(self._shifted))) - 1
+        if calls < transitions:
+            advice = f"transitions={calls}" if isinstance(sampler.times, str) else "fewer times"
+            raise ValueError(
+                f"num_inference_steps={calls} are fewer calls than the {transitions} transitions,"
+                f" which take one each at least; make the GlassScheduler with {advice}"
+            )
+        self._plan = plan(self._shifted, sampler, calls)
         clock = [self._shifted.timestep(call.t) for call in self._plan.calls]
         whole = self._shifted.kind != "flow"
         self.timesteps = torch.tensor(
@@ -204,8 +221,17 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         generator: torch.Generator | list[torch.Generator] | None = None,
         return_dict: bool = True,
         **_: Any,
-    ) -> SchedulerOutput | tuple[Tensor]:
-        """The next network call's input, or after the last call the clean sample."""
+    ) -> GlassSchedulerOutput | tuple[Tensor, Tensor]:
+        """The next network call's input, or after the last call the clean sample; and the mean.
+
+        model_output: what the network (with its guidance) gave for ``sample``, (N, *shape).
+        timestep: not used, calls are counted.
+        sample: the latents that the network saw.
+        generator: where noise comes from, unless the scheduler has a seed or ``noise``.
+        return_dict: False gives a tuple.
+
+        Raises ValueError after the last of the planned calls.
+        """
         if self._index >= len(self._plan.calls):
             raise ValueError("all planned calls are done; call set_timesteps for another run")
         call = self._plan.calls[self._index]
@@ -222,15 +248,16 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         else:
             answer = self._running.switch(x_hat)
         self._index += 1
-        latents = self._hand(answer, sample.dtype)
-        return SchedulerOutput(prev_sample=latents) if return_dict else (latents,)
+        latents, mean = self._hand(answer, sample.dtype), x_hat.to(sample.dtype)
+        return GlassSchedulerOutput(latents, mean) if return_dict else (latents, mean)
 
     def _begin(self, call: Call, x: Tensor, x_hat: Tensor, normal: Normal) -> Any:
         """Runs the transition of ``call``, entered at it, until it asks or is done."""
-        sampler, flow = self._plan.samplers[call.k], Asking(self._shifted)
+        sampler, flow = self._plan.sampler, Asking(self._shifted)
         t, t_next = self.ends[call.k], self.ends[call.k + 1]
+        calls = self._plan.shares[call.k]
         self._running = greenlet(
-            lambda: sampler.transition(flow, x, x_hat, t, t_next, normal, first=call.j)
+            lambda: sampler.transition(flow, x, x_hat, t, t_next, normal, calls, first=call.j)
         )
         return self._running.switch()
 
@@ -271,6 +298,21 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
     def start(self) -> Start | None:
         """The transition that the last step began; None where it was another call."""
         return self._start
+
+    @property
+    def path(self) -> Path:
+        """alpha_t and sigma_t that the network was trained with."""
+        return self._shifted.path
+
+    @property
+    def shift(self) -> float:
+        """Time shift of the network's own schedule, for this picture's size."""
+        return self._shifted.shift
+
+    @property
+    def calls_done(self) -> int:
+        """Network calls since the run began."""
+        return self._index
 
     @property
     def finished(self) -> bool:

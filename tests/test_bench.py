@@ -49,7 +49,7 @@ def test_exact_draws_of_the_toy_have_the_law_that_glass_converges_to() -> None:
     case = toy.make_case(flow, 0.3, 0.6, starts=2, draws=4_000)
     g = generator("test")
     noise = torch.randn(case.x.shape, generator=g, dtype=torch.float64)
-    end = Glass(1, 60).transition(flow, case.x, case.x_hat, 0.3, 0.6, lambda: noise)
+    end = Glass().transition(flow, case.x, case.x_hat, 0.3, 0.6, lambda: noise, 60)
     exact = toy.exact(flow, case, "a").reshape(2, -1, 8)
     # five standard errors of a mean of 4,000 draws, for the difference of two means
     bound = 5.0 * exact.std(1) * (2 / 4_000) ** 0.5
@@ -63,8 +63,8 @@ def test_explored_schemes_contain_the_samplers_own(order: int, t: float, t_next:
     case = toy.make_case(flow, t, t_next, starts=3, draws=2)
     y = torch.randn(case.x.shape, generator=generator("test"), dtype=torch.float64)
     scheme = explore.OWN if order == 2 else explore.Scheme(order=1)
-    glass = Glass(1, 7, order=order)  # type: ignore[arg-type]
-    theirs = glass.transition(flow, case.x, case.x_hat, t, t_next, lambda: y)
+    glass = Glass(order=order)  # type: ignore[arg-type]
+    theirs = glass.transition(flow, case.x, case.x_hat, t, t_next, lambda: y, 7)
     torch.testing.assert_close(explore.integrate(flow, case, y, scheme, 7), theirs)
 
 

@@ -37,7 +37,7 @@ from glass_cli.method.sde import Sde
 from glass_cli.method.times import shifted
 from glass_cli.models.diffusers_pipeline import LoadedPipeline
 from glass_cli.pipelines.vendors import quiet
-from glass_cli.steering.independent import Unsteered
+from glass_cli.steering.independent import NoSteering
 from glass_cli.steering.loop import steer
 
 ELEMENTS = 16384
@@ -76,8 +76,8 @@ def noise(seed: int, model: LoadedPipeline) -> ParticleNoise:
 
 def end_of(flow: Flow, sampler: Sampler, model: LoadedPipeline) -> Tensor:
     normal = noise(3, model)
-    *_, last = steer(flow, sampler, Unsteered(), None, normal, generator(0))
-    return last.cloud.x
+    *_, last = steer(flow, sampler, NoSteering(), None, normal, generator(0))
+    return last.particles.x
 
 
 @every_family
@@ -113,7 +113,7 @@ def own_grid(flow: Flow, sampler: Sampler) -> list[float]:
     """All times between which an ancestral sampler draws."""
     times = sampler.outer_times(flow)
     parts = [
-        model_times(flow, t, t_next, sampler.calls, own=True)
+        model_times(flow, t, t_next, sampler.steps, own=True)
         for t, t_next in itertools.pairwise(times)
     ]
     return [time for part in parts for time in part[:-1]] + [1.0]
@@ -124,7 +124,7 @@ def transported(sampler: Sampler, flow: Flow, normal: Any) -> tuple[Tensor, Tens
     t, t_next = flow.path.snap([0.35, 0.75], -1.0, 1.0)
     alpha, sigma, _, _ = flow.path.at(t)
     x = alpha * MEAN + math.hypot(alpha * STD, sigma) * normal()
-    moved = sampler.transition(flow, x, flow.denoise(x, t), t, t_next, normal)
+    moved = sampler.transition(flow, x, flow.denoise(x, t), t, t_next, normal, sampler.steps)
     return x, moved, t, t_next
 
 
@@ -204,11 +204,11 @@ def test_euler_steps_are_the_pipelines_own(name: str) -> None:
     flow = model.prompted(PROMPT, "", 2)
     start = made[0].double()
     *_, last = steer(
-        flow, Ode(1, calls, method="euler"), Unsteered(), None, lambda: start, generator(0)
+        flow, Ode(1, calls, method="euler"), NoSteering(), None, lambda: start, generator(0)
     )
     flow.close()
     # their schedule and steps are float32
-    assert (last.cloud.x - theirs).abs().max() < 1e-3 * theirs.abs().max()
+    assert (last.particles.x - theirs).abs().max() < 1e-3 * theirs.abs().max()
 
 
 @pytest.mark.parametrize(("name", "shift"), [("sd3", 3.0), ("auraflow", 1.73), ("sdxl", 1.0)])

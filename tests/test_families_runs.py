@@ -30,7 +30,7 @@ from glass_cli.models.diffusers_pipeline import DiffusersPipeline
 from glass_cli.pipelines.encoding import remembering
 from glass_cli.pipelines.session import replaced
 from glass_cli.pipelines.vendors import quiet
-from glass_cli.steering.independent import Unsteered
+from glass_cli.steering.independent import NoSteering
 from glass_cli.steering.loop import steer
 
 
@@ -159,9 +159,9 @@ def test_micro_batches_do_not_matter(name: str) -> None:
     for micro_batch in (1, 3, 4):
         flow = model.prompted(PROMPT, "", micro_batch)
         normal = ParticleNoise(0, PROMPT, 4, model.shape, model.state)
-        *_, last = steer(flow, Glass(2, 3), Unsteered(), None, normal, generator(0))
+        *_, last = steer(flow, Glass(2, 3), NoSteering(), None, normal, generator(0))
         flow.close()
-        results.append(last.cloud.x)
+        results.append(last.particles.x)
     scale = results[0].abs().max()
     for other in results[1:]:
         # float32 sums in another order

@@ -192,9 +192,9 @@ def test_one_transition_is_the_ode(order: int, method: str, rho: float | str) ->
     flow = MixtureFlow(planar_mixture())
     normal = Normals(3, (5, 2))
     x = normal()
-    glass, ode = Glass(1, 7, rho=rho, order=order), Ode(1, 7, method)
-    out = glass.transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, normal)
-    expected = ode.transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, normal)
+    glass, ode = Glass(rho=rho, order=order), Ode(method=method)
+    out = glass.transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, normal, 7)
+    expected = ode.transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, normal, 7)
     assert torch.allclose(out, expected, rtol=0.0, atol=1e-12)
 
 
@@ -202,8 +202,8 @@ def test_one_transition_is_the_ode(order: int, method: str, rho: float | str) ->
 @pytest.mark.parametrize("inner", ["s", "times"])
 def test_one_transition_is_the_ode_at_the_inner_grids_times(path: Path, inner: str) -> None:
     flow, x = MixtureFlow(planar_mixture(), path), Normals(3, (5, 2))()
-    glass = Glass(1, 9, order=1, inner=inner)
-    out = glass.transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, Normals(4, (5, 2)))
+    glass, noise = Glass(order=1, inner=inner), Normals(4, (5, 2))
+    out = glass.transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, noise, 9)
     ends = InnerPath.from_noise(path)
     times = [ends.effective_time(s) for s in ends.grid(9, inner, 1.0)]
     assert times[0] == pytest.approx(0.0, abs=1e-12) and times[-1] == 1.0
@@ -229,11 +229,12 @@ def test_one_inner_step_is_ddim(
     stochastic = sigma_next * math.sqrt(1.0 - correlation(path, t, t_next, rho) ** 2)
     direction = math.sqrt(max(sigma_next**2 - stochastic**2, 0.0)) * (x - alpha * z) / sigma
     ddim = alpha_next * z + direction + stochastic * noise
-    glass = Glass(1, 1, rho=rho, order=order)
-    out = glass.transition(flow, x, z, t, t_next, lambda: noise)
+    glass = Glass(rho=rho, order=order)
+    out = glass.transition(flow, x, z, t, t_next, lambda: noise, 1)
     assert torch.allclose(out, ddim, rtol=0.0, atol=1e-12)
     if rho == "ddpm":
-        ancestral = Sde(1, 1, "ancestral").transition(flow, x, z, t, t_next, lambda: noise)
+        sde = Sde(method="ancestral")
+        ancestral = sde.transition(flow, x, z, t, t_next, lambda: noise, 1)
         assert torch.allclose(out, ancestral, rtol=0.0, atol=1e-13)
 
 
@@ -263,10 +264,10 @@ def test_transition_of_a_mixture_is_sampled_exactly(path: Path, rho: float | str
 
     draws = [exact() for _ in range(4)]
     floor = [sliced(a, b) for i, a in enumerate(draws) for b in draws[:i]]
-    glass = Glass(1, 60, rho=rho)
-    out = glass.transition(flow, x, flow.denoise(x, t), t, t_next, normal)
+    glass, x_hat = Glass(rho=rho), flow.denoise(x, t)
+    out = glass.transition(flow, x, x_hat, t, t_next, normal, 60)
     found = sum(sliced(out, draw) for draw in draws) / 4
     # the distance between two exact clouds spreads by about a third of its mean
     assert found < 1.6 * sum(floor) / len(floor)
-    crude = Glass(1, 1, rho=rho).transition(flow, x, flow.denoise(x, t), t, t_next, normal)
+    crude = glass.transition(flow, x, x_hat, t, t_next, normal, 1)
     assert sliced(crude, draws[0]) > 4 * found  # the measure does see a wrong law

@@ -32,7 +32,7 @@ from glass_cli.method.path import Path
 from glass_cli.method.sde import Sde
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.guidance import Guided, guidance_factor
-from glass_cli.steering.independent import BestOfN, Unsteered
+from glass_cli.steering.independent import BestOfN, NoSteering
 
 ALWAYS = (0.0, 1.0)
 SAMPLERS = [Ode(4, 3), Ode(2, 6, "heun"), Sde(4, 3, "ancestral"), Sde(4, 3), Glass(4, 3)]
@@ -151,12 +151,13 @@ def exact_laws_at(flow: GaussianFlow, beta: float, sampler: Sampler) -> list[flo
     x = torch.zeros(1, 1, dtype=torch.float64)
     times, found = sampler.outer_times(guided), [0.0]
     for t, t_next in itertools.pairwise(times):
-        x = sampler.transition(guided, x, guided.denoise(x, t), t, t_next, Normals(0, (1, 1)))
+        noise = Normals(0, (1, 1))
+        x = sampler.transition(guided, x, guided.denoise(x, t), t, t_next, noise, sampler.steps)
         found.append(float(x))
     return found
 
 
-@pytest.mark.parametrize("steering", [BestOfN(), Unsteered(), fk(lam=2.0)], ids=str)
+@pytest.mark.parametrize("steering", [BestOfN(), NoSteering(), fk(lam=2.0)], ids=str)
 def test_within_steering_calls_are_the_same_and_rewards_higher(steering: object) -> None:
     flow = GaussianFlow()
     plain = steered(steering, particles=40, sampler=Glass(5, 3))  # type: ignore[arg-type]
@@ -168,7 +169,7 @@ def test_within_steering_calls_are_the_same_and_rewards_higher(steering: object)
     )
     assert [step.nfe for step in guided] == [step.nfe for step in plain]
     assert sum(n for _, n in flow.queries) == guided[-1].nfe
-    assert float(guided[-1].cloud.x.mean()) > float(plain[-1].cloud.x.mean()) + 0.05
+    assert float(guided[-1].particles.x.mean()) > float(plain[-1].particles.x.mean()) + 0.05
 
 
 def test_the_law_that_weights_tilt_is_the_guided_one() -> None:
@@ -182,14 +183,14 @@ def test_the_law_that_weights_tilt_is_the_guided_one() -> None:
     for seed in range(60):
         guided = Guided(GaussianFlow(), beta, (0.2, 0.7), ones)
         last = steered(fk(lam=lam), linear, 32, sampler, seed, guided)[-1]  # type: ignore[arg-type]
-        z.append(math.exp(last.cloud.log_normaliser - log_z))
+        z.append(math.exp(last.particles.log_normaliser - log_z))
     found = torch.tensor(z)
     error = float(found.std()) / len(z) ** 0.5
     assert error < 0.06
     assert float(found.mean()) == pytest.approx(1.0, abs=4 * error)
 
 
-@pytest.mark.parametrize("cls", [FeynmanKac, BestOfN, Unsteered])
+@pytest.mark.parametrize("cls", [FeynmanKac, BestOfN, NoSteering])
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

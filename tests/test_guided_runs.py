@@ -29,7 +29,7 @@ from glass_cli.rewards.linear import Linear
 from glass_cli.rewards.python import Python
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.guidance import guidance_factor
-from glass_cli.steering.independent import BestOfN, Unsteered
+from glass_cli.steering.independent import BestOfN, NoSteering
 from glass_cli.steering.loop import NotFinite, Step
 
 EXPERIMENT = "glass_cli.engine.sample"
@@ -56,9 +56,9 @@ def test_a_run_by_hand() -> None:
     times = (0.0, 0.5, 1.0)
     runs = []
     for strength in (0.0, 0.3):
-        steering = Unsteered(guidance=strength)
+        steering = NoSteering(guidance=strength)
         work = Work(model, Glass(2, 1, times=times), steering, reward, 4, Stages())
-        runs.append([drawn.step.cloud for drawn in draw(work, "a", "", 6, 0)])
+        runs.append([drawn.step.particles for drawn in draw(work, "a", "", 6, 0)])
     plain, guided = runs
     assert torch.equal(plain[0].x_hat, guided[0].x_hat)
     shift = 0.3 * guidance_factor(CondOT(), 0.5) * torch.tensor([1.0, -2.0], dtype=torch.float64)
@@ -75,7 +75,7 @@ SAMPLERS = {"ode": Ode(4, 4), "sde": Sde(4, 4), "glass": Glass(4, 4)}
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS.keys())
-@pytest.mark.parametrize("cls", [Unsteered, BestOfN, partial(FeynmanKac, lam=0.5)])
+@pytest.mark.parametrize("cls", [NoSteering, BestOfN, partial(FeynmanKac, lam=0.5)])
 def test_guidance_raises_the_reward_at_the_same_number_of_calls(
     sampler: Sampler, cls: Callable[..., Any]
 ) -> None:
@@ -91,7 +91,7 @@ def test_guidance_raises_the_reward_at_the_same_number_of_calls(
     assert plain.rewards is not None and guided.rewards is not None
     assert guided.nfe == plain.nfe
     assert float(guided.rewards.mean()) > float(plain.rewards.mean()) + 0.1
-    assert torch.equal(off.cloud.x, plain.cloud.x)
+    assert torch.equal(off.particles.x, plain.particles.x)
     assert "guidance" in seconds[2] and "guidance" not in seconds[1]
 
 
@@ -103,7 +103,7 @@ def test_through_the_decoder_of_a_pipeline(tmp_path: Path) -> None:
     reward = settings.load(cpu, torch.float32)
 
     def rewards(strength: float, micro_batch: int) -> Tensor:
-        steering = Unsteered(guidance=strength)
+        steering = NoSteering(guidance=strength)
         step = last(Work(model, Glass(3, 2), steering, reward, micro_batch, Stages()), 5)
         assert step.rewards is not None
         return step.rewards
@@ -119,7 +119,7 @@ def test_the_gradient_is_that_of_finite_differences(tmp_path: Path) -> None:
     cpu = torch.device("cpu")
     model = DiffusersPipeline(str(tmp_path / "model")).load(cpu, torch.float64)
     reward = Python("my_scores.redness", differentiable=True).load(cpu, torch.float32)
-    work = Work(model, Glass(2, 1), Unsteered(guidance=1.0), reward, 2, Stages())
+    work = Work(model, Glass(2, 1), NoSteering(guidance=1.0), reward, 2, Stages())
     scorer = _Scorer(work, "a dog")
     generator = torch.Generator().manual_seed(3)
     z = 0.3 * torch.randn(3, *model.shape, generator=generator, dtype=torch.float64)

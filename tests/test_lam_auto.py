@@ -13,18 +13,18 @@ from worlds import GLASS, GaussianFlow, exact_laws, fk, linear, steered
 
 from glass_cli.method.glass import Glass
 from glass_cli.steering.feynman_kac import lam_of_spread
-from glass_cli.steering.independent import Unsteered
+from glass_cli.steering.independent import NoSteering
 from glass_cli.steering.loop import Step
-from glass_cli.steering.particles import Cloud
+from glass_cli.steering.particles import Particles
 
 POTENTIALS = ("difference", "max", "sum", "immediate")
 
 
 def same(a: list[Step], b: list[Step]) -> None:
     for one, other in zip(a, b, strict=True):
-        assert torch.equal(one.cloud.x, other.cloud.x)
+        assert torch.equal(one.particles.x, other.particles.x)
         assert torch.equal(one.log_w, other.log_w)
-        assert one.cloud.log_normaliser == other.cloud.log_normaliser
+        assert one.particles.log_normaliser == other.particles.log_normaliser
         assert one.chosen == other.chosen
 
 
@@ -34,7 +34,7 @@ def test_the_run_is_that_of_the_lam_it_finds(potential: str) -> None:
     first = steps[1].rewards
     assert first is not None
     lam = 2.0 / float(first.std(correction=0))
-    assert [step.cloud.lam for step in steps] == [None, lam, lam, lam, lam]
+    assert [step.particles.lam for step in steps] == [None, lam, lam, lam, lam]
     same(steps, steered(fk(lam=lam, potential=potential), linear, 12))
 
 
@@ -51,13 +51,13 @@ def test_posterior_values_find_it_from_the_draws_mean(potential: str) -> None:
     first = torch.stack(drawn[:3]).mean(0)
     assert steps[1].rewards is not None and torch.equal(steps[1].rewards, first)
     lam = 2.5 / float(first.std(correction=0))
-    assert steps[-1].cloud.lam == pytest.approx(lam, rel=1e-14)
+    assert steps[-1].particles.lam == pytest.approx(lam, rel=1e-14)
     second = ((lam * torch.stack(drawn[3:6])).logsumexp(0) - math.log(3)) / lam
     assert steps[2].rewards is not None
     assert torch.allclose(steps[2].rewards, second, rtol=0.0, atol=1e-12)
     last = steps[-1]
     assert last.rewards is not None
-    assert torch.allclose(last.cloud.log_g, lam * last.rewards, rtol=0.0, atol=1e-10)
+    assert torch.allclose(last.particles.log_g, lam * last.rewards, rtol=0.0, atol=1e-10)
 
 
 def test_lam_times_spread_is_the_strength_in_closed_form() -> None:
@@ -66,7 +66,7 @@ def test_lam_times_spread_is_the_strength_in_closed_form() -> None:
     law = exact_laws(flow, GLASS, exact_start=False)[1]
     alpha, sigma, _, _ = flow.path.at(law.t)
     gain = alpha * flow.std**2 / (alpha**2 * flow.std**2 + sigma**2)
-    lam = steered(fk(lam="auto", lam_strength=1.5), linear, n)[-1].cloud.lam
+    lam = steered(fk(lam="auto", lam_strength=1.5), linear, n)[-1].particles.lam
     # the relative error of a standard deviation is 1/sqrt(2 n)
     assert lam == pytest.approx(1.5 / (gain * law.std), rel=4 / math.sqrt(2 * n))
 
@@ -76,7 +76,7 @@ def test_the_unit_of_the_reward_does_not_matter(scale: float) -> None:
     plain = steered(fk(lam="auto"), linear, 10)
     scaled = steered(fk(lam="auto"), lambda x: scale * x[:, 0] + 3.0 * scale, 10)
     for a, b in zip(plain, scaled, strict=True):
-        assert torch.equal(a.cloud.lineage, b.cloud.lineage)
+        assert torch.equal(a.particles.lineage, b.particles.lineage)
         assert torch.allclose(a.log_w, b.log_w, rtol=0.0, atol=1e-8)
 
 
@@ -85,14 +85,14 @@ def test_the_unit_of_the_reward_does_not_matter(scale: float) -> None:
 @pytest.mark.parametrize("noise", [0.0, 3e-8])
 def test_a_constant_reward_changes_nothing(level: float, value: str, noise: float) -> None:
     """Also one that is constant up to the rounding of float32."""
-    plain = steered(Unsteered(), None, particles=7, sampler=Glass(4, 3))
+    plain = steered(NoSteering(), None, particles=7, sampler=Glass(4, 3))
     jitter = noise * level * torch.linspace(-1, 1, 7, dtype=torch.float64)
     for potential, ess_threshold in itertools.product(POTENTIALS, (0.5, 1.0)):
         settings = fk(lam="auto", potential=potential, ess_threshold=ess_threshold, value=value)
         steps = steered(settings, lambda x: level + jitter, particles=7, sampler=Glass(4, 3))
         for a, b in zip(plain, steps, strict=True):
-            assert torch.equal(a.cloud.x, b.cloud.x)
-        assert steps[-1].cloud.lam == 0.0 and steps[-1].cloud.log_normaliser == 0.0
+            assert torch.equal(a.particles.x, b.particles.x)
+        assert steps[-1].particles.lam == 0.0 and steps[-1].particles.log_normaliser == 0.0
 
 
 @pytest.mark.parametrize("potential", POTENTIALS)
@@ -107,43 +107,43 @@ def test_steps_without_spread_pass_as_if_unscored(potential: str) -> None:
         return x[:, 0] if asked > 2 else torch.zeros(len(x), dtype=x.dtype)
 
     steps = steered(fk(lam="auto", potential=potential), late, 9, Glass(6, 2))
-    assert [step.cloud.lam is None for step in steps] == [True] * 3 + [False] * 4
+    assert [step.particles.lam is None for step in steps] == [True] * 3 + [False] * 4
     third = steps[3].rewards
     assert third is not None
-    lam = steps[-1].cloud.lam
+    lam = steps[-1].particles.lam
     assert lam == pytest.approx(2.5 / float(third.std(correction=0)), rel=1e-14)
     last = steps[-1]
     assert last.rewards is not None
-    assert torch.allclose(last.cloud.log_g, lam * last.rewards, rtol=0.0, atol=1e-10)
+    assert torch.allclose(last.particles.log_g, lam * last.rewards, rtol=0.0, atol=1e-10)
 
 
 def test_rewards_at_the_end_alone() -> None:
     """Nothing is scored on the way: lam comes from the final rewards, for the draw's weights."""
     last = steered(fk(lam="auto", window=(0.0, 0.0)), linear, 8)[-1]
-    assert last.rewards is not None and last.cloud.lam is not None
-    assert last.cloud.lam * float(last.rewards.std(correction=0)) == pytest.approx(2.5)
-    expected = (last.cloud.lam * last.rewards).log_softmax(0)
+    assert last.rewards is not None and last.particles.lam is not None
+    assert last.particles.lam * float(last.rewards.std(correction=0)) == pytest.approx(2.5)
+    expected = (last.particles.lam * last.rewards).log_softmax(0)
     assert torch.allclose(last.log_w, expected, rtol=0.0, atol=1e-12)
 
 
 def test_one_particle_has_no_spread() -> None:
-    assert steered(fk(lam="auto"), linear, 1)[-1].cloud.lam == 0.0
+    assert steered(fk(lam="auto"), linear, 1)[-1].particles.lam == 0.0
     assert lam_of_spread(torch.tensor([2.0]), 2.5) is None
 
 
 def test_lam_survives_resampling() -> None:
     x = torch.zeros(3, 1, dtype=torch.float64)
-    cloud = replace(Cloud.at_start(x, x), lam=4.5)
+    cloud = replace(Particles.at_start(x, x), lam=4.5)
     assert cloud.resampled(torch.tensor([0, 0, 1])).lam == 4.5
     steps = steered(fk(lam="auto", ess_threshold=1.0), linear, 8)
     assert any(step.ancestors is not None for step in steps)
-    assert len({step.cloud.lam for step in steps[1:]}) == 1
+    assert len({step.particles.lam for step in steps[1:]}) == 1
 
 
 def test_a_given_lam_is_shown_too() -> None:
     steps = steered(fk(lam=3.0), linear, 8)
-    assert [step.cloud.lam for step in steps] == [None, 3.0, 3.0, 3.0, 3.0]
-    assert all(step.cloud.lam is None for step in steered(Unsteered(), linear))
+    assert [step.particles.lam for step in steps] == [None, 3.0, 3.0, 3.0, 3.0]
+    assert all(step.particles.lam is None for step in steered(NoSteering(), linear))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from worlds import CONDOT, DISCRETE, PATHS, VP, GaussianFlow, stable_diffusion_t
 
 from glass_cli.method import path as paths
 from glass_cli.method.path import DiscreteVP, Path, VariancePreserving
-from glass_cli.method.times import checked, outer_times, shifted, spread
+from glass_cli.method.times import check_times, outer_times, shifted, spaced_times
 
 each_path = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 TRAINED = [1.0 - (i + 1) / 1000 for i in range(1000)]
@@ -163,8 +163,8 @@ def test_shift_is_sigma_over_one_plus(shift: float) -> None:
 
 
 def test_spread_is_even_in_the_progress_of_the_schedule() -> None:
-    assert spread(0.2, 1.0, 4) == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-    times = spread(0.1, 0.9, 5, 3.0)
+    assert spaced_times(0.2, 1.0, 4) == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    times = spaced_times(0.1, 0.9, 5, 3.0)
     assert (times[0], times[-1]) == (0.1, 0.9)
     progress = [shifted(t, 1.0 / 3.0) for t in times]
     gaps = [b - a for a, b in itertools.pairwise(progress)]
@@ -188,10 +188,10 @@ def test_outer_times() -> None:
 )
 def test_bad_times_are_refused(times: object) -> None:
     with pytest.raises(ValueError, match=r"^sampler\.times must"):
-        checked(times, 3)
+        check_times(times, 3)
 
 
 def test_good_times_become_a_tuple_that_ends_at_one() -> None:
-    assert checked([0, 0.5, 1.0 + 1e-12], 3) == (0.0, 0.5, 1.0)
+    assert check_times([0, 0.5, 1.0 + 1e-12], 3) == (0.0, 0.5, 1.0)
     with pytest.raises(ValueError, match=r"sampler\.transitions must be at least 1 \(got 0\)"):
-        checked("uniform", 0)
+        check_times("uniform", 0)

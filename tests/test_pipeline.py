@@ -20,7 +20,7 @@ from glass_cli.method.ode import Ode
 from glass_cli.method.path import CondOT, DiscreteVP
 from glass_cli.models.diffusers_pipeline import DiffusersPipeline, LoadedPipeline
 from glass_cli.pipelines.session import Session
-from glass_cli.steering.independent import Unsteered
+from glass_cli.steering.independent import NoSteering
 from glass_cli.steering.loop import steer
 
 PROMPT = "a dog"
@@ -80,11 +80,11 @@ def test_a_prompt_is_encoded_once_and_micro_batches_do_not_matter() -> None:
         encoded.clear()
         flow = model.prompted(PROMPT, "", micro_batch)
         normal = ParticleNoise(0, PROMPT, 4, model.shape, model.state)
-        *_, last = steer(flow, Glass(2, 3), Unsteered(), None, normal, generator(0))
+        *_, last = steer(flow, Glass(2, 3), NoSteering(), None, normal, generator(0))
         flow.close()
         # one suspended call for each batch size: 4 = 3 + 1 needs two
         assert len(encoded) == (2 if micro_batch == 3 else 1)
-        results.append(model.decode(last.cloud.x))
+        results.append(model.decode(last.particles.x))
     assert results[0].shape == (4, 3, 8, 8)
     assert results[0].min() >= 0.0 and results[0].max() <= 1.0
     for other in results[1:]:
@@ -133,14 +133,14 @@ def test_gaussian_data_through_the_pipeline(kind: str, path: type, shift: float)
     for sampler in (Ode(steps=60), Glass(4, 15), Glass(4, 15, rho=0.4, times="schedule")):
         normal = ParticleNoise(3, PROMPT, 64, model.shape, model.state)
         flow = model.prompted(PROMPT, "", 64)
-        *_, last = steer(flow, sampler, Unsteered(), None, normal, generator(0))
+        *_, last = steer(flow, sampler, NoSteering(), None, normal, generator(0))
         flow.close()
-        n = last.cloud.x.numel()
+        n = last.particles.x.numel()
         # 4 standard errors, and 3 % of the width for the steps' discretisation; Stable Diffusion's
         # noisiest step still holds 6.8 % of the data, which starting from N(0, 1) takes away
         lost = mean * 0.068 if path is DiscreteVP and isinstance(sampler, Ode) else 0.0
-        assert abs(last.cloud.x.mean() - mean) < 4 * std / math.sqrt(n) + 0.03 * std + lost
-        assert abs(last.cloud.x.std() - std) < 4 * std / math.sqrt(2 * n) + 0.06 * std
+        assert abs(last.particles.x.mean() - mean) < 4 * std / math.sqrt(n) + 0.03 * std + lost
+        assert abs(last.particles.x.std() - std) < 4 * std / math.sqrt(2 * n) + 0.06 * std
     if path is DiscreteVP:
         assert all(t == int(t) and 0 <= t <= 999 for t in seen)
 

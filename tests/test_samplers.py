@@ -102,8 +102,8 @@ def ode_error(path: Path, method: str, steps: int) -> float:
     """Error of the slope of x_0.75 in x_0.25, whose exact value is std_0.75 / std_0.25."""
     flow, normal = GaussianFlow(path), Basis(1)
     x = normal()
-    sampler = Ode(steps=steps, method=method)
-    x = sampler.transition(flow, x, flow.denoise(x, 0.25), 0.25, 0.75, normal)
+    sampler = Ode(method=method)
+    x = sampler.transition(flow, x, flow.denoise(x, 0.25), 0.25, 0.75, normal, steps)
     return float(Law.of(0.75, x).coefficients[0]) - flow.law(0.75)[1] / flow.law(0.25)[1]
 
 
@@ -124,7 +124,7 @@ def test_ode_step_into_clean_data_gives_the_denoiser() -> None:
     flow, x = GaussianFlow(), torch.tensor([[0.3], [2.0]], dtype=torch.float64)
     z = flow.denoise(x, 0.6)
     for method in ("euler", "heun", "multistep"):
-        out = Ode(steps=1, method=method).transition(flow, x, z, 0.6, 1.0, Basis(9))
+        out = Ode(method=method).transition(flow, x, z, 0.6, 1.0, Basis(9), 1)
         assert torch.equal(out, z)
 
 
@@ -184,7 +184,7 @@ def test_sde_with_monte_carlo_noise() -> None:
         x = normal()
         times = sampler.outer_times(flow)
         for t, t_next in itertools.pairwise(times):
-            x = sampler.transition(flow, x, flow.denoise(x, t), t, t_next, normal)
+            x = sampler.transition(flow, x, flow.denoise(x, t), t, t_next, normal, sampler.steps)
         assert float(x.mean()) == pytest.approx(predicted.mean, abs=4 * predicted.std / n**0.5)
         assert float(x.std()) == pytest.approx(
             predicted.std, abs=4 * predicted.std / (2 * n) ** 0.5
@@ -192,10 +192,11 @@ def test_sde_with_monte_carlo_noise() -> None:
 
 
 def test_euler_maruyama_starts_after_zero_where_its_noise_diverges() -> None:
-    assert Sde(4, 10).outer_times(GaussianFlow())[0] == pytest.approx(0.75 * 0.025)
-    assert Sde(4, 10, start=0.2).outer_times(GaussianFlow())[0] == pytest.approx(0.2 * 0.025)
-    assert Sde(4, 10).outer_times(GaussianFlow(VP))[0] == 0.0
-    assert Sde(4, 10, "ancestral").outer_times(GaussianFlow())[0] == 0.0
+    flow, first = GaussianFlow(), (0.0, 0.25, 10)
+    assert Sde(4).first_time(flow, *first) == pytest.approx(0.75 * 0.025)
+    assert Sde(4, start=0.2).first_time(flow, *first) == pytest.approx(0.2 * 0.025)
+    assert Sde(4).first_time(GaussianFlow(VP), *first) == 0.0
+    assert Sde(4, method="ancestral").first_time(flow, *first) == 0.0
 
 
 def test_times_begin_at_the_noise_that_particles_begin_as() -> None:
@@ -220,10 +221,11 @@ def test_each_transition_costs_its_calls_at_times_the_model_knows(
     x = normal()
     times = sampler.outer_times(flow)
     assert len(times) == 4 and times[-1] == 1.0
+    times = (sampler.first_time(flow, times[0], times[1], sampler.steps), *times[1:])
     for t, t_next in itertools.pairwise(times):
         flow.queries.clear()
-        x = sampler.transition(flow, x, flow.denoise(x, t), t, t_next, normal)
-        assert [n for _, n in flow.queries] == [4] * sampler.calls
+        x = sampler.transition(flow, x, flow.denoise(x, t), t, t_next, normal, sampler.steps)
+        assert [n for _, n in flow.queries] == [4] * sampler.steps
         asked = [t_query for t_query, _ in flow.queries]
         # Heun corrects at a time and asks there again
         assert asked == sorted(asked) and all(t <= a <= t_next and a < 1.0 for a in asked)
@@ -235,9 +237,9 @@ def test_each_transition_costs_its_calls_at_times_the_model_knows(
 
 def test_too_many_calls_for_a_discrete_model_is_said() -> None:
     flow, x = GaussianFlow(DISCRETE), torch.zeros(1, 1, dtype=torch.float64)
-    for sampler in (Glass(1, 8), Ode(1, 8)):
+    for sampler in (Glass(), Ode()):
         with pytest.raises(ValueError, match="7 network calls are asked for"):
-            sampler.transition(flow, x, x, 0.5, 0.504, Normals(1, (1, 1)))
+            sampler.transition(flow, x, x, 0.5, 0.504, Normals(1, (1, 1)), 8)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from glass_cli.pipelines.encoding import encode_once
 from glass_cli.pipelines.session import decode
 from glass_cli.scheduler import GlassScheduler
 from glass_cli.steering.feynman_kac import FeynmanKac
-from glass_cli.steering.independent import Unsteered
+from glass_cli.steering.independent import BestOfN, Independent, NoSteering
 from glass_cli.steering.loop import steer
 
 MEAN, STD = 0.7, 0.6
@@ -208,10 +208,11 @@ def test_a_start_half_way_keeps_the_law(begin: int, vendor: str, sampler: str) -
 
 def test_calls_are_divided_and_counted() -> None:
     ours = GlassScheduler.from_scheduler(flow(), transitions=5)
-    for n in (1, 3, 5, 28):
+    for n in (5, 8, 28):
         ours.set_timesteps(n)
         assert len(ours.timesteps) == n
-        assert len(ours.ends) == min(5, n) + 1
+        assert len(ours.ends) == 6
+    assert ours._plan.shares == (6, 6, 6, 5, 5)
     outputs, x = random_outputs(28)
     run(ours, outputs, x)
     assert ours.finished
@@ -250,7 +251,7 @@ def test_resampling_begins_the_transition_anew(sampler: str) -> None:
     noise = ParticleNoise(4, "", 2, x.shape[1:], torch.empty(0, dtype=torch.float64))
     if sampler != "ode":
         _ = [noise() for _ in range(1 if sampler == "glass" else 3)]
-    made = ours._plan.samplers[1]
+    plan = ours._plan
     answers = iter(outputs[4:6])
 
     class Told:
@@ -260,7 +261,8 @@ def test_resampling_begins_the_transition_anew(sampler: str) -> None:
             out = next(answers)[ancestors].double()
             return ours._shifted.denoised(x, t, out)
 
-    end = made.transition(Told(), before.x[ancestors], before.x_hat[ancestors], 0.3, 0.6, noise)
+    x_t, x_hat = before.x[ancestors], before.x_hat[ancestors]
+    end = plan.sampler.transition(Told(), x_t, x_hat, 0.3, 0.6, noise, plan.shares[1])
     assert torch.allclose(end, _state_at(ours, outputs, x, ancestors, words), atol=1e-12)
 
 
@@ -316,8 +318,11 @@ def test_what_cannot_be_is_said() -> None:
     ours = GlassScheduler.from_scheduler(flow(), times=[0.0, 0.5, 1.0])
     with pytest.raises(ValueError, match="times="):
         ours.set_timesteps(sigmas=[1.0, 0.9, 0.1])
-    with pytest.raises(ValueError, match="2 transitions need as many calls"):
+    with pytest.raises(ValueError, match=r"are fewer calls than the 2 .* with fewer times"):
         ours.set_timesteps(1)
+    ours = GlassScheduler.from_scheduler(flow(), transitions=5)
+    with pytest.raises(ValueError, match=r"steps=3 are fewer calls than the 5 .* transitions=3"):
+        ours.set_timesteps(3)
     with pytest.raises(ValueError, match="at least 1"):
         ours.set_timesteps(0)
 
@@ -334,9 +339,9 @@ def test_the_embedded_model_draws_the_same_by_every_way_in() -> None:
     for micro_batch in (1, 4):
         noise = ParticleNoise(3, PROMPT, 4, model.shape, model.state)
         own = model.prompted(PROMPT, "", micro_batch)
-        *_, last = steer(own, sampler, Unsteered(), None, noise, generator(0))
+        *_, last = steer(own, sampler, NoSteering(), None, noise, generator(0))
         own.close()
-        found.append(model.decode(last.cloud.x))
+        found.append(model.decode(last.particles.x))
     pipe, vendor = model.pipe, model.pipe.scheduler
     for size in (1, 4):
         pictures = []
@@ -388,13 +393,13 @@ def test_the_callback_steers_as_the_loop_does(kind: str) -> None:
     def reward(pictures: Tensor) -> Tensor:
         return 10.0 * pictures[:, 0].mean((1, 2))
 
-    steering = {"lam": 4.0, "ess_threshold": 1.0}
+    steering = FeynmanKac(lam=4.0, ess_threshold=1.0)
     noise = ParticleNoise(3, PROMPT, 6, model.shape, model.state)
     own = model.prompted(PROMPT, "", 6)
     *steps, last = steer(
         own,
         Glass(4, 3),
-        FeynmanKac(**steering),
+        steering,
         lambda x: reward(decode(pipe, x, {**words, "prompt": PROMPT})),
         noise,
         generator(7, "choices"),
@@ -402,7 +407,7 @@ def test_the_callback_steers_as_the_loop_does(kind: str) -> None:
     own.close()
     pipe.scheduler = GlassScheduler.from_scheduler(pipe.scheduler, transitions=4)
     noise = ParticleNoise(3, PROMPT, 6, model.shape, model.state)
-    callback, latents = SteeringCallback(reward, seed=7, **steering), noise().float()
+    callback, latents = SteeringCallback(reward, steering, seed=7), noise().float()
     pipe.scheduler.noise = noise
     calls: list[int] = []
     pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
@@ -417,10 +422,14 @@ def test_the_callback_steers_as_the_loop_does(kind: str) -> None:
     ).images
     assert len(calls) == 12
     assert callback.chosen == last.chosen
-    assert callback.cloud is not None and last.rewards is not None
-    assert torch.equal(callback.cloud.lineage, last.cloud.lineage)
-    assert len(callback.ess) == 3
-    assert callback.ess == pytest.approx([step.ess for step in steps if step.k > 0], rel=1e-3)
+    assert callback.rewards is not None and last.rewards is not None
+    steps.append(last)
+    assert len(callback.steps) == 5
+    for ours, theirs in zip(callback.steps, steps, strict=True):
+        assert (ours.k, ours.nfe) == (theirs.k, theirs.nfe)
+        assert ours.t == pytest.approx(theirs.t, abs=1e-12)
+        assert ours.ess == pytest.approx(theirs.ess, rel=1e-3)
+        assert torch.equal(ours.particles.lineage, theirs.particles.lineage)
     assert torch.allclose(callback.rewards, last.rewards, atol=1e-3)
     assert torch.allclose(reward(images).double(), callback.rewards, atol=1e-3)
 
@@ -430,5 +439,57 @@ def test_the_callback_needs_our_scheduler() -> None:
     pipe.set_progress_bar_config(disable=True)
     with pytest.raises(ValueError, match="is not a GlassScheduler"):
         pipe(PROMPT, num_inference_steps=2, callback_on_step_end=SteeringCallback(lambda x: x))
-    with pytest.raises(ValueError, match="only sees x_hat"):
-        SteeringCallback(lambda x: x, value="posterior")
+
+
+def test_what_a_callback_cannot_do_is_said() -> None:
+    pipe = pipeline("flow")
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = GlassScheduler.from_scheduler(pipe.scheduler, transitions=2)
+    with pytest.raises(ValueError, match="cannot guide the pipeline's network"):
+        SteeringCallback(lambda x: x, BestOfN(guidance=1.0))
+    posterior = SteeringCallback(lambda x: x, FeynmanKac(value="posterior"))
+    with pytest.raises(ValueError, match="cannot ask the network, which this steering's rewards"):
+        pipe(PROMPT, num_inference_steps=2, callback_on_step_end=posterior)
+
+
+@pytest.mark.parametrize("cls", [BestOfN, NoSteering])
+def test_the_callback_takes_any_steering(cls: type[Independent]) -> None:
+    pipe = pipeline("flow")
+    pipe.set_progress_bar_config(disable=True)
+    x = torch.randn(3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    words = {"latents": x, "num_images_per_prompt": 3, "num_inference_steps": 4}
+    ours = GlassScheduler.from_scheduler(pipe.scheduler, transitions=2, seed=0)
+    pipe.scheduler = ours
+    plain = pipe(PROMPT, output_type="pt", **words).images
+    callback = SteeringCallback(lambda images: images.mean((1, 2, 3)), cls())
+    images = pipe(PROMPT, output_type="pt", callback_on_step_end=callback, **words).images
+    assert torch.equal(images, plain)
+    assert callback.rewards is not None
+    assert torch.allclose(callback.rewards, images.mean((1, 2, 3)).double(), atol=1e-6)
+    best = int(callback.rewards.argmax())
+    assert callback.chosen == (best if cls is BestOfN else None)
+    assert [step.rewards is None for step in callback.steps] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("reward", "shown"),
+    [
+        (
+            lambda images: images.mean(),
+            r"scores of shape \(\) for 3 particles; it must give one each",
+        ),
+        (lambda images: 0.5, r"scores of shape \(\) for 3 particles"),
+        (lambda images: images.mean((2, 3)), r"of shape \(3, 3\) for 3 .* one each: \(3,\)"),
+        (lambda images: "red", r"gave a str; it must give a tensor of 3 scores"),
+        (lambda images: None, r"gave a NoneType; it must give a tensor of 3 scores"),
+    ],
+)
+def test_a_reward_of_another_shape_is_one_line(reward: Any, shown: str) -> None:
+    pipe = pipeline("flow")
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = GlassScheduler.from_scheduler(pipe.scheduler, transitions=2)
+    callback = SteeringCallback(reward)
+    words = {"num_images_per_prompt": 3, "num_inference_steps": 2}
+    with pytest.raises(ValueError, match=shown) as refused:
+        pipe(PROMPT, callback_on_step_end=callback, **words)
+    assert "\n" not in str(refused.value)

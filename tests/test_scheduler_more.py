@@ -23,6 +23,7 @@ from glass_cli.models.diffusers_pipeline import DiffusersPipeline
 from glass_cli.pipelines.prediction import Prediction
 from glass_cli.pipelines.session import replaced
 from glass_cli.scheduler import GlassScheduler
+from glass_cli.steering.feynman_kac import FeynmanKac
 
 PROMPT = "a dog"
 
@@ -145,7 +146,7 @@ def test_times_that_begin_past_noise_are_refused() -> None:
 def test_steering_draws_no_bars_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
     pipe = glass("epsilon")
     pipe.set_progress_bar_config(disable=False)
-    steered(pipe, SteeringCallback(redness, lam=1.0))
+    steered(pipe, SteeringCallback(redness, FeynmanKac(lam=1.0)))
     shown = capfd.readouterr().err
     assert "6/6" in shown and "/10000" not in shown
     assert pipe._progress_bar_config == {"disable": False}
@@ -158,7 +159,7 @@ def test_steering_scores_what_a_safety_checker_would_blacken(
         return torch.full_like(image, -1.0), [True] * len(image)
 
     monkeypatch.setattr(diffusers.StableDiffusionPipeline, "run_safety_checker", blacken)
-    callback = SteeringCallback(redness, lam=1.0)
+    callback = SteeringCallback(redness, FeynmanKac(lam=1.0))
     pictures = steered(glass("epsilon"), callback)
     assert pictures.max() == -1.0  # the pipeline's own answer stays checked
     assert callback.rewards is not None and callback.rewards.min() > 0.1
@@ -167,7 +168,7 @@ def test_steering_scores_what_a_safety_checker_would_blacken(
 def test_after_steering_a_changed_text_encoder_is_asked_again() -> None:
     pipe = glass("epsilon", seed=0)
     x = torch.randn(3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
-    steered(pipe, SteeringCallback(redness, lam=0.0))
+    steered(pipe, SteeringCallback(redness, FeynmanKac(lam=0.0)))
     words = {"latents": x, "num_inference_steps": 6, "output_type": "pt"}
     before = pipe(PROMPT, num_images_per_prompt=3, **words).images
     with torch.no_grad():
@@ -180,7 +181,7 @@ def test_after_steering_a_changed_text_encoder_is_asked_again() -> None:
 def test_steering_encodes_no_prompt_twice() -> None:
     pipe, calls = glass("epsilon"), []
     pipe.text_encoder.register_forward_pre_hook(lambda *_: calls.append(1))
-    steered(pipe, SteeringCallback(redness, lam=1.0), num_inference_steps=12)
+    steered(pipe, SteeringCallback(redness, FeynmanKac(lam=1.0)), num_inference_steps=12)
     assert len(calls) == 4  # the prompt, and the empty one for decoding; each with its negative
 
 
@@ -244,12 +245,33 @@ def test_steering_a_call_that_begins_at_a_picture_is_refused() -> None:
         steered(pipe, SteeringCallback(redness), image=torch.rand(1, 3, 8, 8), strength=0.6)
 
 
-def test_the_size_that_steering_needs_is_named() -> None:
-    pipe = FAMILIES["flux_dev"]()
+@pytest.mark.parametrize("name", ["flux_dev", "sd3", "sdxl"])
+def test_steering_decodes_at_the_size_of_the_call(name: str) -> None:
+    """Packed latents, as FLUX has, do not tell the size of their picture."""
+    pipe = FAMILIES[name]()
     vendor = pipe.scheduler
     pipe.scheduler = GlassScheduler.from_scheduler(vendor, transitions=2)
+    callback = SteeringCallback(redness)
+    words = {"max_sequence_length": 32} if name != "sdxl" else {}
     try:
-        with pytest.raises(ValueError, match=r"give arguments=\{'height'"):
-            steered(pipe, SteeringCallback(redness), max_sequence_length=32, **SIZE)
+        pictures = steered(pipe, callback, **SIZE, **words)
     finally:
         pipe.scheduler = vendor
+    assert pictures.shape[2:] == (SIZE["height"], SIZE["width"])
+    assert callback.rewards is not None
+    assert torch.allclose(callback.rewards, redness(pictures).double(), atol=1e-5)
+
+
+def test_the_posterior_mean_comes_with_every_step() -> None:
+    """Gaussian data: E[z | x_t] in closed form, in the pipeline's own type."""
+    flow, ours = GaussianFlow(), glass("flow", transitions=2, sampler="ode").scheduler
+    ours.set_timesteps(6)
+    x = torch.randn(3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    for clock in ours.timesteps.tolist():
+        t = 1.0 - clock / 1000.0
+        mean = flow.denoise(x.double(), t)
+        velocity = (x - mean.float()) / max(1.0 - t, 1e-9)  # eps - z, as diffusers has it
+        out = ours.step(velocity, clock, x)
+        assert out.pred_original_sample.dtype == x.dtype
+        assert torch.allclose(out.pred_original_sample, mean.float(), atol=1e-4)
+        x = out.prev_sample

@@ -17,9 +17,9 @@ from worlds import GLASS, GaussianFlow, Normals, exact_laws, fk, linear, steered
 from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
 from glass_cli.method.ode import Ode
-from glass_cli.steering.independent import BestOfN, Unsteered
+from glass_cli.steering.independent import BestOfN, NoSteering
 from glass_cli.steering.loop import steer
-from glass_cli.steering.particles import Cloud
+from glass_cli.steering.particles import Particles
 
 POTENTIALS = ("difference", "max", "sum", "immediate")
 SCHEMES = ("systematic", "multinomial", "stratified", "residual")
@@ -40,8 +40,8 @@ def test_a_gaussian_is_tilted(potential: str, resampling: str, ess_threshold: fl
     z, zx = [], []
     for _ in range(repeats):
         *_, last = steer(flow, GLASS, settings, linear, normal, choice)
-        z.append(math.exp(last.cloud.log_normaliser - log_z))
-        zx.append(z[-1] * float(last.cloud.log_w.exp() @ (last.cloud.x[:, 0] - mean)))
+        z.append(math.exp(last.particles.log_normaliser - log_z))
+        zx.append(z[-1] * float(last.particles.log_w.exp() @ (last.particles.x[:, 0] - mean)))
     for values, exact in ((z, 1.0), (zx, 0.0)):
         found = torch.tensor(values, dtype=torch.float64)
         error = float(found.std()) / repeats**0.5
@@ -56,8 +56,8 @@ def test_potentials_telescope_along_every_lineage(potential: str, ess_threshold:
     steps = steered(fk(potential=potential, lam=lam, ess_threshold=ess_threshold))
     last = steps[-1]
     assert last.rewards is not None
-    assert torch.allclose(last.cloud.log_g, lam * last.rewards, rtol=0.0, atol=1e-12)
-    assert torch.equal(last.cloud.past[-1], last.rewards)
+    assert torch.allclose(last.particles.log_g, lam * last.rewards, rtol=0.0, atol=1e-12)
+    assert torch.equal(last.particles.past[-1], last.rewards)
 
 
 @each_potential
@@ -71,7 +71,7 @@ def test_potentials_are_those_of_the_table(potential: str) -> None:
     }[potential]
     settings = fk(potential=potential, lam=3.0)
     x = torch.zeros(2, 1, dtype=torch.float64)
-    clouds = [Cloud.at_start(x, x)]
+    clouds = [Particles.at_start(x, x)]
     clouds += [settings.weigh(clouds[0], r[0])]
     clouds += [settings.weigh(clouds[1], r[1])]
     clouds += [settings.finish(clouds[2], r[2])]
@@ -90,10 +90,10 @@ def test_without_resampling_weights_carry_over(potential: str) -> None:
     last = steps[-1]
     assert last.rewards is not None
     assert torch.allclose(last.log_w, (2.0 * last.rewards).log_softmax(0), atol=1e-12)
-    plain = steered(Unsteered(), None)
-    assert torch.equal(last.cloud.x, plain[-1].cloud.x)
+    plain = steered(NoSteering(), None)
+    assert torch.equal(last.particles.x, plain[-1].particles.x)
     exact = float((2.0 * last.rewards).logsumexp(0)) - math.log(6)
-    assert last.cloud.log_normaliser == pytest.approx(exact, abs=1e-12)
+    assert last.particles.log_normaliser == pytest.approx(exact, abs=1e-12)
 
 
 @pytest.mark.parametrize("resampling", ["systematic", "stratified", "residual"])
@@ -104,7 +104,7 @@ def test_without_resampling_weights_carry_over(potential: str) -> None:
 def test_a_constant_reward_changes_nothing(
     sampler: Sampler, value: str, level: float, resampling: str
 ) -> None:
-    plain = steered(Unsteered(), None, particles=7, sampler=sampler)
+    plain = steered(NoSteering(), None, particles=7, sampler=sampler)
     for potential, ess_threshold in itertools.product(POTENTIALS, (0.5, 1.0)):
         settings = fk(
             potential=potential, resampling=resampling, ess_threshold=ess_threshold, value=value
@@ -113,9 +113,9 @@ def test_a_constant_reward_changes_nothing(
             settings, lambda x: torch.full((len(x),), level), particles=7, sampler=sampler
         )
         for a, b in zip(plain, steps, strict=True):
-            assert torch.equal(a.cloud.x, b.cloud.x)
+            assert torch.equal(a.particles.x, b.particles.x)
         assert any(step.ancestors is not None for step in steps) == (ess_threshold == 1.0)
-        assert steps[-1].cloud.lineages == 7
+        assert steps[-1].particles.lineages == 7
 
 
 @pytest.mark.parametrize(
@@ -147,11 +147,11 @@ def test_the_windows_ends_belong_to_it(transitions: int) -> None:
 
 
 def test_a_run_costs_n_k_m_calls() -> None:
-    for steering in (fk(), fk(ess_threshold=1.0), BestOfN(), Unsteered()):
+    for steering in (fk(), fk(ess_threshold=1.0), BestOfN(), NoSteering()):
         for sampler in (Glass(4, 3), Ode(2, 5, "heun")):
             flow = GaussianFlow()
             steps = steered(steering, sampler=sampler, flow=flow)
-            per_step = 6 * sampler.calls
+            per_step = 6 * sampler.steps
             expected = [6 + k * per_step for k in range(len(steps) - 1)]
             assert [step.nfe for step in steps] == [*expected, (len(steps) - 1) * per_step]
             assert sum(n for _, n in flow.queries) == steps[-1].nfe
@@ -174,7 +174,7 @@ def test_posterior_value_is_unbiased_for_exp(t: float) -> None:
     x = torch.full((n, 1), 0.4, dtype=torch.float64)
     x_hat = flow.denoise(x, t)
     settings = fk(value="posterior", value_samples=2, value_steps=48, lam=lam)
-    found = settings.rewards(flow, Cloud.at_start(x, x_hat), t, linear, Normals(31, (n, 1)))
+    found = settings.rewards(flow, Particles.at_start(x, x_hat), t, linear, Normals(31, (n, 1)))
     _, spread = flow.transition_law(t, 1.0, 0.0)
     exact = float(x_hat[0]) + lam * spread**2 / 2
     # the inner ODE's own spread, so that only Monte-Carlo error is left
@@ -189,7 +189,7 @@ def test_more_posterior_draws_reach_the_value() -> None:
     x = torch.full((n, 1), 0.4, dtype=torch.float64)
     x_hat = flow.denoise(x, t)
     settings = fk(value="posterior", value_samples=100, value_steps=6, lam=lam)
-    found = settings.rewards(flow, Cloud.at_start(x, x_hat), t, linear, Normals(32, (n, 1)))
+    found = settings.rewards(flow, Particles.at_start(x, x_hat), t, linear, Normals(32, (n, 1)))
     drawn = transition_law(flow, Glass(1, 6), t, 1.0)[2]
     exact = float(x_hat[0]) + lam * drawn**2 / 2
     # log-mean-exp of J draws is low by (exp(lam^2 v) - 1)/(2 lam J) to first order, below 0.004
@@ -199,4 +199,4 @@ def test_more_posterior_draws_reach_the_value() -> None:
 def test_lam_zero_needs_no_posterior_draws() -> None:
     steps = steered(fk(value="posterior", lam=0.0))
     assert steps[-1].nfe == 6 * 4 * 2
-    assert torch.equal(steps[-1].cloud.x, steered(Unsteered(), None)[-1].cloud.x)
+    assert torch.equal(steps[-1].particles.x, steered(NoSteering(), None)[-1].particles.x)

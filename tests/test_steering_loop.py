@@ -11,16 +11,16 @@ from torch import Tensor
 from worlds import GaussianFlow, fk, linear, steered
 
 from glass_cli.method.glass import Glass
-from glass_cli.steering.independent import BestOfN, Unsteered
+from glass_cli.steering.independent import BestOfN, NoSteering
 from glass_cli.steering.loop import NotFinite
-from glass_cli.steering.particles import Cloud
+from glass_cli.steering.particles import Particles
 
 
-def cloud_of(*log_w: float) -> Cloud:
+def cloud_of(*log_w: float) -> Particles:
     n = len(log_w)
     x = torch.arange(n, dtype=torch.float64)[:, None]
     weights = torch.tensor(log_w, dtype=torch.float64).log_softmax(0)
-    return replace(Cloud.at_start(x, 10.0 * x), log_w=weights)
+    return replace(Particles.at_start(x, 10.0 * x), log_w=weights)
 
 
 @pytest.mark.parametrize("potential", ["difference", "max", "sum", "immediate"])
@@ -48,20 +48,20 @@ def test_everything_moves_with_its_ancestor(potential: str, ess_threshold: float
             resampled += 1
             lineage, past = lineage[step.ancestors], past[:, step.ancestors]
             assert torch.equal(
-                step.cloud.log_w, torch.full((12,), -math.log(12), dtype=torch.float64)
+                step.particles.log_w, torch.full((12,), -math.log(12), dtype=torch.float64)
             )
         else:
-            assert torch.equal(step.cloud.log_w, step.log_w)
-        log_w = step.cloud.log_w
-        assert torch.equal(step.cloud.lineage, lineage)
-        assert step.cloud.lineages == len(set(lineage.tolist()))
-        assert torch.equal(step.cloud.past, past)
+            assert torch.equal(step.particles.log_w, step.log_w)
+        log_w = step.particles.log_w
+        assert torch.equal(step.particles.lineage, lineage)
+        assert step.particles.lineages == len(set(lineage.tolist()))
+        assert torch.equal(step.particles.past, past)
         if len(past):  # the reward that was scored is that of the x_hat that goes on
-            assert torch.equal(step.cloud.x_hat[:, 0], past[-1])
+            assert torch.equal(step.particles.x_hat[:, 0], past[-1])
         if step.k < 6:
-            expected = GaussianFlow().denoise(step.cloud.x, step.t)
-            assert torch.allclose(step.cloud.x_hat, expected, rtol=0.0, atol=1e-15)
-    assert resampled >= 1 and steps[-1].cloud.lineages < 12
+            expected = GaussianFlow().denoise(step.particles.x, step.t)
+            assert torch.allclose(step.particles.x_hat, expected, rtol=0.0, atol=1e-15)
+    assert resampled >= 1 and steps[-1].particles.lineages < 12
 
 
 def test_resampled_weights_are_flat_to_the_last_bit() -> None:
@@ -70,7 +70,7 @@ def test_resampled_weights_are_flat_to_the_last_bit() -> None:
         cloud = start.resampled(torch.arange(n))
         assert float(cloud.log_w.logsumexp(0)) == pytest.approx(0.0, abs=1e-15)
         assert cloud.ess == pytest.approx(n, rel=1e-14)
-        assert torch.equal(cloud.log_w, Cloud.at_start(start.x, start.x).log_w)
+        assert torch.equal(cloud.log_w, Particles.at_start(start.x, start.x).log_w)
 
 
 def test_resampling_moves_every_field() -> None:
@@ -94,7 +94,7 @@ def test_effective_sample_size() -> None:
 @pytest.mark.parametrize("scale", [1e5, -1e5])
 def test_extreme_rewards_leave_weights_finite(scale: float) -> None:
     last = steered(fk(lam=10.0), lambda x: scale * x[:, 0])[-1]
-    assert bool((last.log_w <= 0.0).all()) and math.isfinite(last.cloud.log_normaliser)
+    assert bool((last.log_w <= 0.0).all()) and math.isfinite(last.particles.log_normaliser)
     assert float(last.log_w.exp().sum()) == pytest.approx(1.0, abs=1e-9)
 
 
@@ -114,8 +114,8 @@ def test_a_drawn_answer_is_the_weighted_mean_on_average() -> None:
     for seed in range(150):
         last = steered(fk(select="draw", lam=1.0), particles=8, seed=seed)[-1]
         assert last.chosen is not None
-        mean = float(last.cloud.log_w.exp() @ last.cloud.x[:, 0])
-        chosen.append(float(last.cloud.x[last.chosen, 0]) - mean)
+        mean = float(last.particles.log_w.exp() @ last.particles.x[:, 0])
+        chosen.append(float(last.particles.x[last.chosen, 0]) - mean)
     values = torch.tensor(chosen)
     assert float(values.mean()) == pytest.approx(0.0, abs=4 * float(values.std()) / 150**0.5)
 
@@ -124,29 +124,29 @@ def test_the_answer_is_the_particle_of_highest_reward() -> None:
     for steering in (BestOfN(), fk()):
         last = steered(steering, lambda x: -(x[:, 0] - 0.2).abs(), particles=9)[-1]
         assert last.rewards is not None
-        assert last.chosen == int((last.cloud.x[:, 0] - 0.2).abs().argmin())
+        assert last.chosen == int((last.particles.x[:, 0] - 0.2).abs().argmin())
         assert float(last.rewards[last.chosen]) == float(last.rewards.max())
-    assert steered(Unsteered(), linear)[-1].chosen is None
-    assert steered(Unsteered(), None)[-1].rewards is None
+    assert steered(NoSteering(), linear)[-1].chosen is None
+    assert steered(NoSteering(), None)[-1].rewards is None
 
 
 def test_best_of_n_and_unsteered_draw_the_same_particles() -> None:
-    best, plain = steered(BestOfN()), steered(Unsteered(), None)
+    best, plain = steered(BestOfN()), steered(NoSteering(), None)
     for a, b in zip(best, plain, strict=True):
-        assert torch.equal(a.cloud.x, b.cloud.x) and a.nfe == b.nfe
+        assert torch.equal(a.particles.x, b.particles.x) and a.nfe == b.nfe
         assert a.rewards is None or a.k == 4
     assert best[-1].ess == pytest.approx(6.0)
 
 
 def test_more_particles_leave_the_first_ones_alone() -> None:
-    few, many = (steered(Unsteered(), None, particles=n)[-1].cloud.x for n in (3, 8))
+    few, many = (steered(NoSteering(), None, particles=n)[-1].particles.x for n in (3, 8))
     assert torch.equal(few, many[:3])
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
     a, b, c = (steered(fk(lam=3.0), seed=seed)[-1] for seed in (1, 1, 2))
-    assert torch.equal(a.cloud.x, b.cloud.x) and a.chosen == b.chosen
-    assert not torch.equal(a.cloud.x, c.cloud.x)
+    assert torch.equal(a.particles.x, b.particles.x) and a.chosen == b.chosen
+    assert not torch.equal(a.particles.x, c.particles.x)
 
 
 @pytest.mark.parametrize(("bad", "word"), [(math.nan, "nan"), (math.inf, "inf")])
@@ -173,13 +173,13 @@ def test_a_particle_that_is_not_finite_is_named() -> None:
             return out
 
     with pytest.raises(NotFinite, match=r"particle 3 is nan at step 4 \(t=1\)"):
-        steered(Unsteered(), None, flow=Broken())
+        steered(NoSteering(), None, flow=Broken())
 
 
 def test_float32_rewards_are_weighed_in_double() -> None:
     last = steered(fk(), lambda x: x[:, 0].float())[-1]
     assert last.rewards is not None and last.rewards.dtype == torch.float64
-    assert last.cloud.log_w.dtype == torch.float64
+    assert last.particles.log_w.dtype == torch.float64
 
 
 @pytest.mark.parametrize(

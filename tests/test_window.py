@@ -17,7 +17,7 @@ from glass_cli.method.path import Path
 from glass_cli.steering.decision_window import (
     INNER,
     Moments,
-    Watched,
+    RewardProbe,
     curves,
     even_time,
     intervals,
@@ -58,7 +58,7 @@ def watch(
     """(seen, finals) of each prompt, of 200 chains; from the chain's end where draws is 0."""
     found, nfe = [], 0
     for prompt in range(prompts):
-        watched = Watched(draws, 12)
+        watched = RewardProbe(draws, 12)
         like = torch.empty(0, dtype=torch.float64)
         noise = ParticleNoise(0, str(prompt), 200, (1,), like)
         values = ParticleNoise(1, str(prompt), 200, (1,), like)

@@ -15,8 +15,9 @@ from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.method.path import CondOT, DiscreteVP, Path, VariancePreserving
 from glass_cli.models.mixture import Mixture
+from glass_cli.steering.base import Steering
 from glass_cli.steering.feynman_kac import FeynmanKac
-from glass_cli.steering.loop import Steering, Step, steer
+from glass_cli.steering.loop import Step, steer
 
 
 def stable_diffusion_table(size: int = 1000) -> tuple[float, ...]:
@@ -126,13 +127,15 @@ class Law:
 
 def exact_laws(flow: GaussianFlow, sampler: Sampler, exact_start: bool = True) -> list[Law]:
     """The law of x at every outer time of a run; from x ~ p_t0, or from N(0, 1)."""
-    times = sampler.outer_times(flow)
-    normal = Basis(1 + (len(times) - 1) * (sampler.calls + 1))
+    times, steps = sampler.outer_times(flow), sampler.steps
+    assert steps is not None
+    times = (sampler.first_time(flow, times[0], times[1], steps), *times[1:])
+    normal = Basis(1 + (len(times) - 1) * (steps + 1))
     mean, std = flow.law(times[0]) if exact_start else (0.0, 1.0)
     x = mean + std * normal()
     laws = [Law.of(times[0], x)]
     for t, t_next in itertools.pairwise(times):
-        x = sampler.transition(flow, x, flow.denoise(x, t), t, t_next, normal)
+        x = sampler.transition(flow, x, flow.denoise(x, t), t, t_next, normal, steps)
         laws.append(Law.of(t_next, x))
     return laws
 
@@ -141,9 +144,11 @@ def transition_law(
     flow: GaussianFlow, sampler: Sampler, t: float, t_next: float
 ) -> tuple[float, float, float]:
     """Offset, slope in x_t and spread of one transition of ``sampler``."""
-    normal = Basis(sampler.calls + 2)
+    assert sampler.steps is not None
+    normal = Basis(sampler.steps + 2)
     x = normal()
-    law = Law.of(t_next, sampler.transition(flow, x, flow.denoise(x, t), t, t_next, normal))
+    moved = sampler.transition(flow, x, flow.denoise(x, t), t, t_next, normal, sampler.steps)
+    law = Law.of(t_next, moved)
     return law.mean, float(law.coefficients[0]), float(law.coefficients[1:].norm())
 
 

@@ -22,13 +22,12 @@ AIM = 20  # second order is to reach first order's error of this many calls
 CONVERGED = 500
 
 
-def samplers(calls: int) -> dict[str, Sampler]:
-    return {
-        "SDE": Sde(1, calls, "euler_maruyama"),
-        "ancestral": Sde(1, calls, "ancestral"),
-        "GLASS 1": Glass(1, calls, order=1),
-        "GLASS 2": Glass(1, calls, order=2),
-    }
+SAMPLERS: dict[str, Sampler] = {
+    "SDE": Sde(1, method="euler_maruyama"),
+    "ancestral": Sde(1, method="ancestral"),
+    "GLASS 1": Glass(1, order=1),
+    "GLASS 2": Glass(1, order=2),
+}
 
 
 def _normal(case: Case) -> Normal:
@@ -37,8 +36,8 @@ def _normal(case: Case) -> Normal:
     return lambda: torch.randn(case.x.shape, generator=g, dtype=torch.float64)
 
 
-def _run(flow: LoadedMixture, case: Case, sampler: Sampler) -> Tensor:
-    return sampler.transition(flow, case.x, case.x_hat, case.t, case.t_next, _normal(case))
+def _run(flow: LoadedMixture, case: Case, sampler: Sampler, calls: int) -> Tensor:
+    return sampler.transition(flow, case.x, case.x_hat, case.t, case.t_next, _normal(case), calls)
 
 
 def law(starts: int, draws: int, calls: Sequence[int]) -> Table:
@@ -51,10 +50,10 @@ def law(starts: int, draws: int, calls: Sequence[int]) -> Table:
         floor2 = sum(w * w for w in pairs) / len(pairs)
         # what the subtraction leaves of exact samples: smaller errors cannot be told from none
         least = max(abs(w * w - floor2) ** 0.5 for w in pairs)
-        for name in samplers(1):
+        for name, sampler in SAMPLERS.items():
             cells = []
             for m in calls:
-                w = sliced_w2(_run(flow, case, samplers(m)[name]), reference, starts)
+                w = sliced_w2(_run(flow, case, sampler, m), reference, starts)
                 error = max(w * w - floor2, 0.0) ** 0.5
                 cells.append(figure(error) if error > least else f"< {figure(least)}")
             lines.append((case.name, name, figure(floor2**0.5), *cells))
@@ -79,11 +78,11 @@ class Convergence(NamedTuple):
     end: Tensor
 
     def rms(self, order: Literal[1, 2], calls: int) -> float:
-        out = _run(self.flow, self.case, Glass(1, calls, order=order))
+        out = _run(self.flow, self.case, Glass(1, order=order), calls)
         return rms(out, self.end)
 
     def law(self, order: Literal[1, 2], calls: int) -> float:
-        out = _run(self.flow, self.case, Glass(1, calls, order=order))
+        out = _run(self.flow, self.case, Glass(1, order=order), calls)
         return sliced_w2(out, self.end, self.case.starts)
 
 
@@ -99,7 +98,7 @@ def convergence(starts: int, draws: int, calls: Sequence[int], converged: int) -
     orders: tuple[Literal[1, 2], ...] = (1, 2)
     for t, t_next in TRANSITIONS:
         case = make_case(flow, t, t_next, starts, draws)
-        compared = Convergence(flow, case, _run(flow, case, Glass(1, converged)))
+        compared = Convergence(flow, case, _run(flow, case, Glass(1), converged))
         reached.append((case.name, reaches(compared.rms), reaches(compared.law)))
         for order in orders:
             errors = [figure(compared.rms(order, m)) for m in calls]

@@ -170,7 +170,7 @@ def errors(
     for t, t_next in TRANSITIONS:
         case = make_case(flow, t, t_next, starts, rows // starts)
         y = torch.randn(case.x.shape, generator=generator("y_0"), dtype=torch.float64)
-        best = Glass(1, converged).transition(flow, case.x, case.x_hat, t, t_next, _always(y))
+        best = Glass(1).transition(flow, case.x, case.x_hat, t, t_next, _always(y), converged)
         for scheme in schemes:
             found[scheme].append([rms(integrate(flow, case, y, scheme, m), best) for m in calls])
     return found

@@ -21,6 +21,7 @@ from glass_cli.common.stages import Stages
 from glass_cli.config import preflight
 from glass_cli.engine import draw as drawing
 from glass_cli.engine import sample
+from glass_cli.method.budget import transition_calls
 from glass_cli.models.diffusers_pipeline import LoadedPipeline
 from glass_cli.output.recorder import Recorder
 from glass_cli.output.tracking import make_tracker
@@ -63,8 +64,8 @@ def bare_calls(work: drawing.Work, made: preflight.Settings) -> Callable[[], Non
     prompt = root.prompt_list()[0]
     flow = model.prompted(prompt, root.negative_prompt, root.micro_batch)
     transitions = len(work.sampler.outer_times(flow)) - 1
+    rounds = sum(transition_calls(work.sampler, transitions, work.calls, model.calls))
     sizes = [len(part) for part in torch.zeros(root.particles).split(root.micro_batch)]
-    rounds = transitions * work.sampler.calls
     if not isinstance(model, LoadedPipeline):
         states = [torch.randn(n, *model.shape).to(model.state) for n in sizes]
 

@@ -19,7 +19,7 @@ from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.models.diffusers_pipeline import LoadedPipeline
 from glass_cli.scheduler import GlassScheduler
-from glass_cli.steering.independent import Unsteered
+from glass_cli.steering.independent import NoSteering
 from glass_cli.steering.loop import steer
 
 WAYS = ("the pipeline's own loop", "GlassScheduler in the pipeline", "the loop of glass sample")
@@ -59,7 +59,7 @@ def ways(model: LoadedPipeline, prompt: str = "a photo of a dog") -> dict[str, C
     def loop() -> None:
         flow = model.prompted(prompt, "", PARTICLES)
         noise = ParticleNoise(0, prompt, PARTICLES, model.shape, model.state)
-        for _ in steer(flow, Glass(TRANSITIONS, STEPS), Unsteered(), None, noise, generator(0)):
+        for _ in steer(flow, Glass(TRANSITIONS, STEPS), NoSteering(), None, noise, generator(0)):
             pass
         flow.close()
 

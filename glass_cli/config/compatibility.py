@@ -5,6 +5,7 @@ from __future__ import annotations
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Settings
+from glass_cli.method.budget import check_calls
 from glass_cli.rewards.base import Reward
 
 
@@ -25,6 +26,11 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
             f" model={choices.get('model')} gives {settings.model.output}; choose another model"
             " (glass ls model)"
         )
+    if settings.study is None:
+        try:
+            check_calls(settings.sampler, settings.root.calls)
+        except ValueError as error:
+            raise GlassError(one_line(error)) from error
     if settings.reward is None and settings.sampler.times == "auto":
         raise GlassError(
             "sampler.times=auto needs a reward, whose decision window it is; choose one (glass ls"

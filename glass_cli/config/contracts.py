@@ -13,7 +13,7 @@ from glass_cli.config.settings import Study
 CONTRACTS = {
     "model": "glass_cli.models.base.Model",
     "sampler": "glass_cli.method.flow.Sampler",
-    "steering": "glass_cli.steering.loop.Steering",
+    "steering": "glass_cli.steering.base.Steering",
     "reward": "glass_cli.rewards.base.Reward",
     "benchmark": "glass_cli.benchmarks.base.Benchmark",
 }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from glass_cli.models.base import Model
     from glass_cli.output.writer import RunFolder
     from glass_cli.rewards.base import Reward
-    from glass_cli.steering.loop import Steering
+    from glass_cli.steering.base import Steering
 
 GROUPS = ("model", "sampler", "steering", "reward")
 OPTIONAL_GROUPS = ("benchmark", "launcher")  # the benchmark is glass eval's

@@ -10,18 +10,24 @@ from torch import Tensor
 
 from glass_cli.common.errors import GlassError
 from glass_cli.common.stages import Stages
+from glass_cli.method.budget import transition_calls
 from glass_cli.method.flow import Flow, Sampler
 from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.method.path import Path
 from glass_cli.models.base import LoadedModel
 from glass_cli.pipelines.batches import Batches
 from glass_cli.rewards.base import LoadedReward
+from glass_cli.steering.base import Steering
 from glass_cli.steering.guidance import Guided
-from glass_cli.steering.loop import NotFinite, Steering, Step, finite, steer
+from glass_cli.steering.loop import NotFinite, Step, finite, steer
 
 
 class Work(NamedTuple):
-    """Everything loaded that a run needs. ``metrics`` score final samples only."""
+    """Everything loaded that a run needs.
+
+    metrics: score final samples only.
+    calls: network calls a particle, where they are asked for.
+    """
 
     model: LoadedModel
     sampler: Sampler
@@ -30,6 +36,7 @@ class Work(NamedTuple):
     micro_batch: int
     stages: Stages
     metrics: Mapping[str, LoadedReward] = {}
+    calls: int | None = None
 
 
 class _Timed:
@@ -142,10 +149,10 @@ def draw(
     like, shape = work.model.state, work.model.shape
     scorer = _Scorer(work, prompt)
     asked: Flow = _Timed(flow, work.stages)
-    strength = float(getattr(work.steering, "guidance", 0.0))
+    strength = work.steering.guidance
     if strength > 0.0:
-        window = work.steering.guidance_window  # type: ignore[attr-defined]  # of the same class
-        asked = Guided(asked, strength, window, scorer.gradient)
+        asked = Guided(asked, strength, work.steering.guidance_window, scorer.gradient)
+    transitions = len(work.sampler.outer_times(asked)) - 1
     steps = steer(
         asked,
         work.sampler,
@@ -154,6 +161,7 @@ def draw(
         ParticleNoise(seed, prompt, particles, shape, like),
         generator(seed, prompt, "choices"),
         ParticleNoise(seed, f"{prompt}\x1fvalues", particles, shape, like),
+        transition_calls(work.sampler, transitions, work.calls, work.model.calls),
     )
     try:
         for step in steps:
@@ -163,7 +171,7 @@ def draw(
                 yield Drawn(step, seen if seen is not None and len(seen) == particles else None)
                 continue
             # without a reward nothing was decoded yet
-            last = scorer.samples if work.reward is not None else scorer.decode(step.cloud.x)
+            last = scorer.samples if work.reward is not None else scorer.decode(step.particles.x)
             assert last is not None
             terms = {name: r.detach().to("cpu", torch.float64) for name, r in scorer.terms.items()}
             yield Drawn(step, last.cpu(), scorer.metrics(step), terms)

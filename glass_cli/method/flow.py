@@ -20,35 +20,35 @@ class Flow(Protocol):
     """A pre-trained model under one prompt."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """alpha_t and sigma_t that the model was trained with."""
 
     @property
     def shift(self) -> float:
-        """Time shift of the model's own schedule; 1 is uniform in t."""
+        """Time shift of the model's own schedule, above 0; 1 is uniform in t."""
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """D_t(x) = E[z | x_t = x], (N, *shape) -> (N, *shape); one network call a particle."""
 
 
 class Sampler(Protocol):
-    """K transitions x_t -> x_t' of a fixed number of network calls each.
+    """Makes transitions x_t -> x_t' of as many network calls as it is given.
 
-    Samplers inherit from it. Optional settings:
+    Samplers are frozen dataclasses that inherit from it. Optional settings:
 
     times: how outer times are chosen; "auto" asks for a measured window. None: in its own way.
     transitions: K, and how many transitions a window proposes. None: not a setting.
+    steps: M, network calls in each transition. None: they are given from outside, see
+        :mod:`glass_cli.method.budget`.
     """
 
     times: Times | None = None
     transitions: int | None = None
-
-    @property
-    def calls(self) -> int:
-        """Network calls a particle in each transition, the one that gives ``x_hat`` included."""
+    steps: int | None = None
 
     @abstractmethod
     def outer_times(self, flow: Flow) -> tuple[float, ...]:
-        """The K + 1 times between which the transitions run, rising to 1."""
+        """The K + 1 times between which the transitions run, rising from 0 (noise) to 1 (data)."""
 
     @abstractmethod
     def transition(
@@ -59,10 +59,21 @@ class Sampler(Protocol):
         t: float,
         t_next: float,
         normal: Normal,
+        calls: int,
         first: int = 0,
     ) -> Tensor:
-        """A draw of x_t' given x_t = ``x`` (N, *shape) and ``x_hat`` = D_t(x).
+        """A draw of x_t' given x_t.
 
-        With ``first`` above 0 the transition is entered half-way: so many of its calls are left
-        out, and ``x`` and ``x_hat`` belong to the time of the next one.
+        x: x_t, (N, *shape).
+        x_hat: D_t(x), (N, *shape), which counts as the first of the calls.
+        t, t_next: the times between which the transition runs, 0 <= t < t_next <= 1.
+        normal: standard normal noise like x.
+        calls: network calls a particle, 1 or more; never more are made.
+        first: above 0 the transition is entered half-way: so many of its calls are left out, and
+            ``x`` and ``x_hat`` belong to the time of the next one.
         """
+
+    def first_time(self, flow: Flow, t: float, t_next: float, calls: int) -> float:
+        """Where the first transition, from ``t`` to ``t_next`` in ``calls`` calls, takes up the
+        noise; by default at ``t``."""
+        return t

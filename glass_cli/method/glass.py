@@ -113,7 +113,7 @@ class InnerPath:
         start, end = self.effective_time(0.0), self.effective_time(1.0)
         uniform = [i / steps for i in range(steps + 1)]
         if inner == "times":
-            wanted = outer.spread(start, end, steps, shift)[1:-1]
+            wanted = outer.spaced_times(start, end, steps, shift)[1:-1]
         else:
             wanted = [self.effective_time(s) for s in uniform[1:-1]]
         snapped = self.path.snap(wanted, start, end)
@@ -126,17 +126,22 @@ class InnerPath:
 
 @dataclass(frozen=True)
 class Glass(Sampler):
-    """GLASS sampler: ``transitions`` outer transitions of ``steps`` inner network calls.
+    """GLASS transitions by a deterministic inner ODE (GLASS Flows, arXiv 2509.25170).
 
-    steps: None leaves them to the model (:func:`glass_cli.method.times.share_out`).
-    rho: "ddpm" (the memoryless time reversal's correlation, to the power ``kappa``) or a constant
-    in [-1, 1]. order: 1 is the paper's Euler, 2 our second order at no extra call. times:
-    see :mod:`glass_cli.method.times`. inner: steps uniform in "s", or effective "times" along the
-    model's schedule.
+    transitions: K, 1 or more.
+    steps: M, inner network calls in each transition, 1 or more; None: given from outside.
+    rho: correlation of the noise of x_t and x_t', see :func:`correlation`: "ddpm", the memoryless
+        time reversal's, or a constant from -1 to 1 (0.4 in the paper's FLUX runs); 1 is not the
+        ODE.
+    kappa: power of the DDPM correlation, 0 or more.
+    order: 1 is the paper's Euler step; 2 extrapolates z_hat from the last two calls, at no extra
+        call (beyond the paper; the idea of DPM-Solver++ 2M, arXiv 2211.01095).
+    times: where transitions end, see :mod:`glass_cli.method.times`.
+    inner: inner steps uniform in "s", or with effective "times" along the model's own schedule.
     """
 
     transitions: int = 5
-    steps: int | None = 10
+    steps: int | None = None
     rho: Literal["ddpm"] | float = "ddpm"
     kappa: float = 1.0
     order: Literal[1, 2] = 2
@@ -144,8 +149,8 @@ class Glass(Sampler):
     inner: Literal["s", "times"] = "s"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "times", outer.checked(self.times, self.transitions))
-        outer.checked_steps(self.steps)
+        object.__setattr__(self, "times", outer.check_times(self.times, self.transitions))
+        outer.check_steps(self.steps)
         if isinstance(self.rho, str) and self.rho != "ddpm":
             raise ValueError(f"sampler.rho must be ddpm or a number from -1 to 1 (got {self.rho})")
         if not isinstance(self.rho, str) and not -1.0 <= self.rho <= 1.0:
@@ -154,10 +159,6 @@ class Glass(Sampler):
             raise ValueError(f"sampler.kappa must be 0 or more (got {self.kappa})")
         if self.order not in (1, 2):
             raise ValueError(f"sampler.order must be 1 or 2 (got {self.order})")
-
-    @property
-    def calls(self) -> int:
-        return outer.decided(self.steps)
 
     def outer_times(self, flow: Flow) -> tuple[float, ...]:
         return outer.outer_times(self.times, self.transitions, flow.path, flow.shift)
@@ -170,6 +171,7 @@ class Glass(Sampler):
         t: float,
         t_next: float,
         normal: Normal,
+        calls: int,
         first: int = 0,
     ) -> Tensor:
         rho = correlation(flow.path, t, t_next, self.rho, self.kappa)
@@ -179,7 +181,7 @@ class Glass(Sampler):
             if whole_way
             else InnerPath.between(flow.path, t, t_next, rho)
         )
-        grid = inner.grid(self.calls, self.inner, flow.shift)
+        grid = inner.grid(calls, self.inner, flow.shift)
         nodes = [inner.node(s) for s in grid]
 
         if whole_way:

@@ -22,33 +22,36 @@ def _node(path: Path, t: float) -> Node:
 
 def model_times(flow: Flow, t: float, t_next: float, n: int, own: bool) -> list[float]:
     """n + 1 times from t to t_next at which the model may be queried, the last one aside."""
-    inner = outer.spread(t, t_next, n, flow.shift if own else 1.0)
+    inner = outer.spaced_times(t, t_next, n, flow.shift if own else 1.0)
     return [t, *flow.path.snap(inner[1:-1], t, t_next), t_next]
 
 
 @dataclass(frozen=True)
 class Ode(Sampler):
-    """ODE sampler: ``steps`` network calls in each of ``transitions`` transitions.
+    """The probability-flow ODE dx = u_t(x) dt; no noise after the first.
 
-    method: "euler" (DDIM's step), "heun" (two calls a step; the leftover call of an odd number,
-    and the step into t=1 where the model cannot be asked again, are Euler's), "multistep" (second
-    order from the last two evaluations, one call a step).
+    transitions: K, 1 or more. Evaluations of one transition are not used in the next.
+    steps: M, network calls in each transition, 1 or more; None: given from outside.
+    method: how the M calls of a transition are used, never more:
+        "euler": M steps (DDIM's, arXiv 2010.02502);
+        "multistep": M steps of second order from the last two evaluations (DPM-Solver++ 2M, arXiv
+        2211.01095), the first of first order;
+        "heun": M/2 steps of two calls (EDM, arXiv 2206.00364). An odd M ends with one Euler step;
+        into t=1, where the model cannot be asked, an even M ends with two of them.
+    times: where transitions end, see :mod:`glass_cli.method.times`. With "schedule" the steps
+        between follow the model's own schedule too, else they are uniform in t.
     """
 
     transitions: int = 1
-    steps: int | None = 50
+    steps: int | None = None
     method: Literal["euler", "heun", "multistep"] = "multistep"
     times: Times = "schedule"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "times", outer.checked(self.times, self.transitions))
-        outer.checked_steps(self.steps)
+        object.__setattr__(self, "times", outer.check_times(self.times, self.transitions))
+        outer.check_steps(self.steps)
         if self.method not in ("euler", "heun", "multistep"):
             raise ValueError(f"sampler.method must be euler, heun or multistep (got {self.method})")
-
-    @property
-    def calls(self) -> int:
-        return outer.decided(self.steps)
 
     def outer_times(self, flow: Flow) -> tuple[float, ...]:
         return outer.outer_times(self.times, self.transitions, flow.path, flow.shift)
@@ -61,19 +64,20 @@ class Ode(Sampler):
         t: float,
         t_next: float,
         normal: Normal,
+        calls: int,
         first: int = 0,
     ) -> Tensor:
         own = self.times == "schedule"
         if self.method == "heun":
             if first > 0:
                 raise ValueError("a Heun transition cannot be entered half-way")
-            euler_steps = self.calls % 2
+            euler_steps = calls % 2
             if t_next == 1.0 and not euler_steps:
                 euler_steps = 2
-            heun_steps = (self.calls - euler_steps) // 2
+            heun_steps = (calls - euler_steps) // 2
             grid = model_times(flow, t, t_next, heun_steps + euler_steps, own)
             return self._heun(flow, x, x_hat, grid, heun_steps)
-        grid = model_times(flow, t, t_next, self.calls, own)[first:]
+        grid = model_times(flow, t, t_next, calls, own)[first:]
         nodes = [_node(flow.path, time) for time in grid]
         order: Literal[1, 2] = 2 if self.method == "multistep" else 1
         return solve(nodes, x, x_hat, lambda i, y: flow.denoise(y, grid[i]), order)

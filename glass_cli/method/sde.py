@@ -23,23 +23,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sde(Sampler):
-    """SDE sampler: ``steps`` network calls in each of ``transitions`` transitions.
+    """The memoryless time reversal ("DDPM"), in steps of one network call.
 
+    transitions: K, 1 or more.
+    steps: M, network calls in each transition, 1 or more; None: given from outside.
     method: "euler_maruyama" steps dx = [u + nu^2/2 score] dt + nu dW with
-    nu^2 = 2 (d_alpha/alpha sigma^2 - sigma d_sigma) (arXiv 2509.25170; the last step without
-    noise), "ancestral" draws x_t' from p(x_t' | x_t, z = z_hat), finite everywhere. nu diverges at
-    t=0, so Euler-Maruyama starts at ``start`` times its first step.
+        nu^2 = 2 (d_alpha/alpha sigma^2 - sigma d_sigma), the last step without noise (what arXiv
+        2509.25170 compares with); "ancestral" draws x_t' from p(x_t' | x_t, z = z_hat) (DDPM, arXiv
+        2006.11239), finite everywhere.
+    times: where transitions end, see :mod:`glass_cli.method.times`.
+    start: of Euler-Maruyama, whose nu diverges at t=0: the share of its first step at which it
+        takes up the noise, between 0 and 1.
     """
 
     transitions: int = 5
-    steps: int | None = 10
+    steps: int | None = None
     method: Literal["euler_maruyama", "ancestral"] = "euler_maruyama"
     times: Times = "schedule"
     start: float = 0.75
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "times", outer.checked(self.times, self.transitions))
-        outer.checked_steps(self.steps)
+        object.__setattr__(self, "times", outer.check_times(self.times, self.transitions))
+        outer.check_steps(self.steps)
         if self.method not in ("euler_maruyama", "ancestral"):
             raise ValueError(
                 f"sampler.method must be euler_maruyama or ancestral (got {self.method})"
@@ -47,16 +52,13 @@ class Sde(Sampler):
         if not 0.0 < self.start < 1.0:
             raise ValueError(f"sampler.start must lie between 0 and 1 (got {self.start})")
 
-    @property
-    def calls(self) -> int:
-        return outer.decided(self.steps)
-
     def outer_times(self, flow: Flow) -> tuple[float, ...]:
-        times = outer.outer_times(self.times, self.transitions, flow.path, flow.shift)
-        if self.method == "euler_maruyama" and flow.path.at(times[0]).alpha == 0.0:
-            first = model_times(flow, times[0], times[1], self.calls, self._own)[1]
-            return (self.start * first, *times[1:])
-        return times
+        return outer.outer_times(self.times, self.transitions, flow.path, flow.shift)
+
+    def first_time(self, flow: Flow, t: float, t_next: float, calls: int) -> float:
+        if self.method != "euler_maruyama" or flow.path.at(t).alpha > 0.0:
+            return t
+        return self.start * model_times(flow, t, t_next, calls, self._own)[1]
 
     @property
     def _own(self) -> bool:
@@ -70,9 +72,10 @@ class Sde(Sampler):
         t: float,
         t_next: float,
         normal: Normal,
+        calls: int,
         first: int = 0,
     ) -> Tensor:
-        grid = model_times(flow, t, t_next, self.calls, self._own)[first:]
+        grid = model_times(flow, t, t_next, calls, self._own)[first:]
         step = self._euler_maruyama if self.method == "euler_maruyama" else self._ancestral
         z = x_hat
         for i, (here, there) in enumerate(itertools.pairwise(grid)):

@@ -1,12 +1,16 @@
-"""Where transitions begin and end."""
+"""Where transitions begin and end: the samplers' setting ``times``.
+
+"uniform": K + 1 times evenly spaced in t. "schedule": evenly spaced along the model's own, shifted
+schedule. A list rising from 0 to 1: as it stands, in place of ``transitions``. "auto": a measured
+decision window's, which :mod:`glass_cli.engine.auto_times` puts in its place.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import is_dataclass, replace
-from typing import Literal, TypeVar
+from typing import Literal
 
 from glass_cli.method.path import Path
 
@@ -23,18 +27,18 @@ def shifted(u: float, shift: float) -> float:
     return 1.0 - shift * sigma / (1.0 + (shift - 1.0) * sigma)
 
 
-def spread(t: float, t_next: float, n: int, shift: float = 1.0) -> list[float]:
+def spaced_times(t: float, t_next: float, n: int, shift: float = 1.0) -> list[float]:
     """n + 1 times from t to t_next, evenly spaced in the progress of the shifted schedule."""
     u, u_next = shifted(t, 1.0 / shift), shifted(t_next, 1.0 / shift)
     inner = [shifted(u + (u_next - u) * i / n, shift) for i in range(1, n)]
     return [t, *inner, t_next]
 
 
-def checked(times: object, transitions: int) -> Times:
-    """A sampler's ``times`` setting, made a tuple where it is a list of times.
+def check_times(times: object, transitions: int) -> Times:
+    """A sampler's ``times`` setting, as a tuple where it is a list of times.
 
-    Raises ValueError for anything but "uniform", "schedule", "auto" (a measured decision window,
-    which :mod:`glass_cli.engine.auto_times` puts in its place) or a list that rises to 1.
+    Raises ValueError for anything but "uniform", "schedule", "auto" or a list that rises from 0 to
+    1, and for fewer than one of ``transitions``.
     """
     if transitions < 1:
         raise ValueError(f"sampler.transitions must be at least 1 (got {transitions})")
@@ -59,30 +63,10 @@ def checked(times: object, transitions: int) -> Times:
     return (0.0, *values[1:-1], 1.0)
 
 
-def checked_steps(steps: int | None) -> None:
+def check_steps(steps: int | None) -> None:
     """Raises ValueError for a sampler's ``steps`` that are neither null nor at least 1."""
     if steps is not None and steps < 1:
         raise ValueError(f"sampler.steps must be at least 1 (got {steps})")
-
-
-def decided(steps: int | None) -> int:
-    """``steps``, which :func:`share_out` must have set where they were null."""
-    if steps is None:
-        raise ValueError("sampler.steps is null, which leaves them to the model; share_out first")
-    return steps
-
-
-S = TypeVar("S")
-
-
-def share_out(sampler: S, calls: int) -> S:
-    """``sampler`` with ``calls`` a particle divided over its transitions, where steps are null."""
-    if not is_dataclass(sampler) or getattr(sampler, "steps", 0) is not None:
-        return sampler
-    times, transitions = getattr(sampler, "times", None), getattr(sampler, "transitions", 1)
-    k = len(times) - 1 if isinstance(times, tuple) else transitions
-    shared: S = replace(sampler, steps=max(1, calls // k))  # type: ignore[type-var]  # checked above
-    return shared
 
 
 def outer_times(times: Times, transitions: int, path: Path, shift: float) -> tuple[float, ...]:
@@ -95,5 +79,5 @@ def outer_times(times: Times, transitions: int, path: Path, shift: float) -> tup
     if isinstance(times, tuple):
         values = list(times)
     else:
-        values = spread(0.0, 1.0, transitions, shift if times == "schedule" else 1.0)
+        values = spaced_times(0.0, 1.0, transitions, shift if times == "schedule" else 1.0)
     return (*path.snap(values[:-1], -1.0, 1.0), 1.0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 from typing import NamedTuple
 
 import torch
 from greenlet import getcurrent
 from torch import Tensor
 
+from glass_cli.method.budget import transition_calls
 from glass_cli.method.flow import Normal, Sampler
 from glass_cli.method.path import Path
 from glass_cli.pipelines.prediction import Prediction
@@ -23,15 +24,16 @@ class Call(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The sampler of each transition, the K + 1 times between them, and every call."""
+    """The sampler, the K + 1 times between its transitions, the calls of each, and every call."""
 
-    samplers: list[Sampler]
+    sampler: Sampler
     ends: tuple[float, ...]
+    shares: tuple[int, ...]
     calls: list[Call]
 
 
-class _Noting:
-    """A flow that notes the times at which it is asked."""
+class _TimesOfCalls:
+    """A flow that keeps the times at which it is asked."""
 
     def __init__(self, prediction: Prediction) -> None:
         self.path: Path = prediction.path
@@ -73,21 +75,18 @@ class Draws:
         return Draws(self._draw, tuple(self._drawn))
 
 
-def plan(
-    prediction: Prediction, sampler: Callable[[int, int], Sampler], transitions: int, calls: int
-) -> Plan:
-    """``calls`` network calls divided over ``transitions``, the first ones getting what is left.
+def plan(prediction: Prediction, sampler: Sampler, calls: int) -> Plan:
+    """``calls`` network calls shared among the transitions of ``sampler``.
 
-    ``sampler(K, M)`` makes a sampler of K transitions of M calls. The times are found by running
-    the transitions on a single number: they do not depend on what the network says.
+    The times are found by running the transitions on a single number: they do not depend on what
+    the network says. Raises ValueError for fewer calls than transitions.
     """
-    k = min(transitions, calls)
-    samplers = [sampler(k, calls // k + (i < calls % k)) for i in range(k)]
-    ends = samplers[0].outer_times(_Noting(prediction))
-    planned = []
-    for i, of_transition in enumerate(samplers):
-        noting, x = _Noting(prediction), torch.zeros(1, dtype=torch.float64)
-        of_transition.transition(noting, x, x, ends[i], ends[i + 1], lambda x=x: x)  # type: ignore[misc]  # its default
-        times = [ends[i], *noting.times]
-        planned += [Call(i, j, t) for j, t in enumerate(times)]
-    return Plan(samplers, ends, planned)
+    ends = sampler.outer_times(_TimesOfCalls(prediction))
+    shares = transition_calls(sampler, len(ends) - 1, calls)
+    ends = (sampler.first_time(_TimesOfCalls(prediction), ends[0], ends[1], shares[0]), *ends[1:])
+    planned, x = [], torch.zeros(1, dtype=torch.float64)
+    for k, (t, t_next) in enumerate(itertools.pairwise(ends)):
+        asked = _TimesOfCalls(prediction)
+        sampler.transition(asked, x, x, t, t_next, lambda: x, shares[k])
+        planned += [Call(k, j, time) for j, time in enumerate([t, *asked.times])]
+    return Plan(sampler, ends, shares, planned)

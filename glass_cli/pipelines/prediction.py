@@ -44,7 +44,7 @@ class Prediction:
 
         Raises ValueError for a kind that is not known.
         """
-        scheduler = getattr(scheduler, "made_for", scheduler)
+        scheduler = getattr(scheduler, "vendor", scheduler)
         config = scheduler.config
         kind, steps = config.get("prediction_type"), int(config.get("num_train_timesteps", 1000))
         if _is_flow(scheduler):

@@ -28,13 +28,12 @@ from numpy.typing import NDArray
 from glass_cli.method.flow import Flow, Normal
 from glass_cli.method.glass import Glass
 from glass_cli.method.path import Path
+from glass_cli.steering.base import Reward, Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
-    from glass_cli.steering.particles import Cloud
+    from glass_cli.steering.particles import Particles
 
 Numbers = NDArray[np.float64]
 
@@ -61,12 +60,12 @@ def time_grid(path: Path, first: float, last: float, n: int) -> tuple[float, ...
 
 
 @dataclass(frozen=True)
-class Watched:
-    """Steers nothing: scores x_hat at the end of every transition, and ``draws`` of p(x_1 | x_t).
+class RewardProbe(Steering):
+    """Steers nothing: scores x_hat at the end of every transition, and draws of p(x_1 | x_t).
 
-    The draws are those of one second-order GLASS transition of ``calls`` network calls, of which
-    the first is x_hat's. Their rewards go to ``finals``, (N, draws) for each time; for one run
-    only. See :class:`glass_cli.steering.loop.Steering`.
+    draws: of x_1 given each x_t, 0 or more, by a second-order GLASS transition.
+    calls: network calls of each, 1 or more; the first is x_hat's.
+    finals: holds their rewards (N, draws) of each time, once the run is done; of one run alone.
     """
 
     draws: int = 0
@@ -80,34 +79,20 @@ class Watched:
         return len(self.scored(times)) * self.draws * (self.calls - 1)
 
     def rewards(
-        self,
-        flow: Flow,
-        cloud: Cloud,
-        t: float,
-        reward: Callable[[Tensor], Tensor],
-        normal: Normal,
+        self, flow: Flow, particles: Particles, t: float, reward: Reward, normal: Normal
     ) -> Tensor:
         import torch
 
-        posterior = Glass(transitions=1, steps=self.calls, inner=INNER)
-        found = [
-            reward(posterior.transition(flow, cloud.x, cloud.x_hat, t, 1.0, normal))
+        posterior, x, x_hat = Glass(transitions=1, inner=INNER), particles.x, particles.x_hat
+        drawn = [
+            reward(posterior.transition(flow, x, x_hat, t, 1.0, normal, self.calls))
             for _ in range(self.draws)
         ]
-        if found:
-            self.finals.append(torch.stack(found, 1).detach().to("cpu", torch.float64))
-        return reward(cloud.x_hat)
+        if drawn:
+            self.finals.append(torch.stack(drawn, 1).detach().to("cpu", torch.float64))
+        return reward(x_hat)
 
-    def weigh(self, cloud: Cloud, r: Tensor) -> Cloud:
-        return cloud
-
-    def ancestors(self, cloud: Cloud, u: Tensor) -> Tensor | None:
-        return None
-
-    def finish(self, cloud: Cloud, r: Tensor) -> Cloud:
-        return cloud
-
-    def choose(self, cloud: Cloud, r: Tensor | None, u: Tensor) -> int | None:
+    def choose(self, particles: Particles, r: Tensor | None, u: Tensor) -> int | None:
         return None
 
 

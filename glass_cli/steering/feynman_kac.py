@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from glass_cli.method.flow import Flow, Normal
 from glass_cli.method.glass import Glass
-from glass_cli.steering.guidance import check_guidance, checked_window
+from glass_cli.steering.base import Reward, Steering
+from glass_cli.steering.guidance import check_guidance, check_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
-    from glass_cli.steering.particles import Cloud
+    from glass_cli.steering.particles import Particles
 
 Potential = Literal["difference", "max", "sum", "immediate"]
 
@@ -54,22 +55,32 @@ def lam_of_spread(r: Tensor, strength: float) -> float | None:
 
 
 @dataclass(frozen=True)
-class FeynmanKac:
-    """Targets p(x_1) proportional to p_model(x_1) exp(lam r(x_1)).
+class FeynmanKac(Steering):
+    """Targets p(x_1) proportional to p_model(x_1) exp(lam r(x_1)) (arXiv 2501.06848).
 
-    lam: inverse temperature, in one over the reward's unit; "auto" is ``lam_strength`` over the
-    standard deviation among the particles when rewards are first scored (beyond the papers). As
-    long as all rewards are equal there is no such spread: those steps pass as if unscored.
-    resampling happens before a transition whose time lies in ``window``, at every ``every``-th
-    such transition, when ESS < ess_threshold * N (1: always). value: rewards on the way are those
-    of "x_hat" (no extra network call) or log-mean-exp over ``value_samples`` draws of the
-    "posterior" by a GLASS transition of ``value_steps`` calls. select: the answer is the particle
-    of highest final "reward", or a weighted "draw", which is unbiased. guidance: strength of
-    reward guidance at times within ``guidance_window``, 0 for none (see
-    :mod:`glass_cli.steering.guidance`); the weights then tilt the guided law.
+    potential: what weighs the particles on the way, see :func:`log_potential`; for every kind the
+        product of all potentials is exp(lam r(x_1)).
+    lam: inverse temperature, 0 or more, in one over the reward's unit; "auto" is ``lam_strength``
+        over the standard deviation among the particles when rewards are first scored (beyond the
+        papers). As long as all rewards are equal, those steps pass as if unscored.
+    lam_strength: 0 or more, without unit.
+    resampling: see :mod:`glass_cli.steering.resampling`; the papers take "multinomial".
+    ess_threshold: resample where ESS < ess_threshold * N, from 0 (never) to 1 (always).
+    window: the first and the last time at which rewards are scored, from 0 to 1.
+    every: of the transitions that begin within the window, score before every so-many-th, 1 or
+        more.
+    value: rewards on the way are those of "x_hat" (no extra network call), or the log-mean-exp over
+        draws of the "posterior" p(x_1 | x_t) by a GLASS transition.
+    value_samples: draws a particle, 1 or more.
+    value_steps: network calls of each, 1 or more; the first is that of x_hat.
+    select: the answer is the particle of highest final "reward" (as the papers report), or a "draw"
+        by weight, which is unbiased.
+    guidance: strength of reward guidance, 0 or more, in one over the reward's unit; 0 is off. The
+        weights then tilt the guided law (see :mod:`glass_cli.steering.guidance`).
+    guidance_window: the first and the last time at which it is applied, from 0 to 1.
     """
 
-    needs_reward: ClassVar[bool] = True
+    needs_reward = True
 
     potential: Potential = "difference"
     lam: Literal["auto"] | float = 10.0
@@ -86,7 +97,7 @@ class FeynmanKac:
     guidance_window: tuple[float, float] = (0.2, 0.7)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "window", checked_window(self.window, "steering.window"))
+        object.__setattr__(self, "window", check_window(self.window, "steering.window"))
         check_guidance(self)
         if isinstance(self.lam, str):
             if self.lam != "auto":
@@ -118,12 +129,7 @@ class FeynmanKac:
         return len(self.scored(times)) * self.value_samples * (self.value_steps - 1)
 
     def rewards(
-        self,
-        flow: Flow,
-        cloud: Cloud,
-        t: float,
-        reward: Callable[[Tensor], Tensor],
-        normal: Normal,
+        self, flow: Flow, particles: Particles, t: float, reward: Reward, normal: Normal
     ) -> Tensor:
         """The reward on the way (N,): r(x_hat), or (1/lam) log mean exp(lam r(z)), z ~ p(.|x_t).
 
@@ -131,14 +137,14 @@ class FeynmanKac:
         """
         import torch
 
-        lam = cloud.lam if isinstance(self.lam, str) else self.lam
+        lam = particles.lam if isinstance(self.lam, str) else self.lam
         if self.value == "x_hat" or lam == 0.0:
-            return reward(cloud.x_hat)
+            return reward(particles.x_hat)
         # with few calls from t to 1, steps even in s leave too little spread
-        posterior = Glass(transitions=1, steps=self.value_steps, inner="times")
+        posterior, x, x_hat = Glass(transitions=1, inner="times"), particles.x, particles.x_hat
         draws = torch.stack(
             [
-                reward(posterior.transition(flow, cloud.x, cloud.x_hat, t, 1.0, normal))
+                reward(posterior.transition(flow, x, x_hat, t, 1.0, normal, self.value_steps))
                 for _ in range(self.value_samples)
             ]
         )
@@ -146,41 +152,41 @@ class FeynmanKac:
             return draws.mean(0)
         return ((lam * draws).logsumexp(0) - math.log(len(draws))) / lam
 
-    def _with_lam(self, cloud: Cloud, r: Tensor) -> tuple[Cloud, float | None]:
-        """The cloud with its lam, which rewards ``r`` (N,) decide where nothing has before."""
-        lam = cloud.lam
+    def _with_lam(self, particles: Particles, r: Tensor) -> tuple[Particles, float | None]:
+        """The particles with their lam, which rewards ``r`` (N,) decide where none is known."""
+        lam = particles.lam
         if lam is None:
             lam = lam_of_spread(r, self.lam_strength) if isinstance(self.lam, str) else self.lam
-        return replace(cloud, lam=lam), lam
+        return replace(particles, lam=lam), lam
 
-    def weigh(self, cloud: Cloud, r: Tensor) -> Cloud:
+    def weigh(self, particles: Particles, r: Tensor) -> Particles:
         """Multiplies in the potential of rewards ``r`` (N,) scored on the way."""
-        cloud, lam = self._with_lam(cloud, r)
+        particles, lam = self._with_lam(particles, r)
         if lam is None:
-            return cloud
-        return cloud.weighted(r, log_potential(self.potential, cloud.past, r, lam))
+            return particles
+        return particles.weighted(r, log_potential(self.potential, particles.past, r, lam))
 
-    def ancestors(self, cloud: Cloud, u: Tensor) -> Tensor | None:
+    def ancestors(self, particles: Particles, u: Tensor) -> Tensor | None:
         """Ancestors (N,) drawn with uniforms ``u`` (N,), or None where the weights carry over."""
         from glass_cli.steering.resampling import SCHEMES
 
-        n = len(cloud.log_w)
-        if self.ess_threshold < 1.0 and cloud.ess >= self.ess_threshold * n:
+        n = len(particles.log_w)
+        if self.ess_threshold < 1.0 and particles.ess >= self.ess_threshold * n:
             return None
-        return SCHEMES[self.resampling](cloud.log_w.exp(), u)
+        return SCHEMES[self.resampling](particles.log_w.exp(), u)
 
-    def finish(self, cloud: Cloud, r: Tensor) -> Cloud:
+    def finish(self, particles: Particles, r: Tensor) -> Particles:
         """Multiplies in the terminal potential of the final rewards ``r`` (N,)."""
-        cloud, lam = self._with_lam(cloud, r)
+        particles, lam = self._with_lam(particles, r)
         if lam is None:
-            cloud, lam = replace(cloud, lam=0.0), 0.0
-        last = terminal_log_potential(self.potential, cloud.past, cloud.log_g, r, lam)
-        return cloud.weighted(r, last)
+            particles, lam = replace(particles, lam=0.0), 0.0
+        last = terminal_log_potential(self.potential, particles.past, particles.log_g, r, lam)
+        return particles.weighted(r, last)
 
-    def choose(self, cloud: Cloud, r: Tensor | None, u: Tensor) -> int | None:
+    def choose(self, particles: Particles, r: Tensor | None, u: Tensor) -> int | None:
         """The answer's index: highest final reward, or a draw by weight with ``u`` (1,)."""
         from glass_cli.steering.resampling import multinomial
 
         if self.select == "reward" and r is not None:
             return int(r.argmax())
-        return int(multinomial(cloud.log_w.exp(), u[:1])[0])
+        return int(multinomial(particles.log_w.exp(), u[:1])[0])

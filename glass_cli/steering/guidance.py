@@ -32,7 +32,7 @@ Gradient = Callable[["Tensor"], "Tensor"]
 Window = tuple[float, float]
 
 
-def checked_window(window: object, key: str) -> Window:
+def check_window(window: object, key: str) -> Window:
     """``window`` as two times. Raises ValueError that names ``key``."""
     try:
         first, last = (float(t) for t in window)  # type: ignore[attr-defined]  # else below
@@ -50,7 +50,7 @@ def check_guidance(settings: Any) -> None:
         raise ValueError(
             f"steering.guidance must be a number of 0 or more (got {settings.guidance})"
         )
-    window = checked_window(settings.guidance_window, "steering.guidance_window")
+    window = check_window(settings.guidance_window, "steering.guidance_window")
     object.__setattr__(settings, "guidance_window", window)
 
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from glass_cli.steering.base import Steering
 from glass_cli.steering.guidance import check_guidance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
-    from glass_cli.method.flow import Flow, Normal
-    from glass_cli.steering.particles import Cloud
+    from glass_cli.steering.particles import Particles
 
 
 @dataclass(frozen=True)
-class Independent(ABC):
+class Independent(Steering):
     """Rewards are asked for only at the end, and weigh nothing.
 
-    guidance: strength of reward guidance at times within ``guidance_window``, 0 for none (see
-    :mod:`glass_cli.steering.guidance`); with it even unsteered particles need a reward.
+    guidance: strength of reward guidance, 0 or more, in one over the reward's unit; 0 is off. With
+        it even unsteered particles need a reward.
+    guidance_window: the first and the last time at which it is applied, from 0 to 1.
     """
 
     guidance: float = 0.0
@@ -32,42 +29,12 @@ class Independent(ABC):
     def __post_init__(self) -> None:
         check_guidance(self)
 
-    def scored(self, times: Sequence[float]) -> list[int]:
-        return []
-
-    def extra_calls(self, times: Sequence[float]) -> int:
-        return 0
-
-    def rewards(
-        self,
-        flow: Flow,
-        cloud: Cloud,
-        t: float,
-        reward: Callable[[Tensor], Tensor],
-        normal: Normal,
-    ) -> Tensor:
-        return reward(cloud.x_hat)
-
-    def weigh(self, cloud: Cloud, r: Tensor) -> Cloud:
-        return cloud
-
-    def ancestors(self, cloud: Cloud, u: Tensor) -> Tensor | None:
-        return None
-
-    def finish(self, cloud: Cloud, r: Tensor) -> Cloud:
-        return cloud
-
-    @abstractmethod
-    def choose(self, cloud: Cloud, r: Tensor | None, u: Tensor) -> int | None: ...
-
 
 @dataclass(frozen=True)
-class Unsteered(Independent):
-    """Independent particles; no reward is needed, and where one is given it is only reported."""
+class NoSteering(Independent):
+    """Independent particles and no answer; where a reward is given it is only reported."""
 
-    needs_reward: ClassVar[bool] = False
-
-    def choose(self, cloud: Cloud, r: Tensor | None, u: Tensor) -> int | None:
+    def choose(self, particles: Particles, r: Tensor | None, u: Tensor) -> int | None:
         return None
 
 
@@ -75,7 +42,7 @@ class Unsteered(Independent):
 class BestOfN(Independent):
     """Independent particles, of which the one with the highest final reward is the answer."""
 
-    needs_reward: ClassVar[bool] = True
+    needs_reward = True
 
-    def choose(self, cloud: Cloud, r: Tensor | None, u: Tensor) -> int | None:
+    def choose(self, particles: Particles, r: Tensor | None, u: Tensor) -> int | None:
         return None if r is None else int(r.argmax())

@@ -1,47 +1,23 @@
-"""One steered run, as a generator of its steps: progress, logs and pictures are its consumers."""
+"""One steered run, as a generator of its steps: progress, logs and pictures are its consumers.
+
+:class:`Driver` weighs, resamples and chooses; who moves the particles from one time to the next is
+:func:`steer`, or a diffusers pipeline with :class:`glass_cli.callback.SteeringCallback`.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from glass_cli.method.budget import transition_calls
 from glass_cli.method.flow import Flow, Normal, Sampler
 from glass_cli.method.path import Path
-from glass_cli.steering.particles import Cloud
-
-Reward = Callable[[Tensor], Tensor]
-"""Scores clean particles (N, *shape) -> (N,); decodes them first where the model has a decoder."""
-
-
-class Steering(Protocol):
-    """What becomes of the particles at the ends of transitions."""
-
-    def scored(self, times: Sequence[float]) -> list[int]:
-        """The transitions (from 0) between ``times`` before which rewards are asked for."""
-
-    def extra_calls(self, times: Sequence[float]) -> int:
-        """Network calls a particle beyond the sampler's, for rewards on the way."""
-
-    def rewards(self, flow: Flow, cloud: Cloud, t: float, reward: Reward, normal: Normal) -> Tensor:
-        """The rewards on the way (N,) of particles at time t."""
-
-    def weigh(self, cloud: Cloud, r: Tensor) -> Cloud:
-        """The cloud after rewards ``r`` (N,) on the way."""
-
-    def ancestors(self, cloud: Cloud, u: Tensor) -> Tensor | None:
-        """Ancestors (N,) drawn with uniforms ``u`` (N,), or None where nobody is resampled."""
-
-    def finish(self, cloud: Cloud, r: Tensor) -> Cloud:
-        """The cloud after the final rewards ``r`` (N,)."""
-
-    def choose(self, cloud: Cloud, r: Tensor | None, u: Tensor) -> int | None:
-        """The answer's index, with a uniform ``u`` (1,) where it is drawn; None where there is
-        none."""
+from glass_cli.steering.base import Reward, Steering
+from glass_cli.steering.particles import Particles
 
 
 class NotFinite(ArithmeticError):
@@ -52,13 +28,20 @@ class NotFinite(ArithmeticError):
 class Step:
     """The state after everything that happens at time ``t``, before the next transition.
 
-    ``rewards`` (N,) are those scored here, None where none were. ``ancestors`` (N,) is the
-    resampling's choice, None where there was none; rewards and log_w are in the order before it.
+    k: the number of the transition that begins here, K at the end.
+    t: from 0 (noise) to 1 (data).
+    particles: as they go on, resampled where they were.
+    rewards: those scored here (N,), in the order before resampling; None where none were.
+    log_w: normalised log-weights (N,) before resampling.
+    ess: their effective sample size, from 1 to N.
+    ancestors: whom each particle became a copy of (N,); None where nobody was resampled.
+    nfe: network calls of all particles so far.
+    chosen: the answer's index, at the end; None where the steering chooses none.
     """
 
     k: int
     t: float
-    cloud: Cloud
+    particles: Particles
     rewards: Tensor | None
     log_w: Tensor
     ess: float
@@ -66,8 +49,13 @@ class Step:
     nfe: int
     chosen: int | None = None
 
+    def cpu(self) -> Step:
+        """The same with its particles on the CPU."""
+        now = self.particles
+        return replace(self, particles=replace(now, x=now.x.cpu(), x_hat=now.x_hat.cpu()))
 
-class Counted:
+
+class CountedFlow:
     """A flow that counts its network calls, one for each particle."""
 
     def __init__(self, flow: Flow) -> None:
@@ -96,6 +84,86 @@ def finite(values: Tensor, what: str, k: int, t: float) -> Tensor:
     return values
 
 
+class Driver:
+    """Weighs, resamples and chooses the particles of one run, wherever they are moved.
+
+    steering: decides all that.
+    times: the K + 1 times between which transitions run.
+    choice: gives the uniforms of resampling and of the final draw.
+    nfe: the network calls of all particles so far, asked at every step.
+    """
+
+    def __init__(
+        self,
+        steering: Steering,
+        times: Sequence[float],
+        choice: torch.Generator,
+        nfe: Callable[[], int],
+    ) -> None:
+        self.times = tuple(times)
+        self._steering, self._choice, self._nfe = steering, choice, nfe
+        self._scored = frozenset(steering.scored(self.times))
+        self._particles: Particles | None = None
+
+    def step(
+        self, k: int, x: Tensor, x_hat: Tensor, score: Callable[[Particles, float], Tensor] | None
+    ) -> Step:
+        """The particles where transition ``k`` begins, scored and resampled as steering wants.
+
+        x, x_hat: x_t and D_t(x_t), (N, *shape).
+        score: gives the rewards (N,) of particles at time t; None where there is no reward.
+
+        Raises NotFinite for a reward that is NaN or infinite, ValueError for one of another shape.
+        """
+        t, r, ancestors = self.times[k], None, None
+        if self._particles is None:
+            particles = Particles.at_start(x, x_hat)
+        else:
+            particles = replace(self._particles, x=x, x_hat=x_hat)
+        if score is not None and k in self._scored:
+            r = _scores(score(particles, t), len(x), k, t)
+            particles = self._steering.weigh(particles, r)
+        log_w, ess = particles.log_w, particles.ess
+        if r is not None:
+            u = torch.rand(len(log_w), generator=self._choice, dtype=torch.float64)
+            ancestors = self._steering.ancestors(particles, u)
+            if ancestors is not None:
+                particles = particles.resampled(ancestors)
+        self._particles = particles
+        return Step(k, t, particles, r, log_w, ess, ancestors, self._nfe())
+
+    def finish(self, x: Tensor, reward: Reward | None) -> Step:
+        """The step at t=1: final rewards of ``x`` (N, *shape), weights and the answer.
+
+        Raises NotFinite for a particle or a reward that is NaN or infinite, ValueError for rewards
+        of another shape than (N,).
+        """
+        assert self._particles is not None
+        k, particles = len(self.times) - 1, replace(self._particles, x=x, x_hat=x)
+        finite(x.flatten(1).sum(1), "the sum of the values", k, 1.0)
+        r = None if reward is None else _scores(reward(x), len(x), k, 1.0)
+        if r is not None:
+            particles = self._steering.finish(particles, r)
+        u = torch.rand(1, generator=self._choice, dtype=torch.float64)
+        chosen = self._steering.choose(particles, r, u)
+        log_w, ess = particles.log_w, particles.ess
+        return Step(k, 1.0, particles, r, log_w, ess, None, self._nfe(), chosen)
+
+
+def _scores(r: Tensor, n: int, k: int, t: float) -> Tensor:
+    """A reward's result as (N,) on the CPU in float64."""
+    if not isinstance(r, Tensor):
+        raise ValueError(
+            f"the reward gave a {type(r).__name__}; it must give a tensor of {n} scores"
+        )
+    if r.shape != (n,):
+        raise ValueError(
+            f"the reward gave scores of shape {tuple(r.shape)} for {n} particles; it must give one"
+            f" each: ({n},)"
+        )
+    return finite(r, "the reward", k, t)
+
+
 def steer(
     flow: Flow,
     sampler: Sampler,
@@ -104,55 +172,44 @@ def steer(
     normal: Normal,
     choice: torch.Generator,
     value_normal: Normal | None = None,
+    calls: Sequence[int] | None = None,
 ) -> Iterator[Step]:
     """Draws N particles from noise to data in K transitions and yields K + 1 steps.
 
-    ``normal()`` (N, *shape) gives each particle's noise, ``choice`` the uniforms of resampling and
-    of the final draw, ``value_normal`` the noise of posterior values (``normal`` where None). A
-    step's network calls: N * K * M at the end, M the sampler's calls, plus those of posterior
-    values; x_hat at the start of a transition is its first call, so scoring it costs none.
+    flow: the model under its prompt.
+    sampler, steering: how transitions are made, and what happens between them.
+    reward: scores clean particles; None for none.
+    normal: each particle's noise, (N, *shape).
+    choice: gives the uniforms of resampling and of the final draw.
+    value_normal: the noise of posterior values; None takes ``normal``.
+    calls: network calls a particle of each of the K transitions, see
+        :mod:`glass_cli.method.budget`; None takes the sampler's ``steps``.
 
-    Raises NotFinite for a NaN or infinite reward or particle.
+    A run makes N * sum(calls) network calls, and those of posterior values: x_hat at the start of a
+    transition is its first call, so scoring it costs none.
+
+    Raises NotFinite for a NaN or infinite reward or particle, and ValueError for rewards that are
+    not one a particle, and for calls that are not one or more a transition.
     """
-    counted = Counted(flow)
+    counted = CountedFlow(flow)
     times = sampler.outer_times(counted)
-    scored = [] if reward is None else steering.scored(times)
+    if calls is None:
+        calls = transition_calls(sampler, len(times) - 1)
+    if len(calls) != len(times) - 1 or min(calls) < 1:
+        raise ValueError(
+            f"calls={list(calls)} must be one or more for each of {len(times) - 1} transitions"
+        )
+    times = (sampler.first_time(counted, times[0], times[1], calls[0]), *times[1:])
+    driver = Driver(steering, times, choice, lambda: counted.calls)
+
+    def score(particles: Particles, t: float) -> Tensor:
+        assert reward is not None
+        return steering.rewards(counted, particles, t, reward, value_normal or normal)
+
     x = normal()
-    cloud = Cloud.at_start(x, counted.denoise(x, times[0]))
     for k, (t, t_next) in enumerate(itertools.pairwise(times)):
-        if k > 0:
-            cloud = replace(cloud, x_hat=counted.denoise(cloud.x, t))
-        r = ancestors = None
-        if reward is not None and k in scored:
-            r = steering.rewards(counted, cloud, t, reward, value_normal or normal)
-            r = finite(r, "the reward", k, t)
-            cloud = steering.weigh(cloud, r)
-        log_w, ess = cloud.log_w, cloud.ess
-        if r is not None:
-            u = torch.rand(len(log_w), generator=choice, dtype=torch.float64)
-            ancestors = steering.ancestors(cloud, u)
-            if ancestors is not None:
-                cloud = cloud.resampled(ancestors)
-        yield Step(k, t, cloud, r, log_w, ess, ancestors, counted.calls)
-        x = sampler.transition(counted, cloud.x, cloud.x_hat, t, t_next, normal)
-        cloud = replace(cloud, x=x)
-    yield _last(steering, reward, choice, cloud, len(times) - 1, counted.calls)
-
-
-def _last(
-    steering: Steering,
-    reward: Reward | None,
-    choice: torch.Generator,
-    cloud: Cloud,
-    k: int,
-    nfe: int,
-) -> Step:
-    """The step at t=1: final rewards, weights and the answer."""
-    cloud = replace(cloud, x_hat=cloud.x)
-    finite(cloud.x.flatten(1).sum(1), "the sum of the values", k, 1.0)
-    r = None if reward is None else finite(reward(cloud.x), "the reward", k, 1.0)
-    if r is not None:
-        cloud = steering.finish(cloud, r)
-    u = torch.rand(1, generator=choice, dtype=torch.float64)
-    chosen = steering.choose(cloud, r, u)
-    return Step(k, 1.0, cloud, r, cloud.log_w, cloud.ess, None, nfe, chosen)
+        step = driver.step(k, x, counted.denoise(x, t), None if reward is None else score)
+        yield step
+        now = step.particles
+        x = sampler.transition(counted, now.x, now.x_hat, t, t_next, normal, calls[k])
+    yield driver.finish(x, reward)

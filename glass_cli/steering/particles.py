@@ -10,13 +10,19 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Cloud:
+class Particles:
     """N particles and everything that must move with them when they are resampled.
 
-    ``log_w`` are log-weights, normalised (their exponentials sum to 1); ``past`` holds the rewards
-    scored so far (k, N) and ``log_g`` the accumulated log-potentials; ``lineage`` is each
-    particle's ancestor at t=0. ``lam`` is what rewards are multiplied by, None until one has
-    weighed. All but ``x`` and ``x_hat`` live on the CPU in float64.
+    x: x_t, (N, *shape), on the model's device.
+    x_hat: D_t(x), (N, *shape).
+    log_w: log-weights (N,), normalised: their exponentials sum to 1.
+    past: the rewards scored so far, (k, N).
+    log_g: accumulated log-potentials (N,).
+    lineage: each particle's ancestor at t=0, (N,).
+    log_normaliser: estimate of log E[exp(lam r)] so far, sum of log mean w.
+    lam: what rewards are multiplied by; None until one has weighed.
+
+    All but ``x`` and ``x_hat`` live on the CPU, in float64.
     """
 
     x: Tensor
@@ -29,7 +35,8 @@ class Cloud:
     lam: float | None = None
 
     @classmethod
-    def at_start(cls, x: Tensor, x_hat: Tensor) -> Cloud:
+    def at_start(cls, x: Tensor, x_hat: Tensor) -> Particles:
+        """Equal weights, nothing scored; everyone is its own ancestor."""
         n = len(x)
         flat = -torch.log(torch.full((n,), float(n), dtype=torch.float64))
         zeros = torch.zeros(n, dtype=torch.float64)
@@ -46,8 +53,8 @@ class Cloud:
         """How many of the particles at t=0 still have descendants."""
         return len(self.lineage.unique())
 
-    def weighted(self, rewards: Tensor, log_potential: Tensor) -> Cloud:
-        """The cloud after a potential: weights multiplied, the log-normaliser moved along."""
+    def weighted(self, rewards: Tensor, log_potential: Tensor) -> Particles:
+        """After a potential (N,): weights multiplied, the log-normaliser moved along."""
         log_w = self.log_w + log_potential
         total = log_w.logsumexp(0)
         return replace(
@@ -58,8 +65,8 @@ class Cloud:
             log_normaliser=self.log_normaliser + float(total),
         )
 
-    def resampled(self, ancestors: Tensor) -> Cloud:
-        """The ancestors' copies, with equal weights."""
+    def resampled(self, ancestors: Tensor) -> Particles:
+        """Copies of the ``ancestors`` (N,), with equal weights."""
         there = ancestors.to(self.x.device)
         return replace(
             self,

@@ -1,0 +1,76 @@
+"""What a steering is: who is weighed, copied and chosen at the ends of transitions.
+
+Steerings are frozen dataclasses that inherit from :class:`Steering`, which holds the defaults of
+everything optional. They import torch inside functions alone.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from glass_cli.method.flow import Flow, Normal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from glass_cli.steering.particles import Particles
+
+Reward = Callable[["Tensor"], "Tensor"]
+"""Scores clean particles (N, *shape) -> (N,); decodes them first where the model has a decoder."""
+
+
+class Steering(Protocol):
+    """What becomes of the particles at the ends of transitions.
+
+    By default nothing is scored on the way and nobody is weighed or copied.
+
+    needs_reward: whether it cannot do without a reward.
+    guidance: strength of reward guidance, 0 or more, in one over the reward's unit; 0 is off. See
+        :mod:`glass_cli.steering.guidance`.
+    guidance_window: the first and the last time at which guidance is applied, from 0 to 1.
+    """
+
+    needs_reward: bool = False
+    guidance: float = 0.0
+    guidance_window: tuple[float, float] = (0.2, 0.7)
+
+    def scored(self, times: Sequence[float]) -> list[int]:
+        """The transitions, from 0, before which rewards are asked for; ``times`` has their K + 1
+        ends."""
+        return []
+
+    def extra_calls(self, times: Sequence[float]) -> int:
+        """Network calls a particle beyond the sampler's that :meth:`rewards` makes in a run."""
+        return 0
+
+    def rewards(
+        self, flow: Flow, particles: Particles, t: float, reward: Reward, normal: Normal
+    ) -> Tensor:
+        """The rewards on the way (N,) of particles at time t; by default those of x_hat.
+
+        normal: noise for draws of x_1 given x_t.
+        """
+        return reward(particles.x_hat)
+
+    def weigh(self, particles: Particles, r: Tensor) -> Particles:
+        """The particles after rewards ``r`` (N,) on the way."""
+        return particles
+
+    def ancestors(self, particles: Particles, u: Tensor) -> Tensor | None:
+        """Whom each particle becomes a copy of (N,), drawn with uniforms ``u`` (N,) in [0, 1); None
+        where nobody is copied."""
+        return None
+
+    def finish(self, particles: Particles, r: Tensor) -> Particles:
+        """The particles after the final rewards ``r`` (N,)."""
+        return particles
+
+    @abstractmethod
+    def choose(self, particles: Particles, r: Tensor | None, u: Tensor) -> int | None:
+        """The answer's index; None where there is none.
+
+        r: the final rewards (N,), None where there is no reward.
+        u: a uniform number (1,) in [0, 1), for an answer that is drawn.
+        """
