@@ -11,7 +11,7 @@ from pathlib import Path
 
 from glass_cli.bench.report import Table, machine
 from glass_cli.common.errors import GlassError
-from glass_cli.common.files import aside
+from glass_cli.common.files import atomic_write
 
 FIGURES = {
     "a": "the whole loop against its bare network calls",
@@ -105,7 +105,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 print(f"{table.text()}\n", flush=True)
                 tables.append(table)
         read.out.parent.mkdir(parents=True, exist_ok=True)
-        with aside(read.out) as part:
+        with atomic_write(read.out) as part:
             part.write_text(document(tables, words), encoding="utf-8")
     except (GlassError, RuntimeError) as error:
         print(f"bench: {error}", file=sys.stderr)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from glass_cli.common.errors import GlassError, one_line
-from glass_cli.common.files import aside
+from glass_cli.common.files import atomic_write
 from glass_cli.common.paths import cache
 
 KEY = "benchmark.path"
@@ -37,7 +37,7 @@ def public(url: str, name: str) -> str:
         answer.raise_for_status()
         answer.content.decode("utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside(path) as part:
+        with atomic_write(path) as part:
             part.write_bytes(answer.content)
     except (httpx.HTTPError, UnicodeDecodeError, OSError) as error:
         raise GlassError(

@@ -10,12 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from glass_cli.common.errors import GlassError
+
 
 @contextmanager
-def aside(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A hidden name beside ``path`` to write to; renamed to ``path`` if the block ends well.
 
     The hidden name keeps the suffix, by which writers such as matplotlib choose their format.
+    Raises OSError.
     """
     part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
@@ -24,6 +27,38 @@ def aside(path: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
+
+
+# of a run's folder
+_FREE_IT = (
+    "free it, or choose another with hydra.run.dir=FOLDER; the same command goes on where it"
+    " stopped"
+)
+
+
+@contextmanager
+def writing_to(place: Path, advice: str = _FREE_IT) -> Iterator[None]:
+    """Turns an OSError of the block into a GlassError: one line that names ``place``.
+
+    place: the folder or file that is written.
+    advice: what the user can do about it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(place, why(error), advice) from error
+
+
+def cannot_write(place: Path, reason: str, advice: str = _FREE_IT) -> GlassError:
+    """The error of :func:`writing_to`, for a reason that is no exception."""
+    return GlassError(f"cannot write to {place}: {reason}; {advice}")
+
+
+def why(error: OSError) -> str:
+    """What the system says, in lower case and without the path."""
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return "a file of that name is in the way"
+    return (error.strerror or str(error)).lower()
 
 
 def plain(value: Any, *, finite: bool = True) -> Any:

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from glass_cli.common.errors import GlassError
+from glass_cli.common.files import cannot_write, writing_to
 
 MAIN_CONFIG, EVAL_CONFIG = "config", "eval"
 
@@ -25,10 +26,6 @@ def conf_dir() -> Path:
     )
 
 
-def _cannot_write(folder: Path, why: str, key: str) -> GlassError:
-    return GlassError(f"cannot write to {folder}: {why}; choose another folder with {key}=FOLDER")
-
-
 def claim_new(folder: Path, key: str) -> Path:
     """Create `folder`, or `folder-2`, `folder-3`, ... when the name is taken; return its path.
 
@@ -37,39 +34,32 @@ def claim_new(folder: Path, key: str) -> Path:
     """
     for number in range(1, 10_000):
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        try:
+        with writing_to(candidate.parent, _advice(key)):
             candidate.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _cannot_write(candidate.parent, _why(error), key) from None
-        try:
-            candidate.mkdir()
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise _cannot_write(candidate, _why(error), key) from None
+        with writing_to(candidate, _advice(key)):
+            try:
+                candidate.mkdir()
+            except FileExistsError:
+                continue
         return _writable(candidate, key)
-    raise _cannot_write(folder, "ten thousand folders of that name exist", key)
+    raise cannot_write(folder, "ten thousand folders of that name exist", _advice(key))
 
 
 def claim_given(folder: Path, key: str) -> Path:
     """Create the folder the user named, which may exist already, and check that it is writable."""
-    try:
+    with writing_to(folder, _advice(key)):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(folder, _why(error), key) from None
     return _writable(folder, key)
 
 
 def _writable(folder: Path, key: str) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _cannot_write(folder, "no permission", key)
+        raise cannot_write(folder, "no permission", _advice(key))
     return folder
 
 
-def _why(error: OSError) -> str:
-    if isinstance(error, (FileExistsError, NotADirectoryError)):
-        return "a file of that name is in the way"
-    return (error.strerror or str(error)).lower()
+def _advice(key: str) -> str:
+    return f"choose another folder with {key}=FOLDER"
 
 
 def cache() -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from glass_cli import __version__
-from glass_cli.common.files import aside, json_text, plain
+from glass_cli.common.files import atomic_write, json_text, plain
 from glass_cli.output.lock import Refused
 
 IDENTITY = "identity.json"
@@ -83,7 +83,7 @@ def same_settings(folder: Path, now: Mapping[str, Any]) -> None:
             " starts anew in this one"
         )
     if before is None:
-        with aside(path) as part:
+        with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
         return
     after = json.loads(text)

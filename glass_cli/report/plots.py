@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glass_cli.common.files import aside
+from glass_cli.common.files import atomic_write
 from glass_cli.report.comparison import Cell, Comparison
 from glass_cli.report.quantities import Estimate
 
@@ -35,7 +35,7 @@ def write_plots(comparison: Comparison, folder: Path) -> list[Path]:
             continue
         for suffix in ("png", "pdf"):
             path = folder / f"{name}.{suffix}"
-            with aside(path) as part:
+            with atomic_write(path) as part:
                 figure.savefig(part, dpi=160, bbox_inches="tight")
             made.append(path)
     return made

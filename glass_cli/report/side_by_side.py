@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from glass_cli.common.errors import GlassError
-from glass_cli.common.files import aside
+from glass_cli.common.files import atomic_write, writing_to
 from glass_cli.output.recorder import rows_of_run
 from glass_cli.output.sheet import Row, contact_sheet
 
@@ -47,7 +47,8 @@ def side_by_side(runs: Sequence[Path], out: Path) -> str:
         for row, prompt in zip(found, summary["prompts"], strict=True):
             cost = f"{prompt['nfe']} network calls"
             rows.append(row._replace(label=f"{steered}, {cost}: {row.label}"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with aside(out) as part:
-        contact_sheet(rows).save(part)
+    with writing_to(out, "name another file with -o"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(out) as part:
+            contact_sheet(rows).save(part)
     return f"wrote {out} ({len(rows)} rows)"
