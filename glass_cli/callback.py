@@ -39,7 +39,7 @@ class SteeringCallback:
 
     reward: scores pictures (N, 3, H, W) in [0, 1], float32; gives N numbers, (N,).
     steering: any that makes no network calls of its own and has no guidance; None takes
-        :class:`glass_cli.steering.feynman_kac.FeynmanKac`.
+        :class:`glass_cli.steering.feynman_kac.FeynmanKac` with lam="auto".
     seed: decides what resampling draws.
     arguments: of the calls that decode, beside the prompt and the picture's size, which are those
         of the call that is steered.
@@ -60,7 +60,7 @@ class SteeringCallback:
         seed: int = 0,
         arguments: dict[str, Any] | None = None,
     ) -> None:
-        self.steering: Steering = FeynmanKac() if steering is None else steering
+        self.steering: Steering = FeynmanKac(lam="auto") if steering is None else steering
         if self.steering.guidance > 0.0:
             raise ValueError(
                 "a callback cannot guide the pipeline's network; use steering with guidance=0 here,"
@@ -136,14 +136,7 @@ class SteeringCallback:
     def _score(self, pipe: Any, x: Tensor) -> Tensor:
         """The rewards (N,) of clean latents."""
         with torch.no_grad(), replaced(pipe, **self._encoding):
-            pictures = decode(pipe, x, {**self._size, **self._arguments})
-            r = self._reward(pictures)
-        try:
-            return torch.as_tensor(r)
-        except (TypeError, ValueError, RuntimeError):
-            raise ValueError(
-                f"the reward gave a {type(r).__name__}; it must give a tensor of {len(x)} scores"
-            ) from None
+            return self._reward(decode(pipe, x, {**self._size, **self._arguments}))
 
 
 class _NoCalls:

@@ -1,8 +1,8 @@
 """GLASS, ODE and SDE samplers as a drop-in scheduler for diffusers pipelines.
 
-    from glass_cli.scheduler import GlassScheduler
+    import glass_cli as glass
 
-    pipe.scheduler = GlassScheduler.from_scheduler(pipe.scheduler, transitions=5)
+    pipe.scheduler = glass.GlassScheduler.from_scheduler(pipe.scheduler, transitions=5)
     image = pipe("a photo of a dog", num_inference_steps=50).images[0]
 
 The samplers are those of :mod:`glass_cli.method`, run in a greenlet that is suspended wherever they
@@ -24,6 +24,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from greenlet import greenlet
 from torch import Tensor
 
+import glass_cli.pipelines.codec  # noqa: F401 - diffusers finds the embedded decoder only then
 from glass_cli.method.flow import Normal, Sampler
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise

@@ -41,7 +41,7 @@ def block(containing: str) -> str:
 
 
 def test_the_library_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(block("from glass_cli.method.glass import Glass"), {})
+    exec(block("glass.steer("), {})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and lines[-1].startswith("t=1.00")
 
@@ -59,13 +59,26 @@ def test_a_function_as_reward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert all(0.0 <= particle["metrics"]["clip"] <= 100.0 for particle in particles)
 
 
+def test_a_picture_in_ten_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = block("glass.draw(").strip()
+    assert len(program.splitlines()) <= 10
+    assert [line for line in program.splitlines() if "import" in line] == [
+        "import glass_cli as glass"
+    ]
+    found: dict[str, Any] = {}
+    exec(program.replace("calls=20", "calls=7"), found)
+    assert found["result"].nfe == 8 * 7
+    assert Path("apple_and_car.png").is_file()
+
+
 def test_the_scheduler_in_a_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("glass_cli").symlink_to(REPOSITORY / "glass_cli")
     program = block("GlassScheduler.from_scheduler")
     found: dict[str, Any] = {}
     exec(program.replace("num_inference_steps=50", "num_inference_steps=10"), found)
-    assert len(found["images"]) == 4 and len(found["steered"].ess) == 4
+    assert len(found["images"]) == 4 and len(found["steered"].steps) == 6
     assert Path("red_car.png").is_file()
 
 

@@ -152,10 +152,12 @@ class Driver:
 
 def _scores(r: Tensor, n: int, k: int, t: float) -> Tensor:
     """A reward's result as (N,) on the CPU in float64."""
-    if not isinstance(r, Tensor):
+    try:
+        r = torch.as_tensor(r)
+    except (TypeError, ValueError, RuntimeError):
         raise ValueError(
             f"the reward gave a {type(r).__name__}; it must give a tensor of {n} scores"
-        )
+        ) from None
     if r.shape != (n,):
         raise ValueError(
             f"the reward gave scores of shape {tuple(r.shape)} for {n} particles; it must give one"

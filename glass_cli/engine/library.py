@@ -1,0 +1,225 @@
+"""The package as a library: models and rewards by the names of the command line, and one prompt
+drawn in one call. What `import glass_cli` gives comes from here and from below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from glass_cli.common.devices import choose_device, choose_dtype
+from glass_cli.common.errors import GlassError, near, one_line
+from glass_cli.common.paths import conf_dir
+from glass_cli.common.stages import Stages
+from glass_cli.config.build import build, build_class
+from glass_cli.config.listing import choices
+from glass_cli.config.reward_choices import Choices
+from glass_cli.config.settings import Root
+from glass_cli.engine import draw as drawing
+from glass_cli.method.budget import check_calls
+from glass_cli.method.flow import Sampler
+from glass_cli.method.glass import Glass
+from glass_cli.models.base import LoadedModel, Model
+from glass_cli.rewards.base import LoadedReward, Reward
+from glass_cli.rewards.pixels import to_uint8
+from glass_cli.steering.base import Steering
+from glass_cli.steering.feynman_kac import FeynmanKac
+from glass_cli.steering.independent import NoSteering
+from glass_cli.steering.loop import Step
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Device = str | torch.device
+DType = str | torch.dtype
+
+
+def load_model(
+    name: str, *, device: Device = "auto", dtype: DType = "auto", **settings: Any
+) -> LoadedModel:
+    """A model in memory.
+
+    name: a choice of `glass ls model` ("emoji", the embedded one, "flux_dev", ...), or a diffusers
+        pipeline: a folder, or owner/name on the hub.
+    device: "auto" (CUDA, else MPS, else the CPU), "cpu", "mps", "cuda" or "cuda:N".
+    dtype: of the network; "auto" is bfloat16 on a GPU and float32 elsewhere.
+    settings: the choice's own by keyword, as `model.<name>=` on the command line: guidance=3.5.
+
+    Raises GlassError, one line, for a name or a setting that is wrong, and for weights that cannot
+    be had.
+    """
+    known = choices("model", [conf_dir()])
+    if name not in known:
+        if "/" not in name and not Path(name).is_dir():
+            raise GlassError(
+                f"unknown model {name}{near(name, known)} ({', '.join(known)}, a folder or"
+                " owner/name on the hub)"
+            )
+        name, settings = "diffusers", {"path": name, **settings}
+    node = OmegaConf.merge(_choice("model", name), settings)
+    model: Model = build(OmegaConf.to_container(node, resolve=True), "model")
+    there = _device(device)
+    return model.load(there, _dtype(dtype, there))
+
+
+def load_reward(
+    name: str, *, device: Device = "auto", dtype: DType = "auto", **settings: Any
+) -> LoadedReward:
+    """A reward in memory.
+
+    name: a choice of `glass ls reward`: "clip", "imagereward", "pickscore", "composite", ...
+    device, dtype: see :func:`load_model`; "auto" is float32 for rewards that have a dtype of their
+        own.
+    settings: the choice's own by keyword, as `reward.<name>=` on the command line: path=FOLDER.
+
+    Raises GlassError, one line, for a name or a setting that is wrong, and for weights that cannot
+    be had.
+    """
+    known, there = Choices([conf_dir()]), _device(device)
+    number = _dtype(dtype, there)
+    own = known.node(name, "reward")
+    if "dtype" in own and dtype != "auto":
+        settings = {"dtype": str(number).removeprefix("torch."), **settings}
+    node = OmegaConf.merge(own, settings)
+    reward: Reward = known.build(OmegaConf.to_container(node, resolve=True), "reward")
+    return reward.load(there, number)
+
+
+def _choice(group: str, name: str) -> Any:
+    """The settings of a yaml file over those of the files of its group that its defaults name."""
+    node = OmegaConf.load(conf_dir() / group / f"{name}.yaml")
+    assert isinstance(node, DictConfig)
+    below = [entry for entry in node.pop("defaults", []) if isinstance(entry, str)]
+    node = node.get(group, node)  # of a file that sets other groups beside
+    return OmegaConf.merge(*(_choice(group, entry) for entry in below if entry != "_self_"), node)
+
+
+def _device(device: Device) -> torch.device:
+    return choose_device(device) if isinstance(device, str) else device
+
+
+def _dtype(dtype: DType, device: torch.device) -> torch.dtype:
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype not in ("auto", "float32", "bfloat16", "float16"):
+        raise GlassError(f"dtype must be auto, float32, bfloat16 or float16 (got {dtype})")
+    return choose_dtype(dtype, device)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The particles of one prompt.
+
+    samples: what the model drew, on the CPU: pictures (N, 3, H, W) in [0, 1], or points (N, d).
+    rewards: the final rewards (N,), float64; None without a reward.
+    best: the answer's index: the steering's choice, or the highest reward where it chooses none;
+        None without a reward.
+    nfe: network calls of all particles together.
+    steps: a :class:`glass_cli.steering.loop.Step` for each transition and the end, on the CPU.
+    """
+
+    samples: Tensor
+    rewards: Tensor | None
+    best: int | None
+    nfe: int
+    steps: tuple[Step, ...]
+
+    @cached_property
+    def images(self) -> list[Image]:
+        """The pictures as Pillow's images. Raises GlassError for points."""
+        from PIL import Image
+
+        if self.samples.dim() != 4:
+            raise GlassError("points are no pictures; look at samples")
+        return [Image.fromarray(picture) for picture in to_uint8(self.samples)]
+
+
+def draw(
+    model: LoadedModel,
+    prompt: str,
+    *,
+    sampler: Sampler | None = None,
+    steering: Steering | None = None,
+    reward: LoadedReward | Callable[[Tensor], Tensor] | None = None,
+    particles: int = 8,
+    calls: int | None = None,
+    seed: int = 0,
+    negative_prompt: str = "",
+    micro_batch: int = 8,
+) -> Drawing:
+    """Draws the particles of one prompt, steered by a reward: `glass sample` without its files.
+
+    model: from :func:`load_model`.
+    sampler: None is GLASS with its default settings.
+    steering: None is Feynman-Kac steering with lam="auto" where there is a reward, else none.
+    reward: from :func:`load_reward`, or a function from samples, (N, 3, H, W) in [0, 1] or points
+        (N, d), to scores (N,).
+    particles: N, 1 or more.
+    calls: network calls a particle, one a transition or more; None is the sampler's steps or the
+        model's usual number.
+    seed: 0 to 2^63 - 1; with the prompt and the particle's number it decides all random numbers, as
+        on the command line.
+    negative_prompt: what the picture shall not show, for models that take one.
+    micro_batch: particles a network call, 1 or more; bounds memory.
+
+    Raises GlassError, one line, for settings that are wrong together or on their own; ValueError
+    for scores of another shape, NotFinite for those that are NaN or infinite.
+    """
+    sampler = Glass() if sampler is None else sampler
+    if steering is None:
+        steering = NoSteering() if reward is None else FeynmanKac(lam="auto")
+    root: Root = build_class(
+        Root,
+        {
+            "prompt": prompt,
+            "negative_prompt": negative_prompt,
+            "particles": particles,
+            "calls": calls,
+            "seed": seed,
+            "micro_batch": micro_batch,
+        },
+    )
+    if reward is None and (steering.needs_reward or steering.guidance > 0.0):
+        what = type(steering).__name__ if steering.needs_reward else "guidance"
+        raise GlassError(f"{what} needs a reward; give reward=, or steering=NoSteering()")
+    if sampler.times == "auto":
+        raise GlassError("times=auto is for glass sample and glass eval; give a list of times")
+    try:
+        check_calls(sampler, calls)
+    except ValueError as error:
+        raise GlassError(one_line(error)) from error
+    work = drawing.Work(
+        model, sampler, steering, _scorer(reward), root.micro_batch, Stages(), calls=root.calls
+    )
+    drawn, steps = None, list[Step]()
+    for drawn in drawing.draw(work, root.prompt, root.negative_prompt, root.particles, root.seed):
+        steps.append(drawn.step.cpu())
+    assert drawn is not None and drawn.samples is not None
+    r, best = steps[-1].rewards, steps[-1].chosen
+    if best is None and r is not None:
+        best = int(r.argmax())
+    return Drawing(drawn.samples, r, best, steps[-1].nfe, tuple(steps))
+
+
+class _FunctionReward(LoadedReward):
+    """A function of samples as a reward."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self._function = function
+
+    def score(self, samples: Tensor, prompt: str) -> Tensor:
+        return self._function(samples)
+
+
+def _scorer(reward: LoadedReward | Callable[[Tensor], Tensor] | None) -> LoadedReward | None:
+    if reward is None:
+        return None
+    if LoadedReward in type(reward).__mro__:  # a Protocol, which isinstance does not take
+        return cast(LoadedReward, reward)
+    return _FunctionReward(cast("Callable[[Tensor], Tensor]", reward))
