@@ -46,3 +46,13 @@ def test_every_import_is_declared_outside_of_dev() -> None:
                 if not owners & declared:
                     missing[top] = str(path.relative_to(REPOSITORY))
     assert not missing
+
+
+def test_nothing_imports_what_windows_lacks() -> None:
+    """Within functions too; ``test_devices`` imports every module without the two."""
+    for path in sorted((REPOSITORY / "glass_cli").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                assert not {alias.name for alias in node.names} & {"fcntl", "resource"}, path
+            elif isinstance(node, ast.ImportFrom):
+                assert node.module not in ("fcntl", "resource"), path

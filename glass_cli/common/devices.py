@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import resource
+import ctypes
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
@@ -39,6 +40,10 @@ def peak_memory(device: torch.device) -> int:
     """Bytes: the device's peak allocation, or the process's peak resident size on the CPU."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
     # Linux counts what a process was before it became this program: ru_maxrss would be at least
     # the size of whoever started it
     status = Path("/proc/self/status")
@@ -46,5 +51,21 @@ def peak_memory(device: torch.device) -> int:
         for line in status.read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return 1024 * int(line.split()[1])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    return _peak_of_getrusage()
+
+
+class _Rusage(ctypes.Structure):
+    """``struct rusage`` of 64-bit systems, of which only the third field is read."""
+
+    _fields_: ClassVar = [
+        ("times", ctypes.c_long * 4),
+        ("maxrss", ctypes.c_long),
+        ("rest", ctypes.c_long * 13),
+    ]
+
+
+def _peak_of_getrusage() -> int:
+    """Bytes, of macOS and the BSDs, for which psutil has no peak."""
+    usage = _Rusage()
+    ctypes.CDLL(None).getrusage(0, ctypes.byref(usage))
+    return int(usage.maxrss) * (1 if sys.platform == "darwin" else 1024)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
 
 from glass_cli.common.errors import GlassError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-LOCK = ".lock"
+LOCK, HOLDER = ".lock", ".holder"
 
 
 class Refused(GlassError):
@@ -27,34 +29,34 @@ class Lock:
     """Holds ``folder``/.lock until ``release``; raises Refused where another process does.
 
     The system lets go of a lock with the process that held it, however that ended: one left by a
-    killed process is simply taken over. The file, which says who holds it, stays where it is,
-    since two processes could otherwise lock two files of that name.
+    killed process is simply taken over. ``folder``/.holder says who holds it: on Windows nobody
+    else could read it in the locked file. Raises OSError where the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / LOCK).open("a+", encoding="utf-8")
+        # whoever has it may release it, in any thread
+        self._lock = FileLock(folder / LOCK, thread_local=False)
+        self._holder = folder / HOLDER
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "another process"
-            self._file.close()
+            self._lock.acquire(blocking=False)
+        except Timeout:
             raise Refused(
-                f"{folder} is being written by {holder}; wait for it, stop it, or choose another"
-                " folder with name=NAME"
+                f"{folder} is being written by {_read(self._holder)}; wait for it, stop it, or"
+                " choose another folder with name=NAME"
             ) from None
+        try:
+            who = f"process {os.getpid()} on {socket.gethostname()}"
+            self._holder.write_text(who, encoding="utf-8")
         except OSError:
-            self._file.close()
+            self._lock.release()
             raise
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        self._file.flush()
 
     def release(self) -> None:
         """Lets go. May be called twice."""
-        if not self._file.closed:
-            self._file.truncate(0)
-            self._file.close()
+        if self._lock.is_locked:
+            with suppress(OSError):
+                self._holder.unlink()
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -66,3 +68,9 @@ class Lock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def _read(holder: Path) -> str:
+    with suppress(OSError, UnicodeDecodeError):
+        return holder.read_text(encoding="utf-8").strip() or "another process"
+    return "another process"
