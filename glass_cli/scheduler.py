@@ -31,7 +31,8 @@ from glass_cli.method.noise import ParticleNoise
 from glass_cli.method.ode import Ode
 from glass_cli.method.path import Path
 from glass_cli.method.sde import Sde
-from glass_cli.pipelines.plan import Asking, Call, Draws, Plan, plan
+from glass_cli.method.times import Times
+from glass_cli.pipelines.plan import Asking, Call, Draws, Plan, ends_among, given_times, plan
 from glass_cli.pipelines.prediction import Prediction, state_dtype
 
 
@@ -62,14 +63,18 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
 
     Made by :meth:`from_scheduler` from the one that the pipeline has, which tells what the network
     predicts. ``num_inference_steps`` of the pipeline call is the number of network calls; they are
-    divided over the ``transitions``.
+    shared among the transitions by :func:`glass_cli.method.budget.share_calls`.
 
-    sampler: "glass", "ode" or "sde" (ancestral). order: 2, or 1 for Euler steps. rho, kappa, times,
-    inner: as in :class:`glass_cli.method.glass.Glass`. seed: noise of its own for each picture;
-    without it, noise comes from the pipeline's ``generator`` where that is handed on to the
-    scheduler, and from torch's global one elsewhere. ``noise`` may be set to any source
-    ``() -> (N, *shape)`` of standard normal draws. A pipeline saved with it is loaded where
-    ``glass_cli.scheduler`` has been imported.
+    sampler: "glass", "ode" or "sde" (ancestral).
+    transitions: K, 1 or more; an ODE has one.
+    rho, kappa, times, inner: as in :class:`glass_cli.method.glass.Glass`.
+    order: 2, or 1 for Euler steps.
+    seed: gives each picture noise of its own. Without it, noise comes from the pipeline's
+        ``generator`` where that is handed on to the scheduler, and from torch's global one
+        elsewhere.
+
+    ``noise`` may be set to any source ``() -> (N, *shape)`` of standard normal draws. A pipeline
+    saved with the scheduler is loaded where it has been imported.
 
     A pipeline that begins half-way (img2img), or that changes the latents between two steps, is
     taken up where it stands: what it hands over is read as a draw of x_t at the present time.
@@ -142,18 +147,22 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         """The scheduler of diffusers that the network was trained with."""
         return self._vendor
 
-    def _sampler(self) -> Sampler:
+    def _sampler(self, grid: tuple[float, ...] | None = None) -> Sampler:
+        """The sampler of the settings, with network calls at the times of ``grid`` where given."""
         c = self.config
-        times: Any = c.times if isinstance(c.times, str) else tuple(c.times)
+        times: Times = tuple(c.times) if isinstance(c.times, (list, tuple)) else c.times
+        # an ODE's steps fall where its schedule has them, not where transitions would end
+        transitions = 1 if c.sampler == "ode" else c.transitions
+        if grid is not None:
+            times = ends_among(grid, times, transitions)
         if not isinstance(times, str) and times and times[0] != 0.0:
             raise ValueError(f"times must begin at 0, where a pipeline's noise is (got {times[0]})")
         if c.sampler == "glass":
-            return Glass(c.transitions, None, c.rho, c.kappa, c.order, times, c.inner)
+            return Glass(transitions, None, c.rho, c.kappa, c.order, times, c.inner)
         if c.sampler == "ode":
-            # its steps fall where its schedule has them, not where transitions would end
-            return Ode(1, None, "euler" if c.order == 1 else "multistep", times)
+            return Ode(transitions, None, "euler" if c.order == 1 else "multistep", times, grid)
         if c.sampler == "sde":
-            return Sde(c.transitions, None, "ancestral", times)
+            return Sde(transitions, None, "ancestral", times, grid=grid)
         raise ValueError(f"sampler must be glass, ode or sde (got {c.sampler})")
 
     # What a pipeline calls
@@ -166,30 +175,33 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         mu: float | None = None,
         timesteps: Sequence[float] | None = None,
     ) -> None:
-        """Plans so many network calls; ``timesteps`` holds the vendor's clock at each.
+        """Plans the network calls; afterwards ``timesteps`` holds the vendor's clock at each.
 
-        ``sigmas`` may only be the even ones that pipelines pass by themselves; ``mu`` is the time
-        shift that they derive from the picture's size.
+        num_inference_steps: how many, 1 or more; not needed beside sigmas or timesteps.
+        device: where ``timesteps`` are wanted.
+        sigmas: times of the calls as FlowMatchEulerDiscreteScheduler takes them: falling from 1,
+            before the shift. An ODE and an SDE call there; a GLASS transition begins at the first
+            of its own and places the others by its inner path. Even ones, which pipelines pass by
+            themselves, stand for their number.
+        mu: the time shift that a pipeline works out from the picture's size.
+        timesteps: the same by the vendor's clock, as ``timesteps`` will show them. Together with
+            sigmas they are a pipeline's own, and stand for their number.
+
+        Raises ValueError for fewer calls than transitions and for times that do not fall from
+        noise.
         """
-        both = timesteps is not None and sigmas is not None  # the pipeline's own, before the shift
-        if not both and (timesteps is not None or not _even(sigmas)):
+        given = timesteps if sigmas is None else sigmas
+        calls = num_inference_steps if given is None else len(given)
+        if calls is None or calls < 1 or num_inference_steps not in (None, calls):
             raise ValueError(
-                "GlassScheduler places its own calls; choose them by times=[0, ..., 1]"
+                f"num_inference_steps must be at least 1, and the number of sigmas or timesteps"
+                f" where those are given (got {num_inference_steps} and {calls})"
             )
-        calls = len(sigmas) if sigmas is not None else num_inference_steps
-        if calls is None or calls < 1:
-            raise ValueError(f"num_inference_steps must be at least 1 (got {calls})")
         self.num_inference_steps = calls
+        both = timesteps is not None and sigmas is not None
         self._shifted = self._prediction.shifted_by(self._vendor, mu, both)
-        sampler = self._sampler()
-        transitions = len(sampler.outer_times(Asking(self._shifted))) - 1
-        if calls < transitions:
-            advice = f"transitions={calls}" if isinstance(sampler.times, str) else "fewer times"
-            raise ValueError(
-                f"num_inference_steps={calls} are fewer calls than the {transitions} transitions,"
-                f" which take one each at least; make the GlassScheduler with {advice}"
-            )
-        self._plan = plan(self._shifted, sampler, calls)
+        times = None if both else given_times(self._shifted, sigmas, timesteps)
+        self._plan = plan(self._shifted, self._sampler(times), calls)
         clock = [self._shifted.timestep(call.t) for call in self._plan.calls]
         whole = self._shifted.kind != "flow"
         self.timesteps = torch.tensor(
@@ -357,11 +369,3 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
 
     def __len__(self) -> int:
         return self._prediction.train_steps
-
-
-def _even(sigmas: Sequence[float] | None) -> bool:
-    """Whether these are 1, 1 - 1/n, ..., 1/n, which pipelines pass where one asks for n steps."""
-    if sigmas is None:
-        return True
-    n = len(sigmas)
-    return all(abs(float(sigma) - (1.0 - i / n)) < 1e-4 for i, sigma in enumerate(sigmas))

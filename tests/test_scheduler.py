@@ -96,6 +96,58 @@ def test_euler_and_one_transition_are_flow_match_euler(
     assert torch.allclose(run(ours, outputs, x), run(vendor, outputs, x), atol=4e-6)
 
 
+UNEVEN = [1.0, 0.97, 0.9, 0.55, 0.5, 0.2, 0.05]
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_given_sigmas_are_flow_match_eulers(shift: float) -> None:
+    vendor, (outputs, x) = flow(shift), random_outputs(7)
+    ours = GlassScheduler.from_scheduler(vendor, sampler="ode", order=1)
+    vendor.set_timesteps(sigmas=UNEVEN)
+    ours.set_timesteps(sigmas=UNEVEN)
+    assert torch.allclose(ours.timesteps, vendor.timesteps, atol=2e-4)
+    assert torch.allclose(ours.sigmas, vendor.sigmas, atol=1e-6)
+    expected = run(vendor, outputs, x)
+    assert torch.allclose(run(ours, outputs, x), expected, atol=4e-6)
+    shown = ours.timesteps.tolist()
+    ours.set_timesteps(timesteps=shown)  # the same by the clock
+    assert torch.allclose(ours.timesteps, vendor.timesteps, atol=2e-4)
+    assert torch.allclose(run(ours, outputs, x), expected, atol=4e-6)
+
+
+@pytest.mark.parametrize("sampler", ["glass", "sde"])
+@pytest.mark.parametrize("vendor", ["flow", "shifted flow", "epsilon"])
+def test_transitions_begin_at_given_times(vendor: str, sampler: str) -> None:
+    clock = [999, 950, 880, 700, 500, 400, 30]
+    ours = GlassScheduler.from_scheduler(VENDORS[vendor](), transitions=3, sampler=sampler)
+    ours.set_timesteps(timesteps=[1000.0, *clock[1:]] if "flow" in vendor else clock)
+    assert ours._plan.shares == (3, 2, 2)
+    found = ours.timesteps.tolist()
+    assert [found[k] for k in (3, 5)] == pytest.approx([700, 400], abs=1e-3)
+    if sampler == "sde":
+        assert found[1:] == pytest.approx(clock[1:], abs=1e-3)
+    outputs, x = random_outputs(7)
+    assert bool(run(ours, outputs, x).isfinite().all()) and ours.finished
+
+
+@pytest.mark.parametrize(
+    ("vendor", "words", "shown"),
+    [
+        ("flow", {"sigmas": [0.9, 0.5]}, "from pure noise"),
+        ("flow", {"sigmas": [1.0, 0.5, 0.5]}, "must fall"),
+        ("flow", {"sigmas": [1.0, 0.0]}, "without reaching 0"),
+        ("flow", {"timesteps": [1000, 400], "num_inference_steps": 3}, "the number of sigmas or"),
+        ("flow", {"timesteps": [1000, 400]}, "2 are fewer calls than the 3 transitions"),
+        ("epsilon", {"sigmas": [14.0, 3.0, 1.0]}, "give this model timesteps"),
+    ],
+)
+def test_given_times_that_cannot_be(vendor: str, words: dict[str, Any], shown: str) -> None:
+    ours = GlassScheduler.from_scheduler(VENDORS[vendor](), transitions=3)
+    with pytest.raises(ValueError, match=shown) as refused:
+        ours.set_timesteps(**words)
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize("settings", ODE)
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("n", [1, 5, 8])  # where DDIM's own rounding of times is even
@@ -316,7 +368,7 @@ def test_what_cannot_be_is_said() -> None:
     with pytest.raises(ValueError, match=r"sampler\.rho"):
         GlassScheduler.from_scheduler(flow(), rho=2.0)
     ours = GlassScheduler.from_scheduler(flow(), times=[0.0, 0.5, 1.0])
-    with pytest.raises(ValueError, match="times="):
+    with pytest.raises(ValueError, match="has times of its own; leave them out"):
         ours.set_timesteps(sigmas=[1.0, 0.9, 0.1])
     with pytest.raises(ValueError, match=r"are fewer calls than the 2 .* with fewer times"):
         ours.set_timesteps(1)

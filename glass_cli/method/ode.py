@@ -20,8 +20,27 @@ def _node(path: Path, t: float) -> Node:
     return Node(alpha, sigma, t)
 
 
-def model_times(flow: Flow, t: float, t_next: float, n: int, own: bool) -> list[float]:
-    """n + 1 times from t to t_next at which the model may be queried, the last one aside."""
+def model_times(
+    flow: Flow,
+    t: float,
+    t_next: float,
+    n: int,
+    own: bool,
+    grid: tuple[float, ...] | None = None,
+) -> list[float]:
+    """n + 1 times from ``t`` to ``t_next`` at which the model may be queried, all but the last.
+
+    own: along the model's own schedule, else evenly in t.
+    grid: the times to take in their place; those between must be n - 1, else raises ValueError.
+    """
+    if grid is not None:
+        between = [time for time in grid if t < time < t_next]
+        if len(between) != n - 1:
+            raise ValueError(
+                f"sampler.grid has {len(between)} times between {t:.3g} and {t_next:.3g}, where"
+                f" {n} calls need {n - 1}"
+            )
+        return [t, *between, t_next]
     inner = outer.spaced_times(t, t_next, n, flow.shift if own else 1.0)
     return [t, *flow.path.snap(inner[1:-1], t, t_next), t_next]
 
@@ -40,12 +59,15 @@ class Ode(Sampler):
         into t=1, where the model cannot be asked, an even M ends with two of them.
     times: where transitions end, see :mod:`glass_cli.method.times`. With "schedule" the steps
         between follow the model's own schedule too, else they are uniform in t.
+    grid: the times of all network calls, rising from 0, in place of the schedule, for times that
+        are among them; not for "heun".
     """
 
     transitions: int = 1
     steps: int | None = None
     method: Literal["euler", "heun", "multistep"] = "multistep"
     times: Times = "schedule"
+    grid: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", outer.check_times(self.times, self.transitions))
@@ -77,7 +99,7 @@ class Ode(Sampler):
             heun_steps = (calls - euler_steps) // 2
             grid = model_times(flow, t, t_next, heun_steps + euler_steps, own)
             return self._heun(flow, x, x_hat, grid, heun_steps)
-        grid = model_times(flow, t, t_next, calls, own)[first:]
+        grid = model_times(flow, t, t_next, calls, own, self.grid)[first:]
         nodes = [_node(flow.path, time) for time in grid]
         order: Literal[1, 2] = 2 if self.method == "multistep" else 1
         return solve(nodes, x, x_hat, lambda i, y: flow.denoise(y, grid[i]), order)

@@ -34,6 +34,8 @@ class Sde(Sampler):
     times: where transitions end, see :mod:`glass_cli.method.times`.
     start: of Euler-Maruyama, whose nu diverges at t=0: the share of its first step at which it
         takes up the noise, between 0 and 1.
+    grid: the times of all network calls, rising from 0, in place of the schedule, for times that
+        are among them.
     """
 
     transitions: int = 5
@@ -41,6 +43,7 @@ class Sde(Sampler):
     method: Literal["euler_maruyama", "ancestral"] = "euler_maruyama"
     times: Times = "schedule"
     start: float = 0.75
+    grid: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", outer.check_times(self.times, self.transitions))
@@ -58,7 +61,7 @@ class Sde(Sampler):
     def first_time(self, flow: Flow, t: float, t_next: float, calls: int) -> float:
         if self.method != "euler_maruyama" or flow.path.at(t).alpha > 0.0:
             return t
-        return self.start * model_times(flow, t, t_next, calls, self._own)[1]
+        return self.start * model_times(flow, t, t_next, calls, self._own, self.grid)[1]
 
     @property
     def _own(self) -> bool:
@@ -75,7 +78,7 @@ class Sde(Sampler):
         calls: int,
         first: int = 0,
     ) -> Tensor:
-        grid = model_times(flow, t, t_next, calls, self._own)[first:]
+        grid = model_times(flow, t, t_next, calls, self._own, self.grid)[first:]
         step = self._euler_maruyama if self.method == "euler_maruyama" else self._ancestral
         z = x_hat
         for i, (here, there) in enumerate(itertools.pairwise(grid)):
