@@ -105,10 +105,10 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         # some pipelines read the vendor's settings from their scheduler's configuration
         own = set(self.config)
         self.register_to_config(**{k: v for k, v in vendor.items() if k not in own})
-        found = getattr(diffusers, vendor_class, None)
-        if found is None:
+        vendor_type = getattr(diffusers, vendor_class, None)
+        if vendor_type is None:
             raise ValueError(f"{vendor_class} is none of diffusers' schedulers; give one of those")
-        self._vendor = found(**vendor)
+        self._vendor = vendor_type(**vendor)
         self._prediction = self._shifted = Prediction.of(self._vendor)
         self.noise: Normal | None = None
         self.num_inference_steps: int | None = None
@@ -118,9 +118,11 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
 
     @classmethod
     def from_scheduler(cls, scheduler: Any, **settings: Any) -> GlassScheduler:
-        """For the network that ``scheduler``, any of diffusers' own, was made for.
+        """For a network that was trained with ``scheduler``, any of diffusers' own.
 
-        Raises ValueError where its prediction type is not known or a setting cannot be.
+        settings: those of the class, by keyword.
+
+        Raises ValueError where its prediction type is not known or a setting is wrong.
         """
         if isinstance(scheduler, cls):
             scheduler = scheduler.vendor
@@ -292,8 +294,8 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         if self.config.seed is None:
             # shorter types than float32 would round the noise
             drawn = torch.promote_types(like.dtype, torch.float32)
-            words = {"generator": generator, "device": like.device, "dtype": drawn}
-            return lambda: randn_tensor(like.shape, **words).to(kind)
+            options = {"generator": generator, "device": like.device, "dtype": drawn}
+            return lambda: randn_tensor(like.shape, **options).to(kind)
         if self._own is None:
             state = torch.empty(0, device=like.device, dtype=kind)
             shape = tuple(like.shape[1:])

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
+from conftest import REPOSITORY
 from worlds import GaussianFlow, fk, linear
 
+from glass_cli.common.errors import GlassError
+from glass_cli.config.command_line import read_words
+from glass_cli.config.preflight import preflight
 from glass_cli.method.budget import check_calls, share_calls, transition_calls
 from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
@@ -96,6 +101,30 @@ def test_what_cannot_be_is_one_line(sampler: Sampler, calls: int, shown: str) ->
         check_calls(sampler, calls)
     assert str(refused.value) == shown
     check_calls(sampler, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (
+            ["calls=3"],
+            "fewer than the 5 transitions, which take one each at least; use sampler.tra",
+        ),
+        (["calls=3", "sampler.transitions=4"], "fewer than the 4 transitions"),
+        (["calls=2", "sampler.times=[0,0.1,0.2,1]"], "3 transitions of sampler.times"),
+        (["calls=3", "sampler.times=auto"], "fewer than the 5 transitions"),
+        (["calls=30", "sampler.steps=4"], "not calls=30; set only one of the two"),
+    ],
+)
+def test_the_command_line_says_so_before_anything_is_made(
+    words: list[str], shown: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    words = ["model=gaussian_mixture", *words, f"hydra.run.dir={folder}"]
+    with pytest.raises(GlassError) as refused:
+        preflight(read_words(words, False, "config"), REPOSITORY / "conf")
+    assert shown in str(refused.value) and "\n" not in str(refused.value)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("calls", [(3, 3), (3, 3, 0)])

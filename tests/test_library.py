@@ -89,9 +89,9 @@ def test_a_function_is_a_reward(emoji: LoadedModel) -> None:
 
 
 def test_without_a_reward_nothing_is_chosen(points: LoadedModel) -> None:
-    result = glass.draw(points, "points", sampler=glass.Ode(), particles=4, calls=6)
-    assert (result.rewards, result.best, result.nfe) == (None, None, 24)
-    assert result.samples.shape == (4, 1)
+    result = glass.draw(points, "points", particles=8, calls=23)
+    assert (result.rewards, result.best, result.nfe) == (None, None, 184)
+    assert result.samples.shape == (8, 1) and len(result.steps) == 6
     with pytest.raises(glass.GlassError, match="points are no pictures"):
         _ = result.images
 

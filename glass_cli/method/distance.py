@@ -11,8 +11,9 @@ from glass_cli.method.noise import generator
 def sliced_w2(a: Tensor, b: Tensor, starts: int, directions: int = 32) -> float:
     """Root mean square over x_t and random directions of the projections' W2 distances.
 
-    Rows of ``a`` and ``b`` (N, ...) are ``starts`` x_t times as many draws of each; the directions
-    are the same at every call.
+    a, b: samples (N, ...), as many draws of each of ``starts`` x_t, x_t by x_t.
+    starts: how many x_t, 1 or more; divides N.
+    directions: how many, 1 or more; the same at every call.
     """
     a, b = a.flatten(1), b.flatten(1)
     d = a.shape[-1]
@@ -25,5 +26,5 @@ def sliced_w2(a: Tensor, b: Tensor, starts: int, directions: int = 32) -> float:
 
 
 def rms(a: Tensor, b: Tensor) -> float:
-    """Root mean square difference over draws and coordinates."""
+    """Root mean square difference of ``a`` and ``b``, of one shape, over all elements."""
     return float((a - b).square().mean().sqrt())

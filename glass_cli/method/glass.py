@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 
 def correlation(path: Path, t: float, t_next: float, rho: float | str, kappa: float = 1.0) -> float:
-    """rho of a transition: a constant, or the DDPM choice alpha sigma'/(sigma alpha') ** kappa."""
+    """rho of a transition: correlation of the noise of x_t and x_t', given z.
+
+    rho: a constant from -1 to 1, or "ddpm" for (alpha sigma' / (sigma alpha')) ** kappa, with which
+        kappa = 1 is the memoryless time reversal (arXiv 2509.25170; other kappa beyond the paper).
+    kappa: 0 or more; not used beside a constant.
+    """
     if not isinstance(rho, str):
         return rho
     alpha, sigma, _, _ = path.at(t)
@@ -36,7 +41,14 @@ def correlation(path: Path, t: float, t_next: float, rho: float | str, kappa: fl
 
 @dataclass(frozen=True)
 class InnerPath:
-    """The inner path of one transition; everything a float."""
+    """The inner path of one transition (arXiv 2509.25170); everything a float.
+
+    path: of the model.
+    alpha, sigma: its coefficients at t, where the transition begins.
+    gamma: rho sigma_t'/sigma_t, the share of x_t that x_t' keeps.
+    abar: alpha_t' - gamma alpha_t, the weight of z at the end.
+    sbar: sigma_t' sqrt(1 - rho^2), the noise at the end.
+    """
 
     path: Path
     alpha: float
@@ -107,8 +119,12 @@ class InnerPath:
     def grid(self, steps: int, inner: str, shift: float) -> list[float]:
         """``steps`` + 1 values of s from 0 to 1.
 
-        Uniform in s, or with effective times spread over the model's schedule. On a discrete path
-        every evaluation is moved to a time that the model was trained on, exactly.
+        On a discrete path every evaluation is moved to a time that the model was trained on,
+        exactly.
+
+        steps: network calls, 1 or more.
+        inner: "s" for uniform in s, "times" for effective times along the model's schedule.
+        shift: of that schedule, above 0.
         """
         start, end = self.effective_time(0.0), self.effective_time(1.0)
         uniform = [i / steps for i in range(steps + 1)]
@@ -117,8 +133,8 @@ class InnerPath:
         else:
             wanted = [self.effective_time(s) for s in uniform[1:-1]]
         snapped = self.path.snap(wanted, start, end)
-        kept = inner == "s" and snapped == wanted  # not through s_of and back, which would round
-        within = uniform[1:-1] if kept else [self.s_of(t) for t in snapped]
+        exact = inner == "s" and snapped == wanted  # s_of(effective_time(s)) would round
+        within = uniform[1:-1] if exact else [self.s_of(t) for t in snapped]
         # a path from pure noise may begin before the model's first time, which holds some data
         first = self.s_of(start) if self.alpha == 0.0 else 0.0
         return [first, *within, 1.0]

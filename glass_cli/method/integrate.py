@@ -40,10 +40,14 @@ def solve(
     z_hat: Callable[[int, Tensor], Tensor],
     order: Literal[1, 2],
 ) -> Tensor:
-    """y at the last node, from ``y`` and z_hat = ``z`` at the first.
+    """y at the last node.
 
-    ``z_hat(i, y)`` asks the denoiser at node i, once for each node between the ends. At the last
-    node, whose S may be 0, it is never asked.
+    nodes: two or more; the last one's S may be 0.
+    y: at the first node, (N, *shape).
+    z: z_hat at the first node, (N, *shape).
+    z_hat: ``z_hat(i, y)`` evaluates the denoiser at node i; called once for each node between the
+        ends, never for the last.
+    order: 1 or 2.
     """
     y_before, z_before = y, z
     for i in range(len(nodes) - 1):

@@ -18,8 +18,13 @@ class ParticleNoise:
     """Standard normal noise for N particles, each from the generator of (seed, prompt, particle).
 
     Numbers are drawn on the CPU in float64, so they are the same on every device and for every
-    micro-batch size; ``tensor`` gives the device and type of what is returned, ``first`` is the
-    number of the first particle.
+    micro-batch size.
+
+    seed, prompt: decide the numbers, with the particle's.
+    particles: N, 1 or more.
+    shape: of one particle.
+    tensor: has the device and type of what is returned.
+    first: the number of the first particle, 0 or more.
     """
 
     def __init__(

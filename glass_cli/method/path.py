@@ -30,6 +30,8 @@ class Coefficients(NamedTuple):
 
 
 class Path(Protocol):
+    """alpha_t and sigma_t of a model, and the times at which it may be queried."""
+
     def at(self, t: float) -> Coefficients:
         """Coefficients at t in [0, 1]."""
 
@@ -46,7 +48,7 @@ class Path(Protocol):
 
 @dataclass(frozen=True)
 class CondOT:
-    """Straight path of flow matching: alpha = t, sigma = 1 - t."""
+    """Straight path of flow matching: alpha = t, sigma = 1 - t (arXiv 2210.02747)."""
 
     def at(self, t: float) -> Coefficients:
         return Coefficients(t, 1.0 - t, 1.0, -1.0)
@@ -60,7 +62,10 @@ class CondOT:
 
 @dataclass(frozen=True)
 class VariancePreserving:
-    """Continuous VP path (Song et al., arXiv 2011.13456) with a linear beta over 1 - t."""
+    """Continuous VP path (Song et al., arXiv 2011.13456) with a linear beta over 1 - t.
+
+    beta_min, beta_max: beta at t=1 and at t=0, 0 < beta_min < beta_max.
+    """
 
     beta_min: float = 0.1
     beta_max: float = 20.0
@@ -87,7 +92,10 @@ class VariancePreserving:
 
 @dataclass(frozen=True)
 class DiscreteVP:
-    """VP path through a table of alphas_cumprod (step 0 least noise), as Stable Diffusion has.
+    """VP path of a model of discrete time, as Stable Diffusion is.
+
+    alphas_cumprod: alpha^2 of T trained steps, falling from the least noise (step 0), between 0
+        and 1.
 
     Step i stands at t = 1 - (i + 1)/T, so the last step is t = 0 and clean data is t = 1. Between
     steps log g is linear in t; between step 0 and data g itself is.

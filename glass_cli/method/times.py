@@ -18,10 +18,11 @@ Times = Literal["uniform", "schedule", "auto"] | tuple[float, ...]
 
 
 def shifted(u: float, shift: float) -> float:
-    """Time at progress u in [0, 1] of a schedule with sigma -> shift sigma/(1 + (shift-1) sigma).
+    """Time at progress u of a schedule with sigma -> shift sigma/(1 + (shift-1) sigma).
 
-    ``shift`` above 1 spends more steps near noise (arXiv 2403.03206, eq. 23); 1 is uniform, and
-    ``shifted(shifted(u, s), 1/s) == u``.
+    u: from 0 to 1.
+    shift: above 0; 1 is uniform, more spends more steps near noise (arXiv 2403.03206, eq. 23).
+        ``shifted(shifted(u, s), 1/s) == u``.
     """
     sigma = 1.0 - u
     return 1.0 - shift * sigma / (1.0 + (shift - 1.0) * sigma)

@@ -52,7 +52,8 @@ def even_time(path: Path, t: float) -> float:
 def time_grid(path: Path, first: float, last: float, n: int) -> tuple[float, ...]:
     """n times evenly spaced in the logarithm of the noise-to-signal ratio, moved to the model's.
 
-    ``first`` and ``last`` are times on the straight path (:func:`even_time`).
+    first, last: on the straight path (:func:`even_time`), between 0 and 1.
+    n: 1 or more.
     """
     low, high = math.log(first / (1.0 - first)), math.log(last / (1.0 - last))
     logs = [low + (high - low) * i / max(n - 1, 1) for i in range(n)]
@@ -97,19 +98,28 @@ class RewardProbe(Steering):
 
 
 class Moments(NamedTuple):
-    """Of one prompt, arrays over times (T,): each an unbiased estimate."""
+    """Of one prompt, arrays over times (T,): each an unbiased estimate.
 
-    within: Numbers  # E Var(r | x_t)
-    between: Numbers  # Var E[r | x_t]
-    seen: Numbers  # Var r(x_hat)
-    shared: Numbers  # Cov(r(x_hat), r)
-    size: int  # how many x_t
+    within: E Var(r | x_t).
+    between: Var E[r | x_t].
+    seen: Var r(x_hat).
+    shared: Cov(r(x_hat), r).
+    size: how many x_t.
+    """
+
+    within: Numbers
+    between: Numbers
+    seen: Numbers
+    shared: Numbers
+    size: int
 
 
 def moments(seen: Numbers, finals: Numbers) -> Moments:
-    """From r(x_hat) (T, S) of S x_t, and the final rewards (T, S, J) of J draws given each.
+    """The moments of one prompt.
 
-    With a single draw, ``within`` is not known and counts as 0 (``between`` is then all of Var r).
+    seen: r(x_hat) of S x_t at T times, (T, S).
+    finals: the final rewards of J draws given each, (T, S, J). With a single draw ``within`` is not
+        known and counts as 0 (``between`` is then all of Var r).
     """
     count, draws = finals.shape[1:]
     means = finals.mean(2)
@@ -121,7 +131,11 @@ def moments(seen: Numbers, finals: Numbers) -> Moments:
 
 
 class Curves(NamedTuple):
-    """Arrays over times (T,); NaN where a ratio has nothing below its line."""
+    """Arrays over times (T,), see above; NaN where the denominator is 0.
+
+    open, foretold: from 0 to 1.
+    agreement: from -1 to 1.
+    """
 
     open: Numbers
     agreement: Numbers
@@ -151,21 +165,23 @@ def curves(prompts: Sequence[Moments]) -> Curves:
 def intervals(
     prompts: Sequence[tuple[Numbers, Numbers]], draws: int = 1000
 ) -> dict[str, list[tuple[float, float] | None]]:
-    """95 % percentile bootstrap intervals of the curves, from (seen, finals) of each prompt.
+    """95 % percentile bootstrap intervals of the curves; None where all values are NaN.
 
-    Over prompts; over the x_t of a single one. None where all values are NaN.
+    prompts: (seen, finals) of each, as :func:`moments` takes them. Drawn anew are prompts, or the
+        x_t of a single one.
+    draws: bootstrap samples, 1 or more.
     """
     rng = np.random.default_rng(0)
     own = [moments(*p) for p in prompts]
-    found = []
+    samples = []
     for _ in range(draws):
         if len(prompts) > 1:
-            found.append(curves([own[i] for i in rng.integers(len(own), size=len(own))]))
+            samples.append(curves([own[i] for i in rng.integers(len(own), size=len(own))]))
             continue
         seen, finals = prompts[0]
         pick = rng.integers(seen.shape[1], size=seen.shape[1])
-        found.append(curves([moments(seen[:, pick], finals[:, pick])]))
-    return {name: _quantiles([getattr(c, name) for c in found]) for name in Curves._fields}
+        samples.append(curves([moments(seen[:, pick], finals[:, pick])]))
+    return {name: _quantiles([getattr(c, name) for c in samples]) for name in Curves._fields}
 
 
 def _quantiles(values: Sequence[Numbers]) -> list[tuple[float, float] | None]:
@@ -186,9 +202,13 @@ def proposed_times(
 ) -> tuple[float, ...] | None:
     """K + 1 times from 0 to 1 whose inner ones are where ``foretold`` reaches 1/K, ..., (K-1)/K.
 
-    ``foretold`` at ``path_times`` is made rising (isotonic regression) and taken as linear in
-    ``even`` (:func:`even_time` of them) between 0 at noise and 1 at data. None where it is not
-    known, as of a reward that does not vary.
+    The curve is levelled to a rising one (isotonic regression) and taken as linear in ``even``
+    between 0 at noise and 1 at data. None where it is not known, as of a reward that does not vary.
+
+    path_times: T rising times of the model.
+    even: :func:`even_time` of each.
+    foretold: the curve at each, NaN where it is not known.
+    transitions: K, 1 or more.
     """
     from scipy.optimize import isotonic_regression
 

@@ -22,10 +22,13 @@ Potential = Literal["difference", "max", "sum", "immediate"]
 
 
 def log_potential(kind: Potential, past: Tensor, r: Tensor, lam: float) -> Tensor:
-    """log G_k (N,) before the end, from earlier rewards ``past`` (k, N) and the present ``r``.
+    """log G_k (N,) before the end (arXiv 2501.06848).
 
-    difference lam (r_k - r_{k-1}) with r_0 = 0; max lam max_j r_j; sum lam sum_j r_j;
-    immediate lam r_k.
+    kind: "difference" lam (r_k - r_{k-1}) with r_0 = 0, "max" lam max_j r_j, "sum" lam sum_j r_j,
+        "immediate" lam r_k.
+    past: earlier rewards (k, N).
+    r: the present rewards (N,).
+    lam: inverse temperature, in one over the reward's unit.
     """
     if kind == "difference":
         return lam * (r - past[-1] if len(past) else r)
@@ -39,7 +42,10 @@ def log_potential(kind: Potential, past: Tensor, r: Tensor, lam: float) -> Tenso
 def terminal_log_potential(
     kind: Potential, past: Tensor, log_g: Tensor, r: Tensor, lam: float
 ) -> Tensor:
-    """log G_K (N,), which makes the product of all potentials exp(lam r_K) for every kind."""
+    """log G_K (N,), which makes the product of all potentials exp(lam r_K) for every kind.
+
+    log_g: the sum of log G_k so far (N,). The others are those of :func:`log_potential`.
+    """
     if kind == "difference":
         return log_potential(kind, past, r, lam)
     return lam * r - log_g

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 Gradient = Callable[["Tensor"], "Tensor"]
 """grad_z r(z): clean particles (N, *shape) -> (N, *shape), each from its own reward alone."""
 
-Window = tuple[float, float]
+TimeWindow = tuple[float, float]
 
 
-def check_window(window: object, key: str) -> Window:
+def check_window(window: object, key: str) -> TimeWindow:
     """``window`` as two times. Raises ValueError that names ``key``."""
     try:
         first, last = (float(t) for t in window)  # type: ignore[attr-defined]  # else below
@@ -64,13 +64,16 @@ def guidance_factor(path: Path, t: float) -> float:
 
 
 class Guided:
-    """``flow`` with reward guidance of ``strength`` beta at times within ``window``.
+    """A flow with reward guidance at times within a window; outside of it nothing is computed.
 
-    Outside of it nothing is computed. beta is in one over the reward's unit, since beta times the
-    gradient has the unit of x. Network calls are the flow's own.
+    flow: whose network calls are made, no others.
+    strength: beta, 0 or more, in one over the reward's unit, since beta times the gradient has the
+        unit of x.
+    window: the first and the last time, from 0 to 1.
+    gradient: of the reward of clean particles.
     """
 
-    def __init__(self, flow: Flow, strength: float, window: Window, gradient: Gradient) -> None:
+    def __init__(self, flow: Flow, strength: float, window: TimeWindow, gradient: Gradient) -> None:
         self._flow, self._strength, self._gradient = flow, strength, gradient
         self._first, self._last = window[0] - 1e-9, window[1] + 1e-9  # times are rounded
 

@@ -1,6 +1,8 @@
-"""Resampling schemes: normalised weights (N,) and uniforms (N,) in [0, 1) -> ancestors (N,).
+"""Resampling schemes, all unbiased: E[offspring of i] = N W_i.
 
-All are unbiased, E[offspring of i] = N W_i (Chopin & Papaspiliopoulos 2020, chapter 9).
+Each takes ``weights`` (N,), normalised, and uniforms ``u`` (N,) in [0, 1), both float64 on the CPU,
+and gives the ancestors (N,), rising (Chopin & Papaspiliopoulos, An Introduction to Sequential Monte
+Carlo, 2020, chapter 9).
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ def _pick(weights: Tensor, positions: Tensor) -> Tensor:
     """Index of the weight in whose share of [0, 1) each position falls."""
     cumulative = weights.cumsum(0)
     # rounding may leave the last cumulative weight below a position; zero weights are never picked
-    found = torch.searchsorted(cumulative / cumulative[-1], positions, right=True)
-    return found.clamp(max=int(weights.nonzero()[-1]))
+    index = torch.searchsorted(cumulative / cumulative[-1], positions, right=True)
+    return index.clamp(max=int(weights.nonzero()[-1]))
 
 
 def systematic(weights: Tensor, u: Tensor) -> Tensor:
