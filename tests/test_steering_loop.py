@@ -16,7 +16,7 @@ from glass_cli.steering.loop import NotFinite
 from glass_cli.steering.particles import Particles
 
 
-def cloud_of(*log_w: float) -> Particles:
+def particles_of(*log_w: float) -> Particles:
     n = len(log_w)
     x = torch.arange(n, dtype=torch.float64)[:, None]
     weights = torch.tensor(log_w, dtype=torch.float64).log_softmax(0)
@@ -66,7 +66,7 @@ def test_everything_moves_with_its_ancestor(potential: str, ess_threshold: float
 
 def test_resampled_weights_are_flat_to_the_last_bit() -> None:
     for n in (3, 8, 100):
-        start = cloud_of(*range(n))
+        start = particles_of(*range(n))
         cloud = start.resampled(torch.arange(n))
         assert float(cloud.log_w.logsumexp(0)) == pytest.approx(0.0, abs=1e-15)
         assert cloud.ess == pytest.approx(n, rel=1e-14)
@@ -74,7 +74,7 @@ def test_resampled_weights_are_flat_to_the_last_bit() -> None:
 
 
 def test_resampling_moves_every_field() -> None:
-    cloud = cloud_of(0.0, 1.0, 2.0).weighted(torch.tensor([5.0, 6.0, 7.0]), torch.zeros(3))
+    cloud = particles_of(0.0, 1.0, 2.0).weighted(torch.tensor([5.0, 6.0, 7.0]), torch.zeros(3))
     cloud = replace(cloud, log_g=torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64))
     moved = cloud.resampled(torch.tensor([2, 2, 0]))
     assert moved.x[:, 0].tolist() == [2.0, 2.0, 0.0]
@@ -85,10 +85,19 @@ def test_resampling_moves_every_field() -> None:
     assert moved.log_normaliser == cloud.log_normaliser
 
 
+def test_any_number_of_copies_has_equal_weights() -> None:
+    start = particles_of(*range(4))
+    for ancestors in ([3], [0, 3, 3], [0, 1, 1, 2, 3, 3]):
+        moved = start.resampled(torch.tensor(ancestors))
+        assert moved.x[:, 0].tolist() == moved.lineage.tolist() == ancestors
+        assert float(moved.log_w.logsumexp(0)) == pytest.approx(0.0, abs=1e-15)
+        assert moved.ess == pytest.approx(len(ancestors), rel=1e-14)
+
+
 def test_effective_sample_size() -> None:
-    assert cloud_of(0.0, 0.0, 0.0, 0.0).ess == pytest.approx(4.0)
-    assert cloud_of(0.0, -800.0, -800.0).ess == pytest.approx(1.0)
-    assert cloud_of(math.log(0.5), math.log(0.25), math.log(0.25)).ess == pytest.approx(8 / 3)
+    assert particles_of(0.0, 0.0, 0.0, 0.0).ess == pytest.approx(4.0)
+    assert particles_of(0.0, -800.0, -800.0).ess == pytest.approx(1.0)
+    assert particles_of(math.log(0.5), math.log(0.25), math.log(0.25)).ess == pytest.approx(8 / 3)
 
 
 @pytest.mark.parametrize("scale", [1e5, -1e5])
@@ -100,7 +109,7 @@ def test_extreme_rewards_leave_weights_finite(scale: float) -> None:
 
 def test_a_draw_follows_the_weights() -> None:
     settings = fk(select="draw")
-    cloud = cloud_of(*(math.log(w) for w in (0.1, 0.35, 0.05, 0.5)))
+    cloud = particles_of(*(math.log(w) for w in (0.1, 0.35, 0.05, 0.5)))
     r = torch.tensor([4.0, 3.0, 2.0, 1.0], dtype=torch.float64)
     grid = (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000
     counts = torch.bincount(

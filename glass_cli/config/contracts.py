@@ -8,8 +8,7 @@ from typing import Any, Generic, Protocol
 from glass_cli.common.errors import GlassError
 from glass_cli.config.settings import Study
 
-# Read only for a class of the user's own: those of this package are checked by mypy, and what a
-# steering is cannot be imported without torch.
+# Read only for a class of the user's own: those of this package are checked by mypy.
 CONTRACTS = {
     "model": "glass_cli.models.base.Model",
     "sampler": "glass_cli.method.flow.Sampler",

@@ -66,13 +66,13 @@ class Particles:
         )
 
     def resampled(self, ancestors: Tensor) -> Particles:
-        """Copies of the ``ancestors`` (N,), with equal weights."""
+        """Copies of the ``ancestors`` (M,), with equal weights; M may differ from N."""
         there = ancestors.to(self.x.device)
         return replace(
             self,
             x=self.x[there],
             x_hat=self.x_hat[there],
-            log_w=torch.full_like(self.log_w, -math.log(len(self.log_w))),
+            log_w=self.log_w.new_full((len(ancestors),), -math.log(len(ancestors))),
             past=self.past[:, ancestors],
             log_g=self.log_g[ancestors],
             lineage=self.lineage[ancestors],
