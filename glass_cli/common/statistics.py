@@ -1,38 +1,108 @@
-"""Intervals for means over prompts."""
+"""Bootstrap intervals, bias-corrected and accelerated (BCa; Efron 1987), of what prompts say.
+
+scipy draws them; it is imported at the first interval. Drawn with a fixed seed: the same values
+have the same interval.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+Interval = tuple[float, float]
+Numbers = NDArray[np.float64]
+
+LEVEL = 0.95
+# Numbers drawn at a time, to bound memory.
+_AT_A_TIME = 1_000_000
 
 
 def bootstrap_interval(
-    values: Sequence[float], level: float = 0.95, draws: int = 10_000
-) -> tuple[float, float] | None:
-    """Percentile bootstrap interval of the mean (Efron 1979); None for fewer than two values."""
-    if len(values) < 2:
-        return None
-    rng = np.random.default_rng(0)
-    picks = rng.integers(len(values), size=(draws, len(values)))
-    means = np.asarray(values)[picks].mean(1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    values: Sequence[float], level: float = LEVEL, draws: int = 10_000
+) -> Interval | None:
+    """Interval of the mean of ``values``; None for fewer than two."""
+    return stratified_interval([values], level, draws)
 
 
 def stratified_interval(
-    groups: Sequence[Sequence[float]], level: float = 0.95, draws: int = 10_000
-) -> tuple[float, float] | None:
-    """Percentile bootstrap interval of the mean of the groups' means, drawn within each group.
+    groups: Sequence[Sequence[float]], level: float = LEVEL, draws: int = 10_000
+) -> Interval | None:
+    """Interval of the mean of the groups' means, drawn within each group.
 
     The prompts of a benchmark's tasks are such groups. None where no group has two values.
     """
-    if not groups or max(map(len, groups)) < 2:
+    drawn = [np.asarray(group, dtype=np.float64) for group in groups if len(group) > 1]
+    if not drawn:
         return None
-    rng = np.random.default_rng(0)
-    total = np.zeros(draws)
-    for group in groups:
-        picks = rng.integers(len(group), size=(draws, len(group)))
-        total += np.asarray(group)[picks].mean(1)
-    low, high = np.quantile(total / len(groups), [(1 - level) / 2, (1 + level) / 2])
+    alone = sum(float(group[0]) for group in groups if len(group) == 1)
+
+    def mean(*samples: Numbers, axis: int) -> Numbers:
+        total: Numbers = alone + sum(sample.mean(axis) for sample in samples)
+        return total / len(groups)
+
+    (interval,) = _intervals(drawn, mean, level, draws, vectorized=True)
+    return interval
+
+
+def statistic_intervals(
+    items: Sequence[T],
+    statistic: Callable[[Sequence[T]], Sequence[float] | Numbers],
+    level: float = LEVEL,
+    draws: int = 2_000,
+) -> list[Interval | None]:
+    """Intervals of the numbers that ``statistic`` gives of ``items``, which are drawn anew.
+
+    statistic: numbers of a fixed count; NaN where one is not known. A draw that lacks a number does
+        not count for that number.
+
+    All None for fewer than two items, and None for a number that no draw knows.
+    """
+    if len(items) < 2:
+        return [None] * len(np.atleast_1d(statistic(items)))
+
+    def of(picks: NDArray[np.int64]) -> Numbers:
+        return np.asarray(statistic([items[i] for i in picks]), dtype=np.float64)
+
+    return _intervals([np.arange(len(items))], of, level, draws, vectorized=False)
+
+
+def _intervals(
+    samples: Sequence[NDArray[Any]],
+    statistic: Callable[..., Numbers],
+    level: float,
+    draws: int,
+    vectorized: bool,
+) -> list[Interval | None]:
+    import warnings
+
+    from scipy.stats import bootstrap
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # of samples without spread, see below
+        found = bootstrap(
+            samples,
+            statistic,
+            n_resamples=draws,
+            batch=max(1, _AT_A_TIME // sum(map(len, samples))),
+            vectorized=vectorized,
+            confidence_level=level,
+            method="BCa",
+            rng=np.random.default_rng(0),
+        )
+    low, high = (np.atleast_1d(end) for end in found.confidence_interval)
+    again = np.atleast_2d(found.bootstrap_distribution)
+    return [_known(*row, level) for row in zip(low, high, again, strict=True)]
+
+
+def _known(low: float, high: float, again: Numbers, level: float) -> Interval | None:
+    """The interval, or where BCa has none (all draws equal, or some unknown) the draws' own."""
+    if not (np.isfinite(low) and np.isfinite(high)):
+        again = again[~np.isnan(again)]
+        if not len(again):
+            return None
+        low, high = np.quantile(again, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from glass_cli.common.statistics import statistic_intervals
 from glass_cli.method.flow import Flow, Normal
 from glass_cli.method.glass import Glass
 from glass_cli.method.path import Path
@@ -165,33 +166,22 @@ def curves(prompts: Sequence[Moments]) -> Curves:
 def intervals(
     prompts: Sequence[tuple[Numbers, Numbers]], draws: int = 1000
 ) -> dict[str, list[tuple[float, float] | None]]:
-    """95 % percentile bootstrap intervals of the curves; None where all values are NaN.
+    """95 % bootstrap intervals of the curves, from (seen, finals) of each prompt.
 
-    prompts: (seen, finals) of each, as :func:`moments` takes them. Drawn anew are prompts, or the
-        x_t of a single one.
-    draws: bootstrap samples, 1 or more.
+    Over prompts; over the x_t of a single one. None where all values are NaN.
     """
-    rng = np.random.default_rng(0)
-    own = [moments(*p) for p in prompts]
-    samples = []
-    for _ in range(draws):
-        if len(prompts) > 1:
-            samples.append(curves([own[i] for i in rng.integers(len(own), size=len(own))]))
-            continue
+    if len(prompts) > 1:
+        own = [moments(*p) for p in prompts]
+        found = statistic_intervals(own, lambda some: np.concatenate(curves(some)), draws=draws)
+    else:
         seen, finals = prompts[0]
-        pick = rng.integers(seen.shape[1], size=seen.shape[1])
-        samples.append(curves([moments(seen[:, pick], finals[:, pick])]))
-    return {name: _quantiles([getattr(c, name) for c in samples]) for name in Curves._fields}
 
+        def of_points(pick: Sequence[int]) -> Numbers:
+            return np.concatenate(curves([moments(seen[:, pick], finals[:, pick])]))
 
-def _quantiles(values: Sequence[Numbers]) -> list[tuple[float, float] | None]:
-    stacked = np.stack(values)
-    out: list[tuple[float, float] | None] = []
-    for column in stacked.T:
-        known = column[~np.isnan(column)]
-        low_high = np.quantile(known, [0.025, 0.975]) if len(known) else None
-        out.append(None if low_high is None else (float(low_high[0]), float(low_high[1])))
-    return out
+        found = statistic_intervals(range(seen.shape[1]), of_points, draws=draws)
+    count = len(found) // len(Curves._fields)
+    return {name: found[i * count : (i + 1) * count] for i, name in enumerate(Curves._fields)}
 
 
 def proposed_times(
