@@ -11,9 +11,10 @@ import torch
 from glass_cli.bench import __main__ as bench
 from glass_cli.bench import accuracy, explore, loop, memory, rewards, toy
 from glass_cli.bench.help import help_time
-from glass_cli.bench.report import Table, figure, machine
+from glass_cli.bench.report import figure, machine
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import generator
+from glass_cli.output.tables import Table
 
 MIXTURE = ["model=gaussian_mixture", "sampler.steps=2"]
 
@@ -25,8 +26,9 @@ def test_loop_measures_command_loop_and_bare_calls() -> None:
 
 
 def test_bare_calls_are_as_many_as_the_run_makes() -> None:
-    made, _ = loop.compose([*MIXTURE, "particles=5", "micro_batch=2", "sampler.transitions=3"])
-    work, _ = loop.sample.load(made, loop.Stages())
+    words = [*MIXTURE, "particles=5", "micro_batch=2", "sampler.transitions=3"]
+    settings = loop.compose(words)
+    work, _ = loop.load(settings, loop.Stages())
     sizes: list[int] = []
 
     class Counting(type(work.model)):  # type: ignore[misc]
@@ -34,7 +36,7 @@ def test_bare_calls_are_as_many_as_the_run_makes() -> None:
             sizes.append(len(x))
             return x
 
-    loop.bare_calls(work._replace(model=Counting(work.model.mixture)), made)()
+    loop.bare_calls(work._replace(model=Counting(work.model.mixture)), settings)()
     assert sizes == 3 * 2 * [2, 2, 1]
 
 

@@ -1,71 +1,139 @@
-"""The bar and the closing table, as the terminal gets them."""
+"""The bar, the lines of a log file and the closing table, as the terminal gets them."""
 
 from __future__ import annotations
 
 import io
+import re
+import sys
 
-from glass_cli.output.progress import Progress, closing_table
+import pytest
+
+from glass_cli.output import progress as module
+from glass_cli.output.progress import Progress, closing_table, counted
 
 
 class Terminal(io.StringIO):
+    """Shows what is left on the lines when all is done."""
+
     def isatty(self) -> bool:
         return True
 
+    def last(self) -> str:
+        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.getvalue())
+        return text.rstrip("\n").split("\n")[-1].split("\r")[-1]
 
-def test_bar_shows_particles_calls_ess_and_best() -> None:
+
+class Clock:
+    """Stands for time; ``now`` is in seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def test_bar_shows_units_values_and_label() -> None:
     out = Terminal()
-    with Progress(40, 8, stream=out) as progress:
-        progress.update(prompt="a")
-        progress.update(nfe=10, ess=6.25, best=0.5)
-        progress.update(nfe=40)
-    last = out.getvalue().split("\r")[-1]
-    for words in ("8 particles", "40/40 calls", "100%", "ESS 6.2", "best 0.500"):
-        assert words in last, (words, last)
+    with Progress(40, "network call", stream=out) as progress:
+        progress.update(10, {"ESS": 6.25, "best": 0.5}, "a red apple")
+        progress.update(30, {"best": 0.75})
+    words = "75 % 30/40 network calls", "ESS 6.25, best 0.75 | a red apple"
+    assert all(word in out.last() for word in words), out.last()
+    assert out.getvalue().endswith("\n\x1b[?25h")  # the cursor is shown
 
 
-def test_bar_starts_anew_with_each_prompt() -> None:
+def test_a_part_of_a_unit_counts_and_nothing_is_taken_back() -> None:
     out = Terminal()
-    with Progress(40, 1, stream=out) as progress:
-        progress.update(nfe=20, ess=1.0, best=0.9, prompt="a")
-        progress.update(nfe=30, prompt="b")
-    last = out.getvalue().split("\r")[-1]
-    assert "prompt 2" in last
-    assert "30/40" in last
-    assert "0.900" not in last
-    assert "1 particle:" in last
+    with Progress(1, "prompt", stream=out) as progress:
+        progress.update(0.6)
+        progress.update(0.2, {"ESS": float("nan")})
+    assert "60 % 0/1 prompt" in out.last() and "ESS -" in out.last()
 
 
-def test_no_terminal_one_line_a_prompt() -> None:
-    out = io.StringIO()
-    with Progress(40, 8, stream=out) as progress:
-        for step in range(1, 11):
-            progress.update(nfe=2 * step, ess=4.0, best=step / 10, prompt="red apple")
-        for step in range(11, 21):
-            progress.update(nfe=2 * step, prompt="line\nbreak " + "x" * 100)
+def test_no_cell_of_the_bar_is_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    out = Terminal()
+    with Progress(7, "picture", stream=out) as progress:
+        progress.update(3, {f"metric {i}": i for i in range(9)}, "红苹果" * 30)
+    assert "3/7 pictures" in out.last() and "..." in out.last()
+    assert out.getvalue().count("\n") == 1 and len(out.last()) <= 50
+
+
+def test_the_bar_is_drawn_a_few_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, out = Clock(monkeypatch), Terminal()
+    with Progress(10_000, "picture", stream=out) as progress:
+        for i in range(10_000):
+            clock.now += 1e-4
+            progress.update(i)
+        drawn = out.getvalue().count("\r")
+        assert drawn <= 7  # in one second
+    assert out.getvalue().count("\r") <= drawn + 3
+
+
+def test_lines_in_a_log_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What earlier runs did counts as done, but neither that nor loading for the time left."""
+    clock, out = Clock(monkeypatch), io.StringIO()
+    with Progress(6, "picture", before=1, stream=out) as progress:
+        clock.now = 100.0  # loading, and the first picture
+        progress.update(2, {"reward": 1.0}, "line\nbreak " + "x" * 100)
+        clock.now = 140.0
+        progress.update(2.5)
+        clock.now = 145.0
+        progress.update(3, {"reward": 1.75})
+        clock.now = 180.0
+        progress.update(4, label="b")
     progress.close()
     lines = out.getvalue().splitlines()
-    assert lines[0] == "red apple: 20/40 calls, 8 particles, ESS 4.0, best 1.000"
-    assert lines[1].startswith("line break x")
-    assert lines[1].endswith("...: 40/40 calls, 8 particles")
-    assert len(lines) == 2
+    assert lines[0] == "1/6 pictures"
+    assert lines[1].startswith("line break x") and lines[1].endswith("...: 2/6 pictures, reward 1")
+    # 2.5 - 2 in 40 s: 80 s each
+    assert lines[2].endswith(": 2/6 pictures, 5 min left, reward 1")
+    assert lines[3] == "b: 4/6 pictures, 80 s left, reward 1.75"
+    assert len(lines) == 4
 
 
-def test_disabled_says_nothing_and_forced_draws() -> None:
-    silent, forced = Terminal(), io.StringIO()
-    for stream, enabled in ((silent, False), (forced, True)):
-        with Progress(4, 2, enabled, stream) as progress:
-            progress.update(nfe=4, ess=float("nan"), prompt="a")
-    assert not silent.getvalue()
-    assert "4/4 calls" in forced.getvalue()
-    assert "ESS -" in forced.getvalue()
+def test_nothing_done_is_nothing_said() -> None:
+    out = io.StringIO()
+    with Progress(6, "picture", stream=out):
+        pass
+    with Progress(0, "picture", stream=out):
+        pass
+    assert out.getvalue() == ""
 
 
-def test_call_count_never_falls() -> None:
+def test_an_error_leaves_the_bar_where_it_was() -> None:
     out = Terminal()
-    with Progress(10, 2, stream=out) as progress:
-        progress.update(nfe=6)
-        progress.update(nfe=4)
-    assert "6/10 calls" in out.getvalue().split("\r")[-1]
+    with pytest.raises(KeyError), Progress(4, "picture", stream=out) as progress:
+        progress.update(1)
+        raise KeyError
+    assert "1/4 pictures" in out.last()
+
+
+def test_standard_output_is_not_touched(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Terminal()
+    monkeypatch.setattr(sys, "stderr", out)
+    with Progress(4, "picture") as progress:
+        progress.update(1)
+        print("kept")
+        print("a warning", file=sys.stderr)
+    assert capsys.readouterr().out == "kept\n"
+    assert "a warning" in out.getvalue() and sys.stderr is out
+
+
+def test_items_are_counted() -> None:
+    out = io.StringIO()
+    sys_stderr, sys.stderr = sys.stderr, out
+    try:
+        assert list(counted("abc", "prompt")) == ["a", "b", "c"]
+    finally:
+        sys.stderr = sys_stderr
+    assert out.getvalue() == "3/3 prompts\n"
 
 
 def row(prompt: str, best: float | None, seconds: float = 2.0) -> dict[str, object]:
@@ -102,11 +170,6 @@ def test_table_of_one_or_many_prompts() -> None:
 
 
 def test_table_survives_missing_values() -> None:
-    assert closing_table([{"prompt": "a"}], {}).splitlines()[-1].split() == [
-        "a",
-        "-",
-        "-",
-        "-",
-        "-",
-    ]
+    last = closing_table([{"prompt": "a"}], {}).splitlines()[-1]
+    assert last.split() == ["a", *"----"]
     assert closing_table([], {}).splitlines()[0].startswith("prompt")

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from glass_cli.bench.report import Table, machine
+from glass_cli.bench.report import machine
 from glass_cli.common.errors import GlassError
 from glass_cli.common.files import atomic_write
+from glass_cli.output.tables import Table
 
 FIGURES = {
     "a": "the whole loop against its bare network calls",

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from glass_cli.bench.report import Table, figure
+from glass_cli.bench.report import figure
 from glass_cli.bench.toy import TRANSITIONS, Case, exact, make_case, toy
 from glass_cli.method.distance import rms, sliced_w2
 from glass_cli.method.flow import Normal, Sampler
@@ -16,6 +16,7 @@ from glass_cli.method.glass import Glass
 from glass_cli.method.noise import generator
 from glass_cli.method.sde import Sde
 from glass_cli.models.gaussian_mixture import LoadedMixture
+from glass_cli.output.tables import Table
 
 CALLS = (2, 3, 4, 6, 8, 10, 15, 20, 30, 50)
 AIM = 20  # second order is to reach first order's error of this many calls

@@ -16,7 +16,7 @@ import torch
 from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
-from glass_cli.bench.report import Table, figure
+from glass_cli.bench.report import figure
 from glass_cli.bench.toy import TRANSITIONS, Case, make_case, toy
 from glass_cli.method.distance import rms
 from glass_cli.method.flow import Normal
@@ -24,6 +24,7 @@ from glass_cli.method.glass import Glass, InnerPath
 from glass_cli.method.integrate import change_to_end
 from glass_cli.method.noise import generator
 from glass_cli.models.gaussian_mixture import LoadedMixture
+from glass_cli.output.tables import Table
 
 _NODES, _WEIGHTS = (0.5 * v for v in leggauss(24))
 CALLS = (3, 4, 6, 8, 10, 20)

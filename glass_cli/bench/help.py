@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from glass_cli.bench.report import Table
+from glass_cli.output.tables import Table
 
 
 def help_time(repeats: int = 10) -> Table:

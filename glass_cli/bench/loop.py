@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from omegaconf import OmegaConf
 
-from glass_cli.bench.report import Table
 from glass_cli.common.paths import conf_dir
 from glass_cli.common.stages import Stages
 from glass_cli.config import preflight
+from glass_cli.config.settings import Settings
 from glass_cli.engine import draw as drawing
 from glass_cli.engine import sample
+from glass_cli.engine.launchers.local import Local
+from glass_cli.engine.load import load
 from glass_cli.method.budget import transition_calls
+from glass_cli.models.base import LoadedModel, Model
 from glass_cli.models.diffusers_pipeline import LoadedPipeline
-from glass_cli.output.recorder import Recorder
-from glass_cli.output.tracking import make_tracker
+from glass_cli.output.tables import Table
 from glass_cli.pipelines.session import Session
+from glass_cli.rewards.base import LoadedReward, Reward
 
 RUNS = (
     ("glass, fk", ("sampler=glass", "steering=fk")),
@@ -34,7 +36,7 @@ RUNS = (
 STAGES = ("network", "decode", "reward", "record")
 
 
-class Timed(NamedTuple):
+class Seconds(NamedTuple):
     """Seconds of one repeat."""
 
     command: float
@@ -43,24 +45,20 @@ class Timed(NamedTuple):
     stages: dict[str, float]
 
 
-def compose(words: list[str]) -> tuple[preflight.Settings, dict[str, Any]]:
-    """The checked settings of `glass sample WORDS`, and its resolved configuration."""
+def compose(words: list[str]) -> Settings:
+    """The checked settings of `glass sample WORDS`, drawn in this process."""
     with preflight.composing(conf_dir()) as composer:
-        cfg = composer.compose_or_explain(words)
-        made = preflight.settings(cfg)
-        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-        config = OmegaConf.to_container(own, resolve=True)
-    assert isinstance(config, dict)
-    return made, {str(key): value for key, value in config.items()}
+        settings = preflight.build_settings(composer.compose_or_explain(words), words)
+    return settings._replace(launcher=Local())
 
 
-def bare_calls(work: drawing.Work, made: preflight.Settings) -> Callable[[], None]:
+def bare_calls(work: drawing.Work, settings: Settings) -> Callable[[], None]:
     """The network calls of a run and nothing else: as many, of the same shapes.
 
     Of a pipeline, the guided network as it is called inside: latents and prompt states doubled,
     one output a call. Of another model, its ``denoise``.
     """
-    root, model = made.root, work.model
+    root, model = settings.root, work.model
     prompt = root.prompt_list()[0]
     flow = model.prompted(prompt, root.negative_prompt, root.micro_batch)
     transitions = len(work.sampler.outer_times(flow)) - 1
@@ -106,25 +104,35 @@ def _arguments(
     return seen[0]
 
 
-class Ready:
-    """Settings of something that is loaded already."""
+class ReadyModel(Model):
+    """Settings of a model that is loaded already."""
 
-    def __init__(self, settings: Any, loaded: Any) -> None:
-        self.output = getattr(settings, "output", None)
+    def __init__(self, settings: Model, loaded: LoadedModel) -> None:
+        self.output, self.dim = settings.output, settings.dim
         self._loaded = loaded
 
-    def load(self, device: torch.device, dtype: torch.dtype) -> Any:
+    def load(self, device: torch.device, dtype: torch.dtype) -> LoadedModel:
         return self._loaded
 
 
-def measure(words: list[str], repeats: int) -> list[Timed]:
+class ReadyReward(Reward):
+    """Settings of a reward that is loaded already."""
+
+    def __init__(self, loaded: LoadedReward) -> None:
+        self._loaded = loaded
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> LoadedReward:
+        return self._loaded
+
+
+def measure(words: list[str], repeats: int) -> list[Seconds]:
     """Whole command, loop, bare calls: in turn, after one round to warm up."""
-    made, config = compose([*words, "wandb.mode=disabled"])
-    work, device = sample.load(made, Stages())
-    reward = None if work.reward is None else Ready(made.reward, work.reward)
-    ready = made._replace(model=Ready(made.model, work.model), reward=reward)
-    bare = bare_calls(work, made)
-    root = made.root
+    settings = compose([*words, "wandb.mode=disabled"])
+    work, device = load(settings, Stages())
+    reward = None if work.reward is None else ReadyReward(work.reward)
+    ready = settings._replace(model=ReadyModel(settings.model, work.model), reward=reward)
+    bare = bare_calls(work, settings)
+    root = settings.root
 
     def loop_alone() -> None:
         prompt = root.prompt_list()[0]
@@ -133,8 +141,8 @@ def measure(words: list[str], repeats: int) -> list[Timed]:
 
     found = []
     for _ in range(repeats + 1):
-        command, stages = _command(ready, config)
-        found.append(Timed(command, _seconds(loop_alone, device), _seconds(bare, device), stages))
+        command, stages = _command(ready)
+        found.append(Seconds(command, _seconds(loop_alone, device), _seconds(bare, device), stages))
     return found[1:]
 
 
@@ -146,7 +154,7 @@ def _seconds(work: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - began
 
 
-def _command(made: preflight.Settings, config: dict[str, Any]) -> tuple[float, dict[str, float]]:
+def _command(settings: Settings) -> tuple[float, dict[str, float]]:
     """Seconds of `glass sample` in a fresh folder once everything is loaded, and by stage."""
     quiet = io.StringIO()
     with (
@@ -155,9 +163,7 @@ def _command(made: preflight.Settings, config: dict[str, Any]) -> tuple[float, d
         contextlib.redirect_stderr(quiet),
     ):
         began, folder = time.perf_counter(), Path(place) / "run"
-        tracker = make_tracker(config["wandb"], folder, config, folder.name)
-        with Recorder(folder, config, [], tracker) as recorder:
-            sample._sample(made, config, recorder, time.monotonic())
+        sample.run(settings, folder)
         seconds = time.perf_counter() - began
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     return seconds, summary["seconds_by_stage"]

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 from glass_cli.bench.loop import compose
-from glass_cli.bench.report import Table
 from glass_cli.common.stages import Stages
-from glass_cli.engine import sample
+from glass_cli.engine.load import load
+from glass_cli.output.tables import Table
 
 PARTICLES = (4, 16, 64)
 MICRO_BATCH = 4
@@ -35,13 +35,13 @@ def peak(particles: int, words: list[str]) -> tuple[float, str]:
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
         summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-    return float(summary["peak_memory_bytes"]), str(summary["device"])
+    return float(summary["peak_memory_bytes"]), ", ".join(summary["devices"])
 
 
 def state_sizes(words: list[str]) -> tuple[int, int]:
     """Bytes of one particle's latents, and of what it decodes to."""
-    made, _ = compose([*words, "wandb.mode=disabled"])
-    work, _ = sample.load(made._replace(reward=None), Stages())
+    settings = compose([*words, "wandb.mode=disabled"])
+    work, _ = load(settings._replace(reward=None), Stages())
     latents = math.prod(work.model.shape) * work.model.state.element_size()
     decoded = work.model.decode(work.model.state.new_zeros(1, *work.model.shape))
     return latents, decoded.numel() * decoded.element_size()

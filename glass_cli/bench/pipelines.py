@@ -13,11 +13,12 @@ from typing import Any
 import torch
 
 from glass_cli.bench.loop import compose
-from glass_cli.bench.report import Table
 from glass_cli.common.devices import choose_device, choose_dtype, peak_memory
+from glass_cli.common.errors import GlassError
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.models.diffusers_pipeline import LoadedPipeline
+from glass_cli.output.tables import Table
 from glass_cli.scheduler import GlassScheduler
 from glass_cli.steering.independent import NoSteering
 from glass_cli.steering.loop import steer
@@ -30,9 +31,11 @@ MIB = 2**20
 
 def load(words: list[str]) -> tuple[LoadedPipeline, torch.device]:
     """The model of ``glass sample WORDS``."""
-    made, _ = compose([*words, "steering=none", "~reward", "wandb.mode=disabled"])
-    device = choose_device(made.root.device)
-    model = made.model.load(device, choose_dtype(made.root.dtype, device))
+    settings = compose([*words, "steering=none", "~reward", "wandb.mode=disabled"])
+    device = choose_device(settings.root.device)
+    model = settings.model.load(device, choose_dtype(settings.root.dtype, device))
+    if not isinstance(model, LoadedPipeline):
+        raise GlassError(f"{type(model).__name__} has no pipeline of its own to be measured beside")
     return model, device
 
 

@@ -17,7 +17,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
-from glass_cli.bench.report import Table
+from glass_cli.output.tables import Table
 
 BATCHES = (1, 8, 32)
 REWARDS = ("clip", "aesthetic", "imagereward", "pickscore", "hpsv2")
@@ -104,7 +104,7 @@ def build(name: str, small: bool, dtype: str, batch: int) -> tuple[Any, int]:
 
     from glass_cli.common.devices import choose_device
     from glass_cli.rewards.aesthetic import LoadedAesthetic
-    from glass_cli.rewards.base import number_type
+    from glass_cli.rewards.base import LoadedReward, number_type
     from glass_cli.rewards.clip import LoadedClip
     from glass_cli.rewards.hpsv2 import LoadedHpsv2
     from glass_cli.rewards.imagereward import LoadedImageReward, Networks
@@ -129,7 +129,11 @@ def build(name: str, small: bool, dtype: str, batch: int) -> tuple[Any, int]:
         return LoadedAesthetic(clip, head, batch), count + sum(p.numel() for p in head.parameters())
     pixels = LongestSide(224) if name == "hpsv2" else ShortestSide(224)
     towers = TwoTowers(clip, _Words(), pixels, batch)
-    kinds = {"clip": LoadedClip, "pickscore": LoadedPickScore, "hpsv2": LoadedHpsv2}
+    kinds: dict[str, Callable[[TwoTowers], LoadedReward]] = {
+        "clip": LoadedClip,
+        "pickscore": LoadedPickScore,
+        "hpsv2": LoadedHpsv2,
+    }
     return kinds[name](towers), count
 
 

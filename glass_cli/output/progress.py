@@ -1,61 +1,58 @@
-"""What a run says on the terminal: a progress bar while it works, a table when it is done."""
+"""What a run says on the terminal: how far it is while it works, a table when it is done."""
 
 from __future__ import annotations
 
 import math
 import sys
-import unicodedata
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+from glass_cli.output.tables import fit, text_table
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+T = TypeVar("T")
+
 TABLE_ROWS = 20
 PROMPT_WIDTH = 48
+# Seconds between two drawings of the bar; it is drawn by the thread that works, which would lose
+# time to a thread that redraws for nothing.
+_REDRAWN = 0.2
+# Without a terminal, a line this often (seconds), so that a log file stays readable.
+_EVERY = 30.0
 
 
 class Progress:
-    """Network calls done and to do, with ESS and best reward, on stderr.
+    """How much of a run is done: a bar on a terminal, elsewhere a line now and then.
 
-    ``total_calls`` is the whole run's, over all prompts. ``enabled``: True draws the bar, False
-    says nothing, None draws it on a terminal and elsewhere says one plain line per prompt. A
-    context manager.
+    A context manager. Both say the time left, which is counted from the first update on, so that
+    loading does not slow it down, and the values of the last update.
+
+    total: how many units there are, 0 or more.
+    unit: one of them in the singular, such as "picture" or "network call".
+    before: units done by earlier runs.
+    stream: standard error by default.
     """
 
     def __init__(
-        self,
-        total_calls: int,
-        particles: int,
-        enabled: bool | None = None,
-        stream: TextIO | None = None,
+        self, total: int, unit: str, *, before: float = 0, stream: TextIO | None = None
     ) -> None:
         self._stream = sys.stderr if stream is None else stream
-        self._total = total_calls
-        self._particles = particles
-        self._lines = enabled is None and not self._stream.isatty()
-        self._done = 0
-        self._prompt: str | None = None
-        self._prompts = 0
-        self._best: float | None = None
-        self._ess: float | None = None
-        self._spoken = True
+        self._total, self._unit = total, unit
+        self._done = self._said_done = float(before)
+        self._values: dict[str, float] = {}
+        self._label: str | None = None
+        self._first: tuple[float, float] | None = None  # when the first update came, done then
+        self._drawn = time.monotonic()
         self._bar: Any = None
-        if enabled or (enabled is None and not self._lines):
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=total_calls,
-                desc=_counted(particles, "particle"),
-                unit="call",
-                file=self._stream,
-                dynamic_ncols=True,
-                bar_format=(
-                    "{desc}: {percentage:3.0f}%|{bar}| "
-                    "{n_fmt}/{total_fmt} calls [{elapsed}<{remaining}{postfix}]"
-                ),
-            )
+        if self._stream.isatty():
+            self._bar = _bar(self._stream, total)
+            self._draw()
+        elif before:
+            self._say()
 
     def __enter__(self) -> Self:
         return self
@@ -70,53 +67,96 @@ class Progress:
 
     def update(
         self,
-        nfe: int | None = None,
-        ess: float | None = None,
-        best: float | None = None,
-        prompt: str | None = None,
+        done: float,
+        values: Mapping[str, float] | None = None,
+        label: str | None = None,
     ) -> None:
-        """Shows new values; None keeps the old ones.
+        """Shows how far the run is.
 
-        ``nfe`` counts network calls from the start of the run. A ``prompt`` given is the one
-        being worked on; another one than before starts anew with its ESS and best reward.
+        done: units from the start, those of earlier runs included; a part of a unit counts. Less
+            than before changes nothing.
+        values: name -> number; a name that is not among them keeps its number.
+        label: what is being worked on, such as the prompt; None keeps the last one.
         """
-        if prompt is not None and (prompt != self._prompt or self._prompts == 0):
-            self._say()
-            self._prompt, self._best, self._ess = prompt, None, None
-            self._prompts += 1
-        self._spoken = False
-        self._ess = self._ess if ess is None else ess
-        self._best = self._best if best is None else best
-        step = 0 if nfe is None else max(0, nfe - self._done)
-        self._done += step
-        if self._bar is not None:
-            self._bar.set_postfix_str(", ".join(self._values()), refresh=False)
-            self._bar.update(step)
+        now = time.monotonic()
+        self._done = max(self._done, float(done))
+        self._values |= values or {}
+        self._label = self._label if label is None else label
+        if self._first is None:
+            self._first = now, self._done
+        if self._bar is not None and now - self._drawn >= _REDRAWN:
+            self._draw(now)
+        elif self._bar is None and now - self._drawn >= _EVERY:
+            self._say(now)
 
     def close(self) -> None:
-        """Ends the bar, or says the last prompt's line. May be called twice."""
-        self._say()
+        """Leaves the bar as it ended, or says a last line. May be called twice."""
         if self._bar is not None:
-            self._bar.refresh()
-            self._bar.close()
+            self._draw()
+            self._bar.stop()
             self._bar = None
+        elif self._done > self._said_done:
+            self._say()
 
-    def _values(self) -> list[str]:
-        values = [f"prompt {self._prompts}"] if self._prompts > 1 else []
-        if self._ess is not None:
-            values.append(f"ESS {_number(self._ess, 1)}")
-        if self._best is not None:
-            values.append(f"best {_number(self._best, 3)}")
-        return values
+    def _draw(self, now: float | None = None) -> None:
+        self._drawn = time.monotonic() if now is None else now
+        (task,) = self._bar.task_ids
+        text = ", ".join(self._words(self._drawn))
+        text = text if self._label is None else f"{text} | {self._label}"
+        text = fit(text, self._bar.console.width - _bar_width(self._bar.console) - 8)
+        self._bar.update(task, completed=min(self._done, self._total), text=text)
+        self._bar.refresh()
 
-    def _say(self) -> None:
-        if not self._lines or self._spoken:
-            return
-        self._spoken = True
-        words = [f"{self._done}/{self._total} calls", _counted(self._particles, "particle")]
-        prompt = "" if self._prompt is None else f"{_fit(self._prompt, PROMPT_WIDTH)}: "
-        values = [v for v in self._values() if not v.startswith("prompt")]
-        print(prompt + ", ".join(words + values), file=self._stream, flush=True)
+    def _say(self, now: float | None = None) -> None:
+        self._drawn = time.monotonic() if now is None else now
+        self._said_done = self._done
+        label = "" if self._label is None else f"{fit(self._label, PROMPT_WIDTH)}: "
+        print(label + ", ".join(self._words(self._drawn)), file=self._stream, flush=True)
+
+    def _words(self, now: float) -> list[str]:
+        plural = "" if self._total == 1 else "s"
+        words = [f"{int(self._done)}/{self._total} {self._unit}{plural}"]
+        if self._first is not None:
+            began, first = self._first
+            left = self._total - self._done
+            if self._done > first and left > 0:
+                words.append(f"{_duration((now - began) / (self._done - first) * left)} left")
+        return words + [f"{name} {_rounded(value)}" for name, value in self._values.items()]
+
+
+def _bar(stream: TextIO, total: int) -> Any:
+    """rich's bar without a thread of its own, the percentage, and a field ``text``."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as RichProgress
+
+    console = Console(file=stream, force_terminal=True, highlight=False)
+    bar = RichProgress(
+        BarColumn(_bar_width(console), complete_style="green", finished_style="green"),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[text]}", markup=False),
+        console=console,
+        auto_refresh=False,
+        # what is printed to be kept must not go where the bar is
+        redirect_stdout=False,
+        redirect_stderr=stream is sys.stderr,
+    )
+    bar.add_task("", total=max(total, 1), text="")
+    bar.start()
+    console.show_cursor(True)  # a killed process could not bring it back
+    return bar
+
+
+def _bar_width(console: Any) -> int:
+    return min(24, int(console.width) // 8)
+
+
+def counted(items: Sequence[T], unit: str) -> Iterator[T]:
+    """The items one by one, with a :class:`Progress` of them."""
+    with Progress(len(items), unit) as progress:
+        for number, item in enumerate(items, 1):
+            yield item
+            progress.update(number)
 
 
 def closing_table(rows: Sequence[Mapping[str, Any]], paths: Mapping[str, str]) -> str:
@@ -137,27 +177,22 @@ def closing_table(rows: Sequence[Mapping[str, Any]], paths: Mapping[str, str]) -
     def cells(row: Mapping[str, Any]) -> list[str]:
         return [_number(row.get(key), d) for key, d in zip(columns, digits, strict=True)]
 
-    body = [[_fit(str(row.get("prompt", "")), PROMPT_WIDTH), *cells(row)] for row in rows]
+    body = [
+        [fit(str(row.get("prompt", "")), PROMPT_WIDTH), *cells(row)] for row in rows[:TABLE_ROWS]
+    ]
+    if len(rows) > TABLE_ROWS:
+        body.append([f"... and {len(rows) - TABLE_ROWS} more"])
     foot = []
-    if len(body) > TABLE_ROWS:
-        body = [
-            *body[:TABLE_ROWS],
-            [f"... and {len(rows) - TABLE_ROWS} more", *[""] * len(columns)],
-        ]
     if len(rows) > 1:
         means = {}
         for column in columns:
             known = [float(r[column]) for r in rows if _finite(r.get(column))]
             means[column] = math.fsum(known) / len(known) if known else None
         foot = [[f"mean of {len(rows)}", *cells(means)]]
-    widths = [max(_columns(line[i]) for line in [head, *body, *foot]) for i in range(len(head))]
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    lines = [_aligned(head, widths), rule, *(_aligned(line, widths) for line in body)]
-    if foot:
-        lines += [rule, *(_aligned(line, widths) for line in foot)]
+    lines = [text_table(head, body, foot)]
     if paths:
-        width = max(map(_columns, paths))
-        lines += ["", *(f"{_padded(key, width)}  {path}" for key, path in paths.items())]
+        width = max(map(len, paths))
+        lines += ["", *(f"{key:{width}}  {path}" for key, path in paths.items())]
     return "\n".join(lines)
 
 
@@ -174,44 +209,14 @@ def _finite(value: Any) -> bool:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return f"{value:.{digits}f}" if value is not None and _finite(value) else "-"
+    return f"{value:.{digits}f}" if value is not None and math.isfinite(value) else "-"
 
 
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+def _rounded(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "-"
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first = _padded(cells[0], widths[0])
-    numbers = [f"{cell:>{width}}" for cell, width in zip(cells[1:], widths[1:], strict=True)]
-    return "  ".join([first, *numbers]).rstrip()
-
-
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - _columns(text))
-
-
-def _columns(text: str) -> int:
-    """Terminal columns: East Asian letters take two, combining marks none."""
-    return sum(_letter_columns(letter) for letter in text)
-
-
-def _letter_columns(letter: str) -> int:
-    if unicodedata.category(letter) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-
-
-def _fit(text: str, width: int) -> str:
-    """One line of at most ``width`` terminal columns, without control characters."""
-    text = " ".join(text.split())
-    text = "".join(c for c in text if unicodedata.category(c)[0] != "C")
-    if _columns(text) <= width:
-        return text
-    kept, used = "", 3
-    for letter in text:
-        used += _letter_columns(letter)
-        if used > width:
-            break
-        kept += letter
-    return kept.rstrip() + "..."
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
