@@ -17,6 +17,7 @@ from conftest import REPOSITORY
 from glass_cli import launch as launching
 from glass_cli.common.errors import GlassError
 from glass_cli.config.command_line import quote_word, read_words
+from glass_cli.config.preflight import composing
 from glass_cli.launch import Job, launch
 
 
@@ -74,12 +75,25 @@ TORTURE = [
 ]
 
 
-@pytest.mark.parametrize("prompt", TORTURE)
+@pytest.mark.parametrize("prompt", ["a, b, and c", "${name} and $HOME and $${x}", "null"])
 def test_a_prompt_arrives_as_it_was_typed(tiny_conf: Path, prompt: str) -> None:
     assert sample(tiny_conf, f"prompt={prompt}", f"negative_prompt={prompt}") == 0
     (run,) = seen()
     assert run["prompts"] == [prompt]
     assert run["negative_prompt"] == ("" if prompt == "null" else prompt)
+
+
+def test_every_prompt_is_composed_as_it_was_typed(tiny_conf: Path) -> None:
+    """All of them under keys of their own, quoted as the prompt is, in one composition."""
+    from omegaconf import OmegaConf
+
+    words = read_words([f"prompt={prompt}" for prompt in TORTURE]).overrides
+    typed = [f"+typed.p{i}{word.removeprefix('prompt')}" for i, word in enumerate(words)]
+    with composing(tiny_conf) as composer:
+        cfg = composer.compose_or_explain(typed)
+    assert OmegaConf.to_container(cfg.typed, resolve=True) == {
+        f"p{i}": prompt for i, prompt in enumerate(TORTURE)
+    }
 
 
 def test_prompts_arrive_through_a_sweep(tiny_conf: Path) -> None:

@@ -106,24 +106,43 @@ def test_a_changed_file_of_a_reward_of_ones_own_is_measured_anew(
     assert sample("c", *words)["pilot_nfe"] == CALLS
 
 
-@pytest.mark.parametrize(
-    "damage",
-    ["", "{", "[]", '{"format": 1}', "foretold", "short", "format"],
-)
-def test_a_damaged_file_is_measured_anew(damage: str) -> None:
+def test_a_damaged_file_is_measured_anew() -> None:
     times = sample("a")["times"]
     (path,) = saved()
-    told = json.loads(path.read_text())
-    if damage == "foretold":
-        told["window"]["foretold"][0] = "x"
-    elif damage == "short":
-        told["window"]["even"].pop()
-    elif damage == "format":
-        told["format"] = 0
-    path.write_text(json.dumps(told) if damage in ("foretold", "short", "format") else damage)
+    path.write_text("{")
     again = sample("b")
     assert again["pilot_nfe"] == CALLS and again["times"] == times, "of a fixed seed"
     assert sample("c")["pilot_nfe"] == 0
+
+
+WINDOW = windows.Window([0.2, 0.5], [0.1, 0.6], [0.3, 0.7], 40, 2, "pilot")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["", "{", "[]", '{"format": 1}', "foretold", "above", "order", "short", "none", "format"],
+)
+def test_what_counts_as_damaged(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "window.json"
+    windows.write(path, WINDOW, {})
+    assert windows.read(path) == (WINDOW, json.loads(path.read_text()))
+    found = json.loads(path.read_text())
+    window = found["window"]
+    if damage == "foretold":
+        window["foretold"][0] = "x"
+    elif damage == "above":
+        window["foretold"][0] = 1.5
+    elif damage == "order":
+        window["t"].reverse()
+    elif damage == "short":
+        window["even"].pop()
+    elif damage == "none":
+        window |= {"t": [], "even": [], "foretold": []}
+    elif damage == "format":
+        found["format"] = 0
+    whole = damage in ("foretold", "above", "order", "short", "none", "format")
+    path.write_text(json.dumps(found) if whole else damage)
+    assert windows.read(path) is None
 
 
 def test_a_cache_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
