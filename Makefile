@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 PROMPT ?= a photo of a red apple and a blue car
 ARGS   ?=
+# Processes of make test, each of one thread
+TESTS  ?= 2
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
@@ -19,11 +21,11 @@ demo: $(VENV)/.run.stamp ## sample one prompt with the embedded model: PROMPT=".
 	@$(BIN)/glass sample prompt="$$PROMPT" wandb.mode=disabled $(ARGS)
 	@echo "The pictures are in $$(ls -td outputs/*/*/ | head -n 1)"
 
-test: $(VENV)/.dev.stamp ## run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev.stamp ## run the tests, in TESTS=2 processes; ARGS="-k word" chooses some
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TESTS) -rs $(ARGS)
 
 test-slow: $(VENV)/.dev.stamp ## run the tests, the slow ones too
-	@$(BIN)/python -m pytest -m "" $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TESTS) -rs -m "" $(ARGS)
 
 lint: $(VENV)/.dev.stamp ## check style and types
 	@$(BIN)/ruff check .
