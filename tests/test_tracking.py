@@ -61,7 +61,7 @@ print(json.dumps("wandb" in sys.modules))
 @pytest.fixture(autouse=True)
 def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forget_wandb(monkeypatch, tmp_path / "home")
-    monkeypatch.setattr(tracking, "_said", set())
+    monkeypatch.setattr(tracking, "_logged", set())
 
 
 class Done:

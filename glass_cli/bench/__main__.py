@@ -25,7 +25,7 @@ FIGURES = {
 OUT = Path("docs") / "bench.md"
 
 
-def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line; exits with 2 and one line where it is wrong."""
     about = "; ".join(f"{key}: {what}" for key, what in FIGURES.items())
     parser = argparse.ArgumentParser("python -m glass_cli.bench", description=__doc__)
@@ -39,7 +39,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "settings", nargs="*", help="further settings for a, d and f, such as model.path=FOLDER"
     )
-    read = parser.parse_args(words)
+    read = parser.parse_args(argv)
     read.only = [word.strip() for word in read.only.split(",") if word.strip()]
     unknown = [word for word in read.only if word not in FIGURES]
     if unknown or not read.only:
@@ -77,11 +77,11 @@ def measure(key: str, read: argparse.Namespace) -> list[Table]:
     return [memory(read.settings)]
 
 
-def document(tables: Sequence[Table], words: Sequence[str]) -> str:
+def document(tables: Sequence[Table], argv: Sequence[str]) -> str:
     """The Markdown page: when, where and how the tables were measured, then the tables."""
     import torch
 
-    command = shlex.join(["python", "-m", "glass_cli.bench", *words])
+    command = shlex.join(["python", "-m", "glass_cli.bench", *argv])
     head = f"""\
 # Bench
 
@@ -90,9 +90,9 @@ Measured {datetime.date.today().isoformat()} on {machine()}, torch {torch.__vers
     return "\n\n".join([head, *(table.markdown() for table in tables)]) + "\n"
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    words = sys.argv[1:] if words is None else words
-    read = arguments(words)
+def main(argv: Sequence[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    read = arguments(argv)
     tables: list[Table] = []
     if read.explore:
         from glass_cli.bench.explore import explore
@@ -107,7 +107,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 tables.append(table)
         read.out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(read.out) as part:
-            part.write_text(document(tables, words), encoding="utf-8")
+            part.write_text(document(tables, argv), encoding="utf-8")
     except (GlassError, RuntimeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2 if isinstance(error, GlassError) else 1

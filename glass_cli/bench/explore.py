@@ -51,10 +51,10 @@ class Scheme:
 
     @property
     def name(self) -> str:
-        words = [f"order {self.order}", f"in {self.variable}", f"grid {self.grid}"]
-        words += [] if self.corrector == "none" else [f"corrected: {self.corrector}"]
+        parts = [f"order {self.order}", f"in {self.variable}", f"grid {self.grid}"]
+        parts += [] if self.corrector == "none" else [f"corrected: {self.corrector}"]
         ends = {1: ["end first order"], 2: [], "noise": ["end by noise-to-signal"]}
-        return ", ".join(words + ends[self.last])
+        return ", ".join(parts + ends[self.last])
 
 
 def variable(inner: InnerPath, name: str) -> Callable[[float], float]:
@@ -166,15 +166,15 @@ def errors(
     flow: LoadedMixture, schemes: Sequence[Scheme], calls: Sequence[int], rows: int, converged: int
 ) -> dict[Scheme, list[list[float]]]:
     """Endpoint error of each scheme: a list over transitions of a list over ``calls``."""
-    found: dict[Scheme, list[list[float]]] = {scheme: [] for scheme in schemes}
+    results: dict[Scheme, list[list[float]]] = {scheme: [] for scheme in schemes}
     starts = max(1, math.isqrt(rows))
     for t, t_next in TRANSITIONS:
         case = make_case(flow, t, t_next, starts, rows // starts)
         y = torch.randn(case.x.shape, generator=generator("y_0"), dtype=torch.float64)
         best = Glass(1).transition(flow, case.x, case.x_hat, t, t_next, _always(y), converged)
         for scheme in schemes:
-            found[scheme].append([rms(integrate(flow, case, y, scheme, m), best) for m in calls])
-    return found
+            results[scheme].append([rms(integrate(flow, case, y, scheme, m), best) for m in calls])
+    return results
 
 
 def _always(y: Tensor) -> Normal:
@@ -197,8 +197,8 @@ def explore(
 ) -> Iterator[Table]:
     """One table a mixture: errors as geometric means over the four transitions."""
     for title, spread, width in MIXTURES:
-        found = errors(toy(spread, width), SCHEMES, calls, rows, converged)
-        mean = {s: [geometric(e) for e in zip(*found[s], strict=True)] for s in SCHEMES}
+        results = errors(toy(spread, width), SCHEMES, calls, rows, converged)
+        mean = {s: [geometric(e) for e in zip(*results[s], strict=True)] for s in SCHEMES}
         now = mean[OWN]
         lines = []
         for s in SCHEMES:

@@ -45,10 +45,10 @@ class Seconds(NamedTuple):
     stages: dict[str, float]
 
 
-def compose(words: list[str]) -> Settings:
-    """The checked settings of `glass sample WORDS`, drawn in this process."""
+def compose(overrides: list[str]) -> Settings:
+    """The checked settings of `glass sample OVERRIDES`, drawn in this process."""
     with preflight.composing(conf_dir()) as composer:
-        settings = preflight.build_settings(composer.compose_or_explain(words), words)
+        settings = preflight.build_settings(composer.compose_or_explain(overrides), overrides)
     return settings._replace(launcher=Local())
 
 
@@ -125,9 +125,9 @@ class ReadyReward(Reward):
         return self._loaded
 
 
-def measure(words: list[str], repeats: int) -> list[Seconds]:
+def measure(overrides: list[str], repeats: int) -> list[Seconds]:
     """Whole command, loop, bare calls: in turn, after one round to warm up."""
-    settings = compose([*words, "wandb.mode=disabled"])
+    settings = compose([*overrides, "wandb.mode=disabled"])
     work, device = load(settings, Stages())
     reward = None if work.reward is None else ReadyReward(work.reward)
     ready = settings._replace(model=ReadyModel(settings.model, work.model), reward=reward)
@@ -139,11 +139,13 @@ def measure(words: list[str], repeats: int) -> list[Seconds]:
         for _ in drawing.draw(work, prompt, root.negative_prompt, root.particles, root.seed):
             pass
 
-    found = []
+    results = []
     for _ in range(repeats + 1):
         command, stages = _command(ready)
-        found.append(Seconds(command, _seconds(loop_alone, device), _seconds(bare, device), stages))
-    return found[1:]
+        results.append(
+            Seconds(command, _seconds(loop_alone, device), _seconds(bare, device), stages)
+        )
+    return results[1:]
 
 
 def _seconds(work: Callable[[], None], device: torch.device) -> float:
@@ -169,11 +171,11 @@ def _command(settings: Settings) -> tuple[float, dict[str, float]]:
     return seconds, summary["seconds_by_stage"]
 
 
-def loop(words: list[str], repeats: int = 7) -> Table:
-    """``words`` are further settings of every run, such as model.path=FOLDER."""
+def loop(overrides: list[str], repeats: int = 7) -> Table:
+    """``overrides`` are further settings of every run, such as model.path=FOLDER."""
     lines = []
     for name, run in RUNS:
-        times = measure(["particles=8", *run, *words], repeats)
+        times = measure(["particles=8", *run, *overrides], repeats)
         command, whole, bare = (
             statistics.median(getattr(t, field) for t in times)
             for field in ("command", "loop", "bare")

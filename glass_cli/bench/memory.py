@@ -20,14 +20,14 @@ MICRO_BATCH = 4
 MIB = 2**20
 
 
-def peak(particles: int, words: list[str]) -> tuple[float, str]:
+def peak(particles: int, overrides: list[str]) -> tuple[float, str]:
     """Peak bytes of a whole command in a fresh process, and the device that they lie on.
 
-    Raises RuntimeError with the command's own words where it fails.
+    Raises RuntimeError with the command's own message where it fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        command = [sys.executable, "-m", "glass_cli", "sample", *words, "wandb.mode=disabled"]
+        command = [sys.executable, "-m", "glass_cli", "sample", *overrides, "wandb.mode=disabled"]
         command += [f"particles={particles}", f"micro_batch={MICRO_BATCH}", f"hydra.run.dir={run}"]
         # one arena: how glibc spreads allocations over threads would be measured otherwise
         environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
@@ -38,21 +38,21 @@ def peak(particles: int, words: list[str]) -> tuple[float, str]:
     return float(summary["peak_memory_bytes"]), ", ".join(summary["devices"])
 
 
-def state_sizes(words: list[str]) -> tuple[int, int]:
+def state_sizes(overrides: list[str]) -> tuple[int, int]:
     """Bytes of one particle's latents, and of what it decodes to."""
-    settings = compose([*words, "wandb.mode=disabled"])
+    settings = compose([*overrides, "wandb.mode=disabled"])
     work, _ = load(settings._replace(reward=None), Stages())
     latents = math.prod(work.model.shape) * work.model.state.element_size()
     decoded = work.model.decode(work.model.state.new_zeros(1, *work.model.shape))
     return latents, decoded.numel() * decoded.element_size()
 
 
-def memory(words: list[str], particles: tuple[int, ...] = PARTICLES) -> Table:
-    """``words`` are further settings of every run."""
-    latents, decoded = state_sizes(words)
+def memory(overrides: list[str], particles: tuple[int, ...] = PARTICLES) -> Table:
+    """``overrides`` are further settings of every run."""
+    latents, decoded = state_sizes(overrides)
     lines, first = [], 0.0
     for n in particles:
-        bytes_, device = peak(n, words)
+        bytes_, device = peak(n, overrides)
         first = first or bytes_
         cells = (bytes_, bytes_ - first, n * latents, n * decoded)
         lines.append((str(n), *(f"{c / MIB:.1f}" for c in cells)))

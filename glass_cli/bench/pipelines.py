@@ -29,9 +29,9 @@ CALLS = TRANSITIONS * STEPS
 MIB = 2**20
 
 
-def load(words: list[str]) -> tuple[LoadedPipeline, torch.device]:
-    """The model of ``glass sample WORDS``."""
-    settings = compose([*words, "steering=none", "~reward", "wandb.mode=disabled"])
+def load(overrides: list[str]) -> tuple[LoadedPipeline, torch.device]:
+    """The model of ``glass sample OVERRIDES``."""
+    settings = compose([*overrides, "steering=none", "~reward", "wandb.mode=disabled"])
     device = choose_device(settings.root.device)
     model = settings.model.load(device, choose_dtype(settings.root.dtype, device))
     if not isinstance(model, LoadedPipeline):
@@ -71,7 +71,7 @@ def ways(model: LoadedPipeline, prompt: str = "a photo of a dog") -> dict[str, C
 
 def seconds(model: LoadedPipeline, device: torch.device, repeats: int) -> dict[str, list[float]]:
     """Seconds of each way, run in turn after one round to warm up."""
-    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    results: dict[str, list[float]] = {way: [] for way in WAYS}
     runs = ways(model)
     for _ in range(repeats + 1):
         for way, run in runs.items():
@@ -79,26 +79,26 @@ def seconds(model: LoadedPipeline, device: torch.device, repeats: int) -> dict[s
             run()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
-            found[way].append(time.perf_counter() - began)
-    return {way: values[1:] for way, values in found.items()}
+            results[way].append(time.perf_counter() - began)
+    return {way: values[1:] for way, values in results.items()}
 
 
-def peaks(words: list[str]) -> dict[str, float]:
+def peaks(overrides: list[str]) -> dict[str, float]:
     """Peak bytes of each way in a fresh process. Raises RuntimeError where one fails."""
-    found = {}
+    results = {}
     for way in WAYS:
-        command = [sys.executable, "-m", "glass_cli.bench.pipelines", way, *words]
+        command = [sys.executable, "-m", "glass_cli.bench.pipelines", way, *overrides]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
-        found[way] = float(json.loads(done.stdout.splitlines()[-1]))
-    return found
+        results[way] = float(json.loads(done.stdout.splitlines()[-1]))
+    return results
 
 
-def pipelines(words: list[str], repeats: int = 7) -> Table:
-    """``words`` are further settings, such as model=diffusers model.path=FOLDER."""
-    model, device = load(words)
-    times, memory = seconds(model, device, repeats), peaks(words)
+def pipelines(overrides: list[str], repeats: int = 7) -> Table:
+    """``overrides`` are further settings, such as model=diffusers model.path=FOLDER."""
+    model, device = load(overrides)
+    times, memory = seconds(model, device, repeats), peaks(overrides)
     own = WAYS[0]
     lines = []
     for way in WAYS:

@@ -58,8 +58,8 @@ def _blip(small: bool) -> tuple[Any, Any]:
     picture = BlipVisionConfig(
         **eye, intermediate_size=4 * eye["hidden_size"], patch_size=16, image_size=224
     )
-    words = BlipTextConfig(**text, hidden_size=768, encoder_hidden_size=eye["hidden_size"])
-    return BlipVisionModel(picture), BlipTextModel(words, add_pooling_layer=False)
+    reader = BlipTextConfig(**text, hidden_size=768, encoder_hidden_size=eye["hidden_size"])
+    return BlipVisionModel(picture), BlipTextModel(reader, add_pooling_layer=False)
 
 
 def _head(into: int) -> Any:
@@ -165,16 +165,16 @@ def measure(name: str, small: bool, dtype: str, batches: Sequence[int]) -> dict[
                 torch.cuda.reset_peak_memory_stats(device)
             x = pictures(batch).to(device)
             began = time.perf_counter()
-            found = reward.score(x, "a prompt").tolist()
+            result = reward.score(x, "a prompt").tolist()
             seconds = (time.perf_counter() - began) / batch
             rows.append((batch, seconds, peak_memory(device)))
             if scores is None or len(scores) < 8:
-                scores = found[:8]
+                scores = result[:8]
     return {"parameters": count, "rows": rows, "scores": scores, "device": str(device)}
 
 
 def in_own_process(name: str, small: bool, dtype: str, batches: Sequence[int]) -> dict[str, Any]:
-    """:func:`measure` in a fresh process. Raises RuntimeError with its last words."""
+    """:func:`measure` in a fresh process. Raises RuntimeError with the end of its error message."""
     size = "small" if small else "full"
     command = [sys.executable, "-m", "glass_cli.bench.rewards", name, size, dtype]
     # one arena: how glibc spreads allocations over threads would be measured otherwise
@@ -184,8 +184,8 @@ def in_own_process(name: str, small: bool, dtype: str, batches: Sequence[int]) -
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()[-500:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def rewards(
@@ -197,13 +197,13 @@ def rewards(
     """Time and memory of every reward, and how far bfloat16 moves its scores."""
     lines, moved, device = [], [], "cpu"
     for name in names:
-        found = run(name, small, "float32", batches)
-        device = found["device"]
-        size = f"{found['parameters'] / 1e6:.0f}"
-        for batch, seconds, peak in found["rows"]:
+        result = run(name, small, "float32", batches)
+        device = result["device"]
+        size = f"{result['parameters'] / 1e6:.0f}"
+        for batch, seconds, peak in result["rows"]:
             lines.append((name, size, str(batch), f"{seconds:.3g}", f"{peak / MIB:.0f}"))
         half = run(name, small, "bfloat16", batches[:2])
-        pairs = list(zip(found["scores"], half["scores"], strict=True))
+        pairs = list(zip(result["scores"], half["scores"], strict=True))
         off = max(abs(a - b) for a, b in pairs)
         middle = sum(a for a, _ in pairs) / len(pairs)
         spread = (sum((a - middle) ** 2 for a, _ in pairs) / max(len(pairs) - 1, 1)) ** 0.5

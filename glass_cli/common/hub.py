@@ -32,18 +32,18 @@ def check(name: str, key: str, needs: Sequence[str] = (), what: str = "folder") 
 
     ``key`` is the setting's name, such as ``model.path``; ``what`` describes what is wanted.
     """
-    found = local(name)
-    if found is None:
+    place = local(name)
+    if place is None:
         return
-    if not found.exists():
+    if not place.exists():
         raise ValueError(
-            f"{key}={name} is neither there ({found}) nor the name of a hub repository"
+            f"{key}={name} is neither there ({place}) nor the name of a hub repository"
             f" (owner/name); give {what}"
         )
-    if found.is_dir():
-        missing = [file for file in needs if not (found / file).is_file()]
+    if place.is_dir():
+        missing = [file for file in needs if not (place / file).is_file()]
         if missing:
-            raise ValueError(f"{key}={name} has no {missing[0]} ({found}); give {what}")
+            raise ValueError(f"{key}={name} has no {missing[0]} ({place}); give {what}")
 
 
 def folder(
@@ -53,9 +53,9 @@ def folder(
 
     ``offline`` keeps to the cache. Raises GlassError where it cannot be had.
     """
-    found = local(name)
-    if found is not None:
-        return found
+    place = local(name)
+    if place is not None:
+        return place
     from huggingface_hub import snapshot_download
 
     with explained(name, key):
@@ -72,9 +72,9 @@ def file(
 
     Raises GlassError where it cannot be had.
     """
-    found = local(name)
-    if found is not None and found.is_file():
-        return found
+    place = local(name)
+    if place is not None and place.is_file():
+        return place
     # not hf_hub_download, which tries for half a minute where there is no network
     path = folder(name, key, [file], revision, offline) / file
     if not path.is_file():

@@ -83,7 +83,7 @@ def _intervals(
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # of samples without spread, see below
-        found = bootstrap(
+        result = bootstrap(
             samples,
             statistic,
             n_resamples=draws,
@@ -93,8 +93,8 @@ def _intervals(
             method="BCa",
             rng=np.random.default_rng(0),
         )
-    low, high = (np.atleast_1d(end) for end in found.confidence_interval)
-    again = np.atleast_2d(found.bootstrap_distribution)
+    low, high = (np.atleast_1d(end) for end in result.confidence_interval)
+    again = np.atleast_2d(result.bootstrap_distribution)
     return [_known(*row, level) for row in zip(low, high, again, strict=True)]
 
 

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Worker:
-    """A daemon thread that does one job after another; ``failed`` hears of posted jobs' errors.
+class DaemonThread:
+    """A daemon thread that does one job after another.
+
+    failed: called with the error of a posted job.
 
     Not a ThreadPoolExecutor: Python waits for those at exit.
     """
@@ -50,5 +52,5 @@ class Worker:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
-            except Exception as error:  # noqa: BLE001 - told to `failed`, the thread lives
+            except Exception as error:  # noqa: BLE001 - given to `failed`, the thread lives
                 self._failed(error)

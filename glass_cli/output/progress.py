@@ -101,7 +101,7 @@ class Progress:
     def _draw(self, now: float | None = None) -> None:
         self._drawn = time.monotonic() if now is None else now
         (task,) = self._bar.task_ids
-        text = ", ".join(self._words(self._drawn))
+        text = ", ".join(self._parts(self._drawn))
         text = text if self._label is None else f"{text} | {self._label}"
         text = fit(text, self._bar.console.width - _bar_width(self._bar.console) - 8)
         self._bar.update(task, completed=min(self._done, self._total), text=text)
@@ -111,17 +111,17 @@ class Progress:
         self._drawn = time.monotonic() if now is None else now
         self._said_done = self._done
         label = "" if self._label is None else f"{fit(self._label, PROMPT_WIDTH)}: "
-        print(label + ", ".join(self._words(self._drawn)), file=self._stream, flush=True)
+        print(label + ", ".join(self._parts(self._drawn)), file=self._stream, flush=True)
 
-    def _words(self, now: float) -> list[str]:
+    def _parts(self, now: float) -> list[str]:
         plural = "" if self._total == 1 else "s"
-        words = [f"{int(self._done)}/{self._total} {self._unit}{plural}"]
+        parts = [f"{int(self._done)}/{self._total} {self._unit}{plural}"]
         if self._first is not None:
             began, first = self._first
             left = self._total - self._done
             if self._done > first and left > 0:
-                words.append(f"{_duration((now - began) / (self._done - first) * left)} left")
-        return words + [f"{name} {_rounded(value)}" for name, value in self._values.items()]
+                parts.append(f"{_duration((now - began) / (self._done - first) * left)} left")
+        return parts + [f"{name} {_rounded(value)}" for name, value in self._values.items()]
 
 
 def _bar(stream: TextIO, total: int) -> Any:

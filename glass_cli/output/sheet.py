@@ -25,9 +25,12 @@ WHITE, INK, GREY, RULE, BEST = "#ffffff", "#1c1e21", "#6a6f76", "#e3e5e8", "#c83
 
 
 class Row(NamedTuple):
-    """One row: its label, its pictures (or where they lie), a caption each, the best one's index.
+    """One row of a contact sheet.
 
-    Arrays are uint8, (H, W), (H, W, 3) or (H, W, 4).
+    label: above the pictures.
+    pictures: or the files that hold them; arrays are uint8, (H, W), (H, W, 3) or (H, W, 4).
+    captions: one below each picture.
+    best: index of the picture that is framed; None for none.
     """
 
     label: str
@@ -37,7 +40,11 @@ class Row(NamedTuple):
 
 
 def contact_sheet(rows: Sequence[Row], columns: int = 8, title: str | None = None) -> Image.Image:
-    """Draws ``rows`` below each other, each wrapped at ``columns`` pictures; an RGB picture.
+    """Draws rows of pictures below each other; an RGB picture.
+
+    rows: one or more.
+    columns: pictures side by side, 1 or more, before a row is wrapped.
+    title: above all rows.
 
     Pictures below 128 pixels are enlarged by a whole factor without smoothing, those above 256
     reduced to it. Labels are word-wrapped; any text is drawn without failing, as boxes where no
@@ -112,17 +119,17 @@ def _picture(
     x, y = corner[0] + (cell - tile.width) // 2, corner[1]
     sheet.paste(tile, (x, y))
     font = _font_for(caption, CAPTION)
-    words = _shorten(_clean(caption), font, cell - (17 if best else 0))
+    text = _shorten(_clean(caption), font, cell - (17 if best else 0))
     below = y + tile.height + 7
     if best:
         out = FRAME_GAP + FRAME
         box = (x - out, y - out, x + tile.width + out - 1, y + tile.height + out - 1)
         draw.rectangle(box, outline=BEST, width=FRAME)
         sheet.paste(BEST, (x, below + 1), _star(14))
-        _text(draw, (x + 17, below + CAPTION), words, font, BEST)
+        _text(draw, (x + 17, below + CAPTION), text, font, BEST)
     else:
         draw.rectangle((x - 1, y - 1, x + tile.width, y + tile.height), outline=RULE)
-        _text(draw, (x, below + CAPTION), words, font, GREY)
+        _text(draw, (x, below + CAPTION), text, font, GREY)
 
 
 @lru_cache(maxsize=1)
@@ -207,9 +214,9 @@ def _wrap(text: str, font: Font, width: float) -> list[str]:
         if len(lines) == LABEL_LINES - 1 or font.getlength(rest) <= width:
             lines.append(_shorten(rest, font, width))
             break
-        fits = _fitting(rest, font, width)
-        blank = rest.rfind(" ", 0, fits + 1)
-        cut = blank if blank > 0 else fits
+        length = _fitting(rest, font, width)
+        blank = rest.rfind(" ", 0, length + 1)
+        cut = blank if blank > 0 else length
         lines.append(rest[:cut].rstrip())
         rest = rest[cut:].lstrip()
     return lines

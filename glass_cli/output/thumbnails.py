@@ -19,7 +19,10 @@ _WIDEST = 16_000
 
 
 def strip(pictures: np.ndarray) -> bytes:
-    """WebP of uint8 ``pictures`` (N, H, W, 3) side by side, each at most SIDE pixels long."""
+    """WebP of small pictures side by side, each at most SIDE pixels long.
+
+    pictures: (N, H, W, 3), uint8.
+    """
     n, height, width, _ = pictures.shape
     scale = min(1.0, SIDE / max(height, width), _WIDEST / (n * width))
     size = (max(1, int(width * scale)), max(1, int(height * scale)))

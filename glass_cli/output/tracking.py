@@ -2,7 +2,7 @@
 
 All of W&B's calls are made by one daemon thread. The run waits for it twice, at the start and at
 the end, each time for a bounded while; in between it only puts work into a queue. The first
-failure is said in one line, and from then on the tracker does nothing.
+failure is logged in one line, and from then on the tracker does nothing.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from glass_cli.common.errors import one_line
 from glass_cli.common.files import plain
-from glass_cli.output.background import Worker
-from glass_cli.output.wandb_server import account, trouble
+from glass_cli.output.background import DaemonThread
+from glass_cli.output.wandb_server import account, server_problem
 
 log = logging.getLogger("glass")
 
@@ -32,7 +33,7 @@ _ENVIRONMENT = {
     "WANDB_CONSOLE": "off",
     "WANDB_ERROR_REPORTING": "false",
 }
-_said: set[str] = set()
+_logged: set[str] = set()
 
 
 class Tracker(Protocol):
@@ -69,7 +70,15 @@ class NullTracker:
 
 
 class WandbTracker:
-    """One W&B run, ``mode`` online or offline, its files in ``folder``/wandb.
+    """One W&B run.
+
+    folder: its files are in ``folder``/wandb.
+    config: the settings that W&B shows.
+    name: the run's.
+    mode: "online" or "offline".
+    project, entity: where it is shown; None for the account's own.
+    init_timeout: seconds, above 0, until it must have started.
+    finish_timeout: seconds that W&B has at the end to send what is left.
 
     Starting it raises whatever W&B raises (ImportError where it is not installed), or a
     TimeoutError after ``init_timeout`` seconds; after that no call raises.
@@ -92,7 +101,7 @@ class WandbTracker:
         self._failed = False
         self._finished = False
         self._step = 0
-        self._worker = Worker(self._fail)
+        self._worker = DaemonThread(self._fail)
         times = {"init_timeout": init_timeout, "finish_timeout": finish_timeout}
         options = {**times, "console": "off", "silent": True, "disable_code": True}
 
@@ -129,11 +138,11 @@ class WandbTracker:
 
     def images(self, name: str, paths: Sequence[Path], captions: Sequence[str]) -> None:
         # At the step of the last numbers: a step of its own would make W&B drop the next ones.
-        files, words, step = list(paths), [plain(c) for c in captions], self._step
+        files, texts, step = list(paths), [plain(c) for c in captions], self._step
 
         def show() -> None:
-            pairs = zip(files, words, strict=True)
-            pictures = [self._wandb.Image(str(file), caption=word) for file, word in pairs]
+            pairs = zip(files, texts, strict=True)
+            pictures = [self._wandb.Image(str(file), caption=text) for file, text in pairs]
             self._run.log({name: pictures}, step=step)
 
         self._post(show)
@@ -192,7 +201,11 @@ class WandbTracker:
 def make_tracker(
     settings: Mapping[str, Any], folder: Path, config: Mapping[str, Any], name: str
 ) -> Tracker:
-    """The tracker that ``settings`` (mode, project, entity, init_timeout) ask for.
+    """The tracker that the settings ask for.
+
+    settings: mode, project, entity and init_timeout, see
+        :class:`glass_cli.config.settings.Wandb`.
+    folder, config, name: see :class:`WandbTracker`.
 
     ``disabled`` never imports wandb. ``online`` becomes ``offline`` without an API key, or if
     the server refuses the key or has not answered within ``init_timeout`` seconds (default 8);
@@ -224,16 +237,16 @@ def make_tracker(
         if reason is None:
             try:
                 tracker = start("online", max(1.0, deadline - time.monotonic()))
-                _say_once(logging.INFO, f"W&B: {tracker.url}")
+                _log_once(logging.INFO, f"W&B: {tracker.url}")
                 return tracker
             except ImportError as error:
                 return _without(error)
             except Exception as error:  # noqa: BLE001 - no trouble of W&B's stops a run
                 reason = _reason(error)
         if reason:
-            _say_once(logging.WARNING, f"W&B records offline: {reason}")
+            _log_once(logging.WARNING, f"W&B records offline: {reason}")
         else:
-            _say_once(logging.INFO, "W&B records offline: no API key (`wandb login` sets one)")
+            _log_once(logging.INFO, "W&B records offline: no API key (`wandb login` sets one)")
     try:
         return start("offline", _OFFLINE_SECONDS)
     except Exception as error:  # noqa: BLE001 - no trouble of W&B's stops a run
@@ -244,7 +257,7 @@ def _without(error: Exception) -> NullTracker:
     reason = _reason(error)
     if isinstance(error, ImportError):
         reason = f"{error}; `pip install wandb`, or wandb.mode=disabled"
-    _say_once(logging.WARNING, f"W&B does not record this run: {reason}")
+    _log_once(logging.WARNING, f"W&B does not record this run: {reason}")
     return NullTracker()
 
 
@@ -254,13 +267,15 @@ def _why_offline(seconds: float) -> str | None:
     if not known:
         return ""
     # Asked before wandb is: its own start takes a hanging server's silence for 20 seconds.
-    worker = Worker(lambda error: None)
+    worker = DaemonThread(lambda error: None)
     try:
-        found: str | None = worker.call(lambda: trouble(url, key, seconds / 2), seconds / 2)
-        return found
+        problem: str | None = worker.call(
+            lambda: server_problem(url, key, seconds / 2), seconds / 2
+        )
+        return problem
     except TimeoutError:
         return f"{url} does not answer"
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told as the reason
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is given as the reason
         return _reason(error)
     finally:
         worker.stop()
@@ -299,13 +314,13 @@ def _abandon() -> None:
 
 
 def _reason(error: Exception) -> str:
-    words = " ".join(str(error).split())
+    text = one_line(error)
     if isinstance(error, TimeoutError):
-        return f"no answer, {words}"
-    return f"{type(error).__name__}: {words[:200]}" if words else type(error).__name__
+        return f"no answer, {text}"
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
-def _say_once(level: int, line: str) -> None:
-    if line not in _said:
-        _said.add(line)
+def _log_once(level: int, line: str) -> None:
+    if line not in _logged:
+        _logged.add(line)
         log.log(level, "%s", line)

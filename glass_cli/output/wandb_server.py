@@ -17,16 +17,16 @@ def account() -> tuple[str, str | None, bool]:
 
     Looks at the environment, the netrc file and wandb's settings file, in this order.
     """
-    saved = _settings()
-    url = (os.environ.get("WANDB_BASE_URL") or saved.get("base_url") or SERVER).rstrip("/")
+    stored = _settings()
+    url = (os.environ.get("WANDB_BASE_URL") or stored.get("base_url") or SERVER).rstrip("/")
     key = os.environ.get("WANDB_API_KEY") or None
     if key is None and os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return url, None, True
-    key = key or _netrc_key(url) or saved.get("api_key") or None
+    key = key or _netrc_key(url) or stored.get("api_key") or None
     return url, key, key is not None
 
 
-def trouble(url: str, key: str | None, seconds: float) -> str | None:
+def server_problem(url: str, key: str | None, seconds: float) -> str | None:
     """Why the server at ``url`` is of no use to ``key``, in words; None where it seems fine.
 
     Waits up to ``seconds`` for the connection and again for the answer. Errors that wandb, with

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from glass_cli.output.background import Worker
+from glass_cli.output.background import DaemonThread
 
 
 def test_worker_bounds_and_reports() -> None:
     errors: list[Exception] = []
-    worker = Worker(errors.append)
+    worker = DaemonThread(errors.append)
     assert worker.call(lambda: 3, 5.0) == 3
     with pytest.raises(IndexError):
         worker.call(lambda: operator.getitem([], 3), 5.0)
