@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 
+from glass_cli.output.tables import text_table
 from glass_cli.report.comparison import Comparison
 from glass_cli.report.quantities import Estimate
 
@@ -86,28 +87,18 @@ def terminal(comparison: Comparison) -> str:
     """The table that `glass compare` prints."""
     base = comparison.labels[comparison.against]
     head = ["", "NFE", "mean", f"less {base}"]
-    blocks: list[list[list[str]]] = []
+    rows: list[list[str]] = []
     for quantity in comparison.quantities:
         cells = comparison.cells[quantity.key]
         places = digits(e for cell in cells for e in (cell.value, cell.difference))
-        block = [[quantity.label.strip(), "", "", ""]]
+        rows.append([quantity.label.strip()])
         for i, cell in enumerate(cells):
             difference = "" if i == comparison.against else spelled(cell.difference, places, True)
             cost = number(comparison.costs[i].nfe, 0)
-            block.append(
+            rows.append(
                 [f"  {comparison.labels[i]}", cost, spelled(cell.value, places), difference]
             )
-        blocks.append(block)
-    lines = [head, *(row for block in blocks for row in block)]
-    widths = [max(len(row[i]) for row in lines) for i in range(len(head))]
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-
-    def line(row: Sequence[str]) -> str:
-        aligned = [f"{row[0]:<{widths[0]}}", f"{row[1]:>{widths[1]}}"]
-        aligned += [f"{cell:<{width}}" for cell, width in zip(row[2:], widths[2:], strict=True)]
-        return "  ".join(aligned).rstrip()
-
-    return "\n".join([basis(comparison), "", line(head), rule, *map(line, lines[1:])])
+    return "\n".join([basis(comparison), "", text_table(head, rows)])
 
 
 COLUMNS = (
