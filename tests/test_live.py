@@ -1,0 +1,66 @@
+"""What a run says on the way: steps, pictures done, running means."""
+
+from __future__ import annotations
+
+import io
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from glass_cli.engine.live import Live
+from glass_cli.engine.summary import numbers
+from glass_cli.output.writer import Unit
+
+RESULTS: list[dict[str, Any]] = [
+    {
+        "prompt": "a",
+        "reward": 1.0,
+        "rewards": [1.0, 0.0],
+        "metrics": {"clip": 30.0},
+        "judged": {"correct": True, "reason": None},
+    },
+    {
+        "prompt": "b",
+        "reward": None,
+        "metrics": {"clip": 40.0},
+        "judged": {"correct": False, "tag": "x"},
+    },
+    {"prompt": "c", "reward": 2.5, "metrics": {"clip": float("nan")}, "judged": {}},
+]
+
+
+def test_numbers_of_a_result() -> None:
+    assert numbers(RESULTS[0]) == {
+        "reward": 1.0,
+        "clip": 30.0,
+        "correct": 1.0,
+        "best reward": 1.0,
+        "mean reward": 0.5,
+    }
+    assert numbers(RESULTS[1]) == {"clip": 40.0, "correct": 0.0}
+    assert numbers(RESULTS[2]) == {"reward": 2.5}
+
+
+def test_means_are_of_what_is_there_and_of_earlier_runs_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    step = SimpleNamespace(t=0.5, ess=1.5, rewards=torch.tensor([0.25, 0.75]))
+    with Live(3, RESULTS[:1], particles=2) as live:
+        live.step(Unit(1, 0), step)  # type: ignore[arg-type]  # as much of a step as is read
+        live.finished(RESULTS[1])
+        means = live.finished(RESULTS[2])
+    assert means == {
+        "reward": 1.75,
+        "clip": 35.0,
+        "correct": 0.5,
+        "best reward": 1.0,
+        "mean reward": 0.5,
+    }
+    first, last = said.getvalue().splitlines()
+    assert first == "1/3 pictures"
+    assert last.startswith("c: 3/3 pictures, ESS 1.5, best 0.75, ") and "reward 1.75" in last
