@@ -15,9 +15,6 @@ import typer
 
 from glass_cli import __version__
 
-SAMPLE = "glass_cli.engine.sample"
-EVAL = "glass_cli.engine.evaluate"
-
 T = TypeVar("T")
 
 app = typer.Typer(
@@ -75,10 +72,16 @@ def glass(
     """
 
 
+Fresh = Annotated[bool, typer.Option("--fresh", help="Set earlier results aside and start anew.")]
+
+
 @app.command(context_settings=HYDRA_WORDS, epilog=WORDS_HELP)
-def sample(ctx: typer.Context) -> None:
-    """Sample one prompt or several: glass sample KEY=VALUE ..."""
-    _launch(ctx.args, sweep=False)
+def sample(ctx: typer.Context, fresh: Fresh = False) -> None:
+    """Sample one prompt or several: glass sample KEY=VALUE ...
+
+    A run that was stopped goes on with the same command and hydra.run.dir=FOLDER.
+    """
+    _launch(ctx.args, fresh=fresh)
 
 
 @app.command(context_settings=HYDRA_WORDS, epilog=WORDS_HELP)
@@ -88,18 +91,12 @@ def sweep(ctx: typer.Context) -> None:
 
 
 @app.command("eval", context_settings=HYDRA_WORDS, epilog=EVAL_HELP)
-def evaluate(
-    ctx: typer.Context,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Set earlier results aside and start anew.")
-    ] = False,
-) -> None:
+def evaluate(ctx: typer.Context, fresh: Fresh = False) -> None:
     """Run a benchmark: glass eval benchmark=NAME KEY=VALUE ...
 
     The same command goes on where an earlier one stopped.
     """
-    words = [*ctx.args, *(["fresh=true"] if fresh else [])]
-    _launch(words, sweep=False, experiment=EVAL, config="eval")
+    _launch(ctx.args, config="eval", fresh=fresh)
 
 
 @app.command()
@@ -159,7 +156,7 @@ def compare(
     """Compare runs on the same prompts and seeds: paired differences with 95 % intervals."""
     from glass_cli.report.commands import compare_runs
 
-    text, warnings = _told(
+    text, warnings = _or_exit(
         lambda: compare_runs(runs, against, label or [], show or [], csv, latex, plots)
     )
     typer.echo(text)
@@ -179,10 +176,10 @@ def report(
     """Write one self-contained HTML page: tables, plots, pictures, trees of particles."""
     from glass_cli.report.commands import report as write
 
-    typer.echo(_told(lambda: write(run, out, max_mb, trees)))
+    typer.echo(_or_exit(lambda: write(run, out, max_mb, trees)))
 
 
-def _told(work: Callable[[], T]) -> T:
+def _or_exit(work: Callable[[], T]) -> T:
     """What ``work`` gives; where it raises GlassError, its lines and exit code 2."""
     from glass_cli.common.errors import GlassError
 
@@ -195,11 +192,11 @@ def _told(work: Callable[[], T]) -> T:
 
 
 def _launch(
-    words: list[str], sweep: bool, experiment: str = SAMPLE, config: str = "config"
+    words: list[str], sweep: bool = False, config: str = "config", fresh: bool = False
 ) -> None:
     from glass_cli.launch import launch
 
-    raise typer.Exit(launch(words, sweep, experiment, config=config))
+    raise typer.Exit(launch([*words, *(["fresh=true"] if fresh else [])], sweep, config))
 
 
 def _fail(line: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from glass_cli.common.errors import GlassError
+from glass_cli.config import settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +57,7 @@ class Tiny:
     def summarise(self, results: Sequence[Mapping[str, Any]]) -> Answer:
         parts: dict[str, dict[int, list[float]]] = {"even": {}, "odd": {}}
         for result in results:
-            index = result["record_index"]
+            index = result["prompt_index"]
             mine = parts["odd" if index % 2 else "even"].setdefault(index, [])
             mine.append(float(result["judged"]["correct"]))
         shares = {
@@ -78,12 +79,11 @@ class TinyPoints(Tiny):
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(settings.Study):
     """An experiment on the model itself."""
 
-    accepts: ClassVar[str] = "points"
-    title: ClassVar[str] = "Study"
+    title = "Study"
     scale: float = 2.0
 
-    def study(self, made: Any, store: Any) -> dict[str, Any]:
-        return {"benchmark": self.title, "score": self.scale * made.root.particles}
+    def study(self, settings: Any, folder: Any) -> dict[str, Any]:
+        return {"benchmark": self.title, "score": self.scale * settings.root.particles}

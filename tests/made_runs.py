@@ -103,7 +103,7 @@ def eval_run(
         index, rewards = records.index(prompt), result["rewards"]
         chosen = int(np.argmax(rewards))
         record = {
-            "record_index": index,
+            "prompt_index": index,
             "image_index": image,
             "prompt": prompt,
             "seed": result.get("seed", image),

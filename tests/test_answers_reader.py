@@ -13,7 +13,7 @@ from PIL import Image
 
 from glass_cli.common.errors import GlassError
 from glass_cli.output import thumbnails
-from glass_cli.report.reader import Unreadable, read_run, read_runs
+from glass_cli.output.reader import Unreadable, read_run, read_runs
 
 
 def test_a_run_of_sample(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_eval_without_its_picture_is_damaged(tmp_path: Path) -> None:
     (folder / "images/00000/samples/0000.png").unlink()
     with pytest.raises(GlassError, match="is missing"):
         read_run(folder)
-    (folder / "results/00000/0000.json").write_text(json.dumps({"record_index": 0}))
+    (folder / "results/00000/0000.json").write_text(json.dumps({"prompt_index": 0}))
     with pytest.raises(GlassError, match="image_index None"):
         read_run(folder)
 

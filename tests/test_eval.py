@@ -100,11 +100,11 @@ def test_pictures_results_and_summary(capsys: pytest.CaptureFixture[str]) -> Non
     (folder,) = Path("outputs/eval").iterdir()
     assert folder.name == "tiny-emoji-glass-fk-clip"
     results = [read(p) for p in sorted((folder / "results").glob("*/*.json"))]
-    keys = [(r["record_index"], r["image_index"]) for r in results]
+    keys = [(r["prompt_index"], r["image_index"]) for r in results]
     assert keys == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
     assert len({r["image_sha256"] for r in results}) == 6
     for r in results:
-        inside = Path("images", f"{r['record_index']:05d}")
+        inside = Path("images", f"{r['prompt_index']:05d}")
         assert read(folder / inside / "metadata.jsonl")["prompt"] == r["prompt"]
         png = folder / inside / "samples" / f"{r['image_index']:04d}.png"
         with Image.open(png) as picture:
@@ -121,14 +121,14 @@ def test_pictures_results_and_summary(capsys: pytest.CaptureFixture[str]) -> Non
         # K=2 transitions of one call for 2 particles, scored before the second and at the end
         assert (r["nfe"], r["reward_calls"]) == (4, 4)
         assert [s["step"] for s in r["steps"]] == [0, 1, 2] and "seconds" not in r["steps"][0]
-        times = read(folder / "times" / f"{r['record_index']:05d}" / f"{r['image_index']:04d}.json")
+        times = read(folder / "times" / f"{r['prompt_index']:05d}" / f"{r['image_index']:04d}.json")
         assert 0 < sum(times["seconds_by_stage"].values()) <= times["seconds"]
     strips = sorted(p.name for p in (folder / "thumbs" / "00000" / "0000").iterdir())
     assert strips == ["step-001.webp", "step-002.webp"]
     summary = read(folder / "summary.json")
     parts = {
         part: [
-            np.mean([r["judged"]["correct"] for r in results if r["record_index"] == i])
+            np.mean([r["judged"]["correct"] for r in results if r["prompt_index"] == i])
             for i in indices
         ]
         for part, indices in {"even": [0, 2], "odd": [1]}.items()

@@ -297,7 +297,7 @@ def test_every_published_record_is_met_by_a_picture_made_for_it() -> None:
 
 def result(record: int, image: int, tag: str, correct: bool) -> dict[str, Any]:
     return {
-        "record_index": record,
+        "prompt_index": record,
         "image_index": image,
         "judged": {"correct": correct, "tag": tag},
     }

@@ -11,8 +11,8 @@ import pytest
 from made_runs import STEPS, eval_run, sample_run
 
 from glass_cli.report.drawn_tree import drawn
-from glass_cli.report.reader import read_run
-from glass_cli.report.records import Result
+from glass_cli.output.reader import read_run
+from glass_cli.output.results import Result
 from glass_cli.report.tree import percent, steered, tree_of
 
 

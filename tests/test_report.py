@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from glass_cli.cli import app
 from glass_cli.report import album
 from glass_cli.report.page import page
-from glass_cli.report.reader import read_run
+from glass_cli.output.reader import read_run
 
 NASTY = "</h3><script>alert(1)</script><img src=x onerror=alert(2)> \"'&{{ 7*7 }} 红苹果 🍎"
 VOID = {"meta", "link", "img", "input", "br", "hr"}

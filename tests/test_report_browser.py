@@ -10,7 +10,7 @@ from chromium import Page
 from made_runs import STEPS, sample_run
 
 from glass_cli.report.page import write_report
-from glass_cli.report.reader import read_run
+from glass_cli.output.reader import read_run
 
 LONG = "a photo of " + "averyveryverylongword" * 12
 

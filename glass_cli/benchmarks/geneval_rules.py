@@ -138,8 +138,8 @@ def summary(
     """
     by_prompt: dict[int, list[bool]] = {}
     task: dict[int, str] = {}
-    for result in sorted(results, key=lambda r: (r["record_index"], r["image_index"])):
-        index = int(result["record_index"])
+    for result in sorted(results, key=lambda r: (r["prompt_index"], r["image_index"])):
+        index = int(result["prompt_index"])
         by_prompt.setdefault(index, []).append(bool(result["judged"]["correct"]))
         task[index] = str(result["judged"]["tag"])
     present = [name for name in TASKS if name in task.values()]

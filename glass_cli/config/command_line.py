@@ -15,7 +15,7 @@ from typing import NamedTuple, NoReturn
 
 from glass_cli.common.errors import GlassError, near
 from glass_cli.common.paths import MAIN_CONFIG
-from glass_cli.config.settings import EVAL_GROUPS, GROUPS, Root
+from glass_cli.config.settings import GROUPS, MORE_GROUPS, Root
 
 FREE_TEXT = ("prompt", "negative_prompt")
 INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -112,7 +112,7 @@ def read_words(words: Sequence[str], sweep: bool = False, config: str = MAIN_CON
 def _unknown_option(option: str, words: Sequence[str]) -> GlassError:
     name, _, value = option.lstrip("-").partition("=")
     known = [o for action in _parser()._actions for o in action.option_strings]
-    keys = [f.name for f in dataclasses.fields(Root)]
+    keys = [*(f.name for f in dataclasses.fields(Root)), *GROUPS, *MORE_GROUPS, "metrics"]
     setting = name.replace("-", "_")
     hint = near(option.partition("=")[0], known)
     if option.startswith("--") and (not hint or near(setting, keys)):
@@ -145,7 +145,7 @@ def quote_word(word: str, sweep: bool = False) -> str:
         if passes or value.startswith("[") or (sweep and "," in value):
             return word
         return f"{key}={quoted(value)}"
-    if "." not in key and value == "null" and bare in (*GROUPS, *EVAL_GROUPS):
+    if "." not in key and value == "null" and bare in (*GROUPS, *MORE_GROUPS):
         return f"~{bare}"  # Hydra takes no null for a group: it is removed
     return f"++{word}" if _OPEN.fullmatch(key) else word
 

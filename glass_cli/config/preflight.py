@@ -1,14 +1,14 @@
 """Everything that can be said about a command line before anything heavy is imported.
 
 `preflight` composes the configuration of every job with Hydra, checks each value, and claims the
-output folder; `settings` is the same check for one composed configuration, and what a run calls to
-get its settings objects. Every complaint is a GlassError: one line.
+output folder; of a single run it gives the settings objects, of a sweep each job builds its own by
+`build_settings`. Every complaint is a GlassError: one line.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,10 +30,10 @@ from glass_cli.common.errors import GlassError, one_line
 from glass_cli.common.paths import claim_given, claim_new, conf_dir
 from glass_cli.config.build import build, build_class
 from glass_cli.config.command_line import Words, quoted
-from glass_cli.config.compatibility import fits_together
+from glass_cli.config.compatibility import check_together
 from glass_cli.config.diagnosis import explain, parse_error, several_values
 from glass_cli.config.reward_choices import Choices
-from glass_cli.config.settings import EVAL_GROUPS, GROUPS, Root, Settings
+from glass_cli.config.settings import GROUPS, MORE_GROUPS, Root, Settings, Study
 
 # Jobs of a sweep checked in every combination; in a larger sweep each value is checked once,
 # and each job checks itself when its turn comes.
@@ -41,15 +41,27 @@ ALL_COMBINATIONS = 24
 
 
 class Plan(NamedTuple):
-    """A checked command line, ready for `hydra.main`."""
+    """A checked command line: the settings of a single run, or the arguments of Hydra's own main.
 
-    arguments: list[str]  # for Hydra
-    folder: Path | None  # of the run, or of the sweep; None when nothing runs
-    sweep: bool
+    arguments: for `hydra.main`, which sweeps and shows configurations.
+    folder: of the run or of the sweep, claimed; None when nothing runs.
+    settings: of a single run; None for a sweep, whose jobs build their own.
+    created: whether the folder is new.
+    resumed_by: what the same command needs, to find the folder again; None for nothing.
+    """
+
+    arguments: list[str]
+    folder: Path | None
+    settings: Settings | None = None
+    created: bool = False
+    resumed_by: str | None = None
 
 
-def settings(cfg: DictConfig) -> Settings:
-    """Build and check the settings objects of one composed configuration. Raises GlassError."""
+def build_settings(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
+    """The checked settings of one composed configuration; ``overrides`` as typed.
+
+    Raises GlassError.
+    """
     try:
         own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
         plain = OmegaConf.to_container(own, resolve=True)
@@ -57,22 +69,32 @@ def settings(cfg: DictConfig) -> Settings:
         raise GlassError(one_line(error).partition(" full_key:")[0]) from error
     assert isinstance(plain, dict)
     values = {str(key): value for key, value in plain.items()}
-    apart = (*GROUPS, *EVAL_GROUPS, "metrics")  # built below
-    root = build_class(Root, {k: None if k in apart else v for k, v in values.items()})
-    made = {group: build(values.get(group), group) for group in GROUPS if group != "reward"}
+    apart = (*GROUPS, *MORE_GROUPS, "metrics")  # built below
+    root = build_class(Root, {k: v for k, v in values.items() if k not in apart})
+    built = {
+        group: build(values.get(group), group)
+        for group in (*GROUPS, "launcher")
+        if group != "reward"
+    }
     known = Choices(_folders(cfg))
     reward = None if values.get("reward") is None else known.build(values["reward"])
     metrics = known.metrics(values.get("metrics"))
-    more = {group: _optional(values.get(group), group) for group in EVAL_GROUPS}
+    judge = None if values.get("benchmark") is None else build(values["benchmark"], "benchmark")
     checked = Settings(
-        root, made["model"], made["sampler"], made["steering"], reward, metrics, **more
+        root,
+        built["model"],
+        built["sampler"],
+        built["steering"],
+        reward,
+        metrics,
+        built["launcher"],
+        benchmark=None if isinstance(judge, Study) else judge,
+        study=judge if isinstance(judge, Study) else None,
+        config=values,
+        overrides=tuple(overrides),
     )
-    fits_together(checked, _choices(cfg), known)
+    check_together(checked, _choices(cfg), known)
     return checked
-
-
-def _optional(node: Any, group: str) -> Any:
-    return None if node is None else build(node, group)
 
 
 def _folders(cfg: DictConfig) -> list[Path]:
@@ -170,35 +192,39 @@ def preflight(words: Words, conf: Path) -> Plan:
         if words.shows:
             # Of a sweep the first job is shown; values are not checked, so that a configuration
             # that is refused can still be looked at.
-            return Plan([*words.flags, *first], None, False)
-        _benchmark_given(master, given)
+            return Plan([*words.flags, *first], None)
+        _check_prompt_keys(master, given)
         # A yaml of the user's may ask for a sweep too (hydra.mode, hydra.sweeper.params).
         if not words.sweep and master.hydra.mode != RunMode.MULTIRUN:
             for override in overrides:
                 if override.is_sweep_override():
                     raise several_values(override)
-            settings(master)
-            return _with_folder(words, master, "hydra.run.dir", given, f"-{_run_name(master)}")
+            typed = [word for word in words.overrides if not word.startswith("hydra.")]
+            settings = build_settings(master, typed)
+            claimed = _folder(master, "hydra.run.dir", given, f"-{_run_name(master)}")
+            return Plan([], claimed.folder, settings, claimed.created, claimed.resumed_by)
         overrides += _sweeper_params(master)
         for job in jobs(overrides):
-            settings(composer.compose_or_explain(job))
+            build_settings(composer.compose_or_explain(job))
         swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
         name = master.get("name") or "-".join(key.rpartition(".")[2] for key in swept)[:60]
         if master.get("benchmark") is not None:
             name = f"{_run_name(master)}-sweep-{name}"
             words = _named_by(words, [key for key in given if key not in swept])
-        return _with_folder(words, master, "hydra.sweep.dir", given, f"-{name}" if name else "")
+        claimed = _folder(master, "hydra.sweep.dir", given, f"-{name}" if name else "")
+        arguments = words.for_hydra([f"hydra.sweep.dir={quoted(str(claimed.folder))}"])
+        return Plan(arguments, claimed.folder, None, claimed.created, claimed.resumed_by)
 
 
-def _benchmark_given(cfg: DictConfig, given: list[str]) -> None:
-    """`glass eval`, the one with a launcher, takes its prompts from a benchmark."""
-    if cfg.get("benchmark") is None and "launcher" in cfg:
-        raise GlassError("glass eval needs a benchmark; choose one (glass ls benchmark)")
-    for key in ("prompt", "prompts"):
+def _check_prompt_keys(cfg: DictConfig, given: list[str]) -> None:
+    """`glass eval` takes its prompts from the benchmark."""
+    for key in ("prompt", "prompts", "limit"):
         if cfg.get("benchmark") is not None and key in given:
+            instead = (
+                "benchmark.limit" if key == "limit" else "benchmark=prompts benchmark.path=FILE"
+            )
             raise GlassError(
-                f"{key}= is not for glass eval, whose prompts are the benchmark's; use"
-                " benchmark=prompts benchmark.path=FILE"
+                f"{key}= is not for glass eval, whose prompts are the benchmark's; use {instead}"
             )
 
 
@@ -211,18 +237,24 @@ def _run_name(cfg: DictConfig) -> str:
     return str(cfg.get("name") or f"{choices.get('sampler')}-{choices.get('steering')}")
 
 
-def _with_folder(words: Words, cfg: DictConfig, key: str, given: list[str], suffix: str) -> Plan:
-    """The plan with a folder of its own, unless the user named one on the command line."""
+class _Claimed(NamedTuple):
+    """See :class:`Plan`."""
+
+    folder: Path
+    created: bool
+    resumed_by: str | None = None
+
+
+def _folder(cfg: DictConfig, key: str, given: list[str], suffix: str) -> _Claimed:
+    """The claimed folder: the one that the user named, or one of the run's own name."""
     folder = Path(str(OmegaConf.select(cfg, key)))
-    if key in given:
-        claimed, extra = claim_given(folder, key), []
-    elif cfg.get("benchmark") is not None:
-        claimed = claim_given(folder / suffix.lstrip("-"), key)  # the same command, the same folder
-        extra = [f"{key}={quoted(str(claimed))}"]
-    else:
-        claimed = claim_new(folder.with_name(folder.name + suffix), key)
-        extra = [f"{key}={quoted(str(claimed))}"]
-    return Plan(words.for_hydra(extra), claimed, key == "hydra.sweep.dir")
+    if key in given or cfg.get("benchmark") is not None:
+        if key not in given:  # the same command, the same folder
+            folder = folder / suffix.lstrip("-")
+        created = not folder.exists()
+        return _Claimed(claim_given(folder, key), created)
+    claimed = claim_new(folder.with_name(folder.name + suffix), key)
+    return _Claimed(claimed, True, f"{key}={claimed}")
 
 
 def _named_by(words: Words, fixed: list[str]) -> Words:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from glass_cli.steering.base import Steering
 
 GROUPS = ("model", "sampler", "steering", "reward")
-OPTIONAL_GROUPS = ("benchmark", "launcher")  # the benchmark is glass eval's
+MORE_GROUPS = ("launcher", "benchmark")  # the benchmark is glass eval's
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -154,11 +154,11 @@ class Study(ABC):
 class Settings(NamedTuple):
     """The checked settings of one run.
 
+    launcher: who draws the pictures.
     reward: None where there is none.
     metrics: name -> settings of further rewards, which score final samples only.
     benchmark: of glass eval only.
     study: in place of a benchmark, where that is what was chosen as one.
-    launcher: None where the run draws nothing of its own.
     config: as resolved, in plain values.
     overrides: as typed.
     """
@@ -169,9 +169,9 @@ class Settings(NamedTuple):
     steering: Steering
     reward: Reward | None
     metrics: Mapping[str, Reward]
+    launcher: Launcher
     benchmark: Benchmark | None = None
     study: Study | None = None
-    launcher: Launcher | None = None
     config: Mapping[str, Any] = {}
     overrides: Sequence[str] = ()
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glass_cli.common.errors import GlassError
-from glass_cli.common.files import json_text
-from glass_cli.engine import window_cache as windows
+from glass_cli.common.files import json_text, writing_to
+from glass_cli.common.messages import say
+from glass_cli.engine import window_cache
 from glass_cli.engine.window_cache import Window
-from glass_cli.launch import say
-from glass_cli.output.store import writing
+from glass_cli.output.progress import counted
 
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
@@ -32,8 +32,8 @@ SEED = 1_000_003  # not that of a run, whose particles the window shall not have
 FIRST, LAST = 0.03, 0.85  # on the straight path; see steering.window.time_grid
 
 
-def wanted(made: Settings) -> bool:
-    return bool(getattr(made.sampler, "times", None) == "auto")
+def wanted(settings: Settings) -> bool:
+    return settings.sampler.times == "auto"
 
 
 def measure(work: Work, prompts: Sequence[str], negative_prompt: str) -> Window:
@@ -45,14 +45,13 @@ def measure(work: Work, prompts: Sequence[str], negative_prompt: str) -> Window:
     network call beyond the chain's own.
     """
     import numpy as np
-    from tqdm import tqdm
 
     from glass_cli.engine.draw import draw
     from glass_cli.method.glass import Glass
     from glass_cli.method.path import TooFewTimes
     from glass_cli.steering.decision_window import (
         INNER,
-        Watched,
+        RewardProbe,
         curves,
         even_time,
         moments,
@@ -73,11 +72,12 @@ def measure(work: Work, prompts: Sequence[str], negative_prompt: str) -> Window:
     grid = time_grid(path, FIRST, LAST, TIMES)
     chain = work._replace(
         sampler=Glass(steps=CALLS, times=(0.0, *grid, 1.0), inner=INNER),
-        steering=Watched(),
+        steering=RewardProbe(),
         metrics={},
+        calls=None,
     )
     found, nfe = [], 0
-    for prompt in tqdm(chosen, desc="pilot", unit="prompt", disable=None, leave=False):
+    for prompt in counted(chosen, "pilot prompt"):
         try:
             steps = [d.step for d in draw(chain, prompt, negative_prompt, size, SEED)]
         except (NotFinite, TooFewTimes) as error:
@@ -116,106 +116,90 @@ def timed(sampler: Any, window: Window | None) -> Any:
     return replace(sampler, times=tuple(round(t, 6) for t in found))
 
 
-class Timed(NamedTuple):
-    """Settings with times in place of auto, in both forms, and what the pilot cost this run."""
+class Decided(NamedTuple):
+    """Settings with times in place of auto, and where they are from.
 
-    made: Settings
-    config: dict[str, Any]
-    pilot_nfe: int | None  # None: times were not auto
+    settings: its ``sampler.times`` and ``config`` say what is used.
+    pilot_nfe: network calls that the pilot of this folder cost; None where times were not auto.
+    window: what :func:`keep` is to write, with the settings of ``given``.
+    work: what the pilot loaded, where this process goes on with it.
+    """
+
+    settings: Settings
+    given: Settings
+    pilot_nfe: int | None = None
+    window: Window | None = None
+    work: Work | None = None
 
     def counted(self, summary: Mapping[str, Any]) -> dict[str, Any]:
         """``summary`` with the pilot's network calls named, and counted among all."""
         if self.pilot_nfe is None:
             return dict(summary)
-        found = {**summary, "nfe": summary["nfe"] + self.pilot_nfe, "pilot_nfe": self.pilot_nfe}
-        if "nfe_per_picture" in found:
-            found["nfe_per_picture"] = found["nfe"] / found["pictures"]
-        return {**found, "times": self.config["sampler"]["times"]}
+        nfe = summary["nfe"] + self.pilot_nfe
+        return {
+            **summary,
+            "nfe": nfe,
+            "pilot_nfe": self.pilot_nfe,
+            "nfe_per_picture": nfe / summary["pictures"],
+            "nfe_per_particle": nfe / (summary["pictures"] * summary["particles"]),
+            "times": self.settings.config["sampler"]["times"],
+        }
 
-    def told(self) -> str:
-        """The times in one line, and what they cost."""
-        times = self.config["sampler"]["times"]
+    def note(self) -> str | None:
+        """The times in one line, and what they cost; None where times were not auto."""
+        if self.pilot_nfe is None:
+            return None
+        times = self.settings.config["sampler"]["times"]
         shown = times if isinstance(times, str) else ", ".join(f"{t:.3g}" for t in times)
         cost = f"pilot of {self.pilot_nfe} network calls" if self.pilot_nfe else "window saved"
         return f"{shown} ({cost})"
 
 
-def in_place(made: Settings, config: Mapping[str, Any], window: Window | None, nfe: int) -> Timed:
-    """``made`` and ``config`` with the window's times."""
-    sampler = timed(made.sampler, window)
-    told = sampler.times if isinstance(sampler.times, str) else list(sampler.times)
-    changed = {**config, "sampler": {**config["sampler"], "times": told}}
-    return Timed(made._replace(sampler=sampler), changed, nfe)
-
-
-def for_sample(made: Settings, config: Mapping[str, Any], work: Work) -> tuple[Timed, Work]:
-    """The same of ``glass sample``, whose model is loaded: a pilot where no window is saved."""
-    if not wanted(made):
-        return Timed(made, dict(config), None), work
-    nfe, window = 0, None
-    if made.sampler.transitions > 1:
-        known = windows.read(windows.place(made))
-        if known is None:
-            window = measure(work, made.root.prompt_list(), made.root.negative_prompt)
-            nfe = window.nfe
-            windows.save(made, window)
-        else:
-            window = known[0]
-    found = in_place(made, config, window, nfe)
-    sampler: Any = work.sampler  # a dataclass that has times
-    return found, work._replace(sampler=replace(sampler, times=found.made.sampler.times))
-
-
-def for_eval(
-    made: Settings, config: Mapping[str, Any], folder: Path, prompts: Sequence[str]
-) -> tuple[Timed, Window | None]:
-    """The same of ``glass eval``, and the window that :func:`keep` is to write.
+def decide(settings: Settings, folder: Path, prompts: Sequence[str]) -> Decided:
+    """Settings with times in place of ``sampler.times=auto``; others as they are.
 
     The folder's own window comes first, so that a run goes on as it began whatever has become of
-    the cache. A pilot loads the model in this process, and lets go of it.
+    the cache; then the cache's; else a pilot measures one.
     """
-    if not wanted(made):
-        return Timed(made, dict(config), None), None
-    if made.sampler.transitions == 1:
-        return in_place(made, config, None, 0), None
-    of = json.loads(json_text(windows.belongs_to(made)))
-    own = windows.read(folder / FILE)
+    if not wanted(settings):
+        return Decided(settings, settings)
+    if settings.sampler.transitions == 1:
+        return _in_place(settings, None, 0)
+    of = json.loads(json_text(window_cache.belongs_to(settings)))
+    own = window_cache.read(folder / FILE)
     if own is not None and own[1].get("of") == of:
-        return in_place(made, config, own[0], int(own[1]["pilot_nfe"])), own[0]
-    known = windows.read(windows.place(made))
+        return _in_place(settings, own[0], int(own[1]["pilot_nfe"]))
+    known = window_cache.read(window_cache.place(settings))
     if known is not None:
-        return in_place(made, config, known[0], 0), known[0]
-    window = _pilot(made, prompts)
-    return in_place(made, config, window, window.nfe), window
+        return _in_place(settings, known[0], 0)
+    from glass_cli.common.stages import Stages
+    from glass_cli.engine.load import load
+
+    work, _ = load(settings, Stages())
+    window = measure(work, prompts, settings.root.negative_prompt)
+    decided = _in_place(settings, window, window.nfe)
+    # where others draw, its memory is let go of
+    return decided._replace(work=work) if settings.launcher.in_process else decided
 
 
-def keep(timed: Timed, made: Settings, folder: Path, window: Window | None) -> None:
+def _in_place(settings: Settings, window: Window | None, nfe: int) -> Decided:
+    """The settings with the window's times."""
+    sampler = timed(settings.sampler, window)
+    times = sampler.times if isinstance(sampler.times, str) else list(sampler.times)
+    config = {**settings.config, "sampler": {**settings.config["sampler"], "times": times}}
+    return Decided(settings._replace(sampler=sampler, config=config), settings, nfe, window)
+
+
+def keep(decided: Decided, folder: Path) -> None:
     """Writes the window to the folder, then to the cache unless it is there.
 
-    ``made`` are the settings as they were given. In this order a run that is killed in between
-    still knows that the pilot was its own.
+    In this order a run that is killed in between still knows that the pilot was its own.
     """
-    if window is None:
+    if decided.window is None:
         return
-    of = json.loads(json_text(windows.belongs_to(made)))
-    with writing(folder):
-        windows.write(folder / FILE, window, {"of": of, "pilot_nfe": timed.pilot_nfe})
-    if not windows.place(made).exists():
-        windows.save(made, window)
-
-
-def _pilot(made: Settings, prompts: Sequence[str]) -> Window:
-    import gc
-
-    import torch
-
-    from glass_cli.common.stages import Stages
-    from glass_cli.engine.sample import load
-
-    work, _ = load(made, Stages())
-    window = measure(work, prompts, made.root.negative_prompt)
-    del work
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return window
+    of = json.loads(json_text(window_cache.belongs_to(decided.given)))
+    with writing_to(folder):
+        more = {"of": of, "pilot_nfe": decided.pilot_nfe}
+        window_cache.write(folder / FILE, decided.window, more)
+    if not window_cache.place(decided.given).exists():
+        window_cache.save(decided.given, decided.window)

@@ -1,18 +1,52 @@
-"""From the results of an evaluation to its answer: means with intervals over prompts."""
+"""From the results of a run to its summary: means with intervals over prompts, and costs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.statistics import bootstrap_interval, stratified_interval
-from glass_cli.output.eval_progress import numbers
+from glass_cli.output.tables import text_table
 
 if TYPE_CHECKING:
     from glass_cli.benchmarks.base import Answer
     from glass_cli.config.settings import Settings
 
 Result = Mapping[str, Any]
+
+
+def best_reward(result: Mapping[str, Any]) -> float | None:
+    """The highest reward of a result's particles; None where there are none."""
+    return max(_known(result), default=None)
+
+
+def mean_reward(result: Mapping[str, Any]) -> float | None:
+    """The mean reward of a result's particles; None where there are none."""
+    known = _known(result)
+    return sum(known) / len(known) if known else None
+
+
+def _known(result: Mapping[str, Any]) -> list[float]:
+    return [r for r in result.get("rewards") or [] if r is not None]
+
+
+def numbers(result: Result) -> dict[str, float]:
+    """What of a result can be averaged: rewards, metrics, the judge's numbers and verdicts.
+
+    ``reward`` and the metrics by their names are those of the answer (particle 0 where the
+    steering chooses none); ``best reward``, ``mean reward`` and ``mean <metric>`` of the particles.
+    """
+    found: dict[str, Any] = {"reward": result.get("reward"), **(result.get("metrics") or {})}
+    found |= {"best reward": best_reward(result), "mean reward": mean_reward(result)}
+    found |= {f"mean {name}": value for name, value in (result.get("mean_metrics") or {}).items()}
+    judged = result.get("judged")
+    found |= dict(judged) if isinstance(judged, Mapping) else {}
+    return {
+        str(name): float(value)
+        for name, value in found.items()
+        if isinstance(value, (bool, int, float)) and math.isfinite(value)
+    }
 
 
 def mean_over_prompts(results: Iterable[Result], name: str) -> dict[str, Any] | None:
@@ -24,7 +58,7 @@ def mean_over_prompts(results: Iterable[Result], name: str) -> dict[str, Any] | 
     for result in results:
         found = numbers(result)
         if name in found:
-            by_prompt.setdefault(int(result["record_index"]), []).append(found[name])
+            by_prompt.setdefault(int(result["prompt_index"]), []).append(found[name])
     if not by_prompt:
         return None
     means = [sum(values) / len(values) for values in by_prompt.values()]
@@ -91,26 +125,38 @@ def main_score(answer: Answer, means: Mapping[str, Any]) -> float | None:
 
 
 def summary_of(
-    made: Settings,
-    answer: Answer,
+    settings: Settings,
+    answer: Answer | None,
     results: Sequence[Result],
     times: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """What summary.json holds, but for seconds, memory and devices the same for every run."""
-    judged = judged_scores(answer)
+    """What summary.json holds; but for seconds, memory and devices the same for every run.
+
+    ``answer`` is what the benchmark says of the results; without one the score is the mean of the
+    prompts' best rewards.
+    """
     found = {name: mean_over_prompts(results, name) for name in names(results)}
+    judged = {} if answer is None else judged_scores(answer)
     if judged:
-        found.pop("correct", None)  # told by the scores
+        found.pop("correct", None)  # the scores say it
     means = {name: cell for name, cell in found.items() if cell is not None}
+    if answer is None:
+        best = means.get("best reward")
+        score = None if best is None else float(best["mean"])
+    else:
+        score = main_score(answer, means)
+    nfe = sum(result["nfe"] for result in results)
     return {
-        "benchmark": made.benchmark.title,
-        "score": main_score(answer, means),
+        "command": "sample" if settings.benchmark is None else "eval",
+        "benchmark": None if settings.benchmark is None else settings.benchmark.title,
+        "score": score,
         "scores": judged,
         "means": means,
-        "prompts": len({result["record_index"] for result in results}),
+        "prompts": len({result["prompt_index"] for result in results}),
         "pictures": len(results),
-        "particles": made.root.particles,
+        "particles": settings.root.particles,
         "lineages": sum(result["lineages"] for result in results) / len(results),
+        "nfe_per_particle": nfe / (len(results) * settings.root.particles),
         **costs(results, times),
     }
 
@@ -132,15 +178,7 @@ def table(summary: Mapping[str, Any]) -> str:
     if summary.get("peak_memory_bytes"):
         rows.append(("peak memory, MiB", f"{summary['peak_memory_bytes'] / 2**20:.0f}"))
     head = (str(summary.get("benchmark", "")), "mean", "95 % interval", "prompts")
-    lines = [head, *(tuple([*row, "", "", ""][:4]) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(4)]
-    text = [_line(line, widths) for line in lines]
-    return "\n".join([text[0], "-" * (sum(widths) + 6), *text[1:]])
-
-
-def _line(cells: tuple[str, ...], widths: Sequence[int]) -> str:
-    numbers = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
-    return "  ".join([cells[0].ljust(widths[0]), *numbers]).rstrip()
+    return text_table(head, rows)
 
 
 def _cells(mean: float, interval: Sequence[float] | None) -> tuple[str, str]:

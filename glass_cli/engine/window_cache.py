@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glass_cli.common import hub
-from glass_cli.common.files import aside, json_text
+from glass_cli.common.messages import say
+from glass_cli.common.files import atomic_write, json_text
 from glass_cli.common.paths import cache
-from glass_cli.launch import say
 from glass_cli.output.identity import identity
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ class Window(NamedTuple):
     measured_by: str  # pilot, or benchmark=window
 
 
-def belongs_to(made: Settings) -> dict[str, Any]:
+def belongs_to(settings: Settings) -> dict[str, Any]:
     """What a window depends on: the settings of model and reward, and the files they name."""
-    named = {"model": made.model, "reward": made.reward}
+    named = {"model": settings.model, "reward": settings.reward}
     found = identity({}, named={"": named})
     del found["glass_version"], found[""]
     found = {k.lstrip("."): v for k, v in found.items() if k.rpartition(".")[2] not in _FREE}
@@ -78,10 +78,10 @@ def _code(module: str) -> str | None:
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 
-def place(made: Settings) -> Path:
+def place(settings: Settings) -> Path:
     """The file of this model's and reward's window in the user's cache."""
-    text = json.dumps(belongs_to(made), sort_keys=True, default=str)
-    names = (type(made.model).__name__, type(made.reward).__name__)
+    text = json.dumps(belongs_to(settings), sort_keys=True, default=str)
+    names = (type(settings.model).__name__, type(settings.reward).__name__)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return cache() / "windows" / f"{'-'.join(names).lower()}-{digest}.json"
 
@@ -119,15 +119,15 @@ def write(path: Path, window: Window, more: Mapping[str, Any]) -> None:
     told = {"format": FORMAT, **more, "window": window._asdict()}
     # shares that are not known (NaN) have no word in strict JSON, but Python reads its own
     text = json.dumps(told, indent=1)
-    with aside(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
-def save(made: Settings, window: Window) -> Path | None:
+def save(settings: Settings, window: Window) -> Path | None:
     """Keeps a window for later runs; None, after saying so, where the cache cannot be written."""
-    path = place(made)
+    path = place(settings)
     try:
-        write(path, window, {"of": json.loads(json_text(belongs_to(made)))})
+        write(path, window, {"of": json.loads(json_text(belongs_to(settings)))})
     except OSError as error:
         say(f"the window cannot be kept in {path} ({error.strerror or error})")
         return None

@@ -1,37 +1,39 @@
-"""One picture of an evaluation: drawn, scored, judged and encoded, in whatever process does it."""
+"""One prompt and image, drawn, scored, judged and encoded, in whatever process does it."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
 
 from glass_cli.common.devices import choose_dtype, peak_memory
 from glass_cli.common.errors import GlassError
-from glass_cli.common.files import json_text, plain
+from glass_cli.common.files import json_text
 from glass_cli.common.stages import Stages
 from glass_cli.config.settings import Settings
-from glass_cli.engine.draw import Work, draw
-from glass_cli.engine.records import step_record
-from glass_cli.engine.sample import load
+from glass_cli.engine.draw import Drawn, Work, draw
+from glass_cli.engine.launchers.base import Keep, Watch
+from glass_cli.engine.load import load
+from glass_cli.engine.records import answer_of, particle_records, result_record, step_record
 from glass_cli.method.path import TooFewTimes
-from glass_cli.output.store import Finished, Unit
-from glass_cli.output.thumbnails import name, strip
-from glass_cli.rewards.pixels import saved
-from glass_cli.steering.loop import NotFinite
+from glass_cli.output import thumbnails
+from glass_cli.output.png import png_bytes
+from glass_cli.output.writer import Finished, Unit
+from glass_cli.rewards.base import LoadedReward
+from glass_cli.rewards.pixels import to_uint8
+from glass_cli.steering.loop import NotFinite, Step
 
 
 def seed_of(seed: int, image: int) -> int:
-    """The seed of a prompt's picture ``image``, with which ``glass sample`` draws the same one.
+    """The seed of a prompt's image ``image``, with which ``glass sample`` draws the same one.
 
-    Picture 0 has the run's own; the others' are hashes, so that runs with neighbouring seeds have
+    Image 0 has the run's own; the others' are hashes, so that runs with neighbouring seeds have
     no picture in common. Below 2^53, which every reader of JSON takes.
     """
     if image == 0:
@@ -40,126 +42,163 @@ def seed_of(seed: int, image: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 11
 
 
-class _Counted:
+class _CountedReward(LoadedReward):
     """A reward that counts how many samples it has scored."""
 
-    def __init__(self, reward: Any) -> None:
+    def __init__(self, reward: LoadedReward) -> None:
         self._reward, self.calls = reward, 0
 
-    def score(self, samples: torch.Tensor, prompt: str) -> torch.Tensor:
+    def score(self, samples: Tensor, prompt: str) -> Tensor:
         self.calls += len(samples)
-        out: torch.Tensor = self._reward.score(samples, prompt)
-        return out
+        return self._reward.score(samples, prompt)
 
-    def __getattr__(self, name: str) -> Any:
-        if name != "parts":
-            return getattr(self._reward, name)
-        parts = self._reward.parts  # of a reward made of several
+    def score_terms(self, samples: Tensor, prompt: str) -> tuple[Tensor, Mapping[str, Tensor]]:
+        self.calls += len(samples)
+        return self._reward.score_terms(samples, prompt)
 
-        def counted(samples: torch.Tensor, prompt: str) -> Any:
-            self.calls += len(samples)
-            return parts(samples, prompt)
-
-        return counted
+    def linear_coefficients(self, dim: int) -> Tensor | None:
+        return self._reward.linear_coefficients(dim)
 
 
-class Painter:
-    """Everything that a process loads once, and the pictures that it draws with it.
+class Worker:
+    """Everything that a process loads once, and the units that it draws with it.
 
-    ``text`` is written into every picture beside its prompt and seed.
+    settings: of the run, with times in place of ``sampler.times=auto``.
+    keep: whose pictures are kept.
+    text: what every picture says of its settings.
+    loaded: model and rewards, where the process has them already.
     """
 
-    def __init__(self, made: Settings, text: str) -> None:
-        self._made, self._text = made, text
+    def __init__(
+        self, settings: Settings, keep: Keep, text: str, loaded: Work | None = None
+    ) -> None:
+        self._settings, self._keep, self._text = settings, keep, text
         self._stages = Stages()
-        work, self._device = load(made, self._stages)
-        self._reward = None if work.reward is None else _Counted(work.reward)
+        if loaded is None:
+            work, self._device = load(settings, self._stages)
+        else:
+            work, self._device = loaded._replace(stages=self._stages), loaded.model.state.device
+        self._reward = None if work.reward is None else _CountedReward(work.reward)
         # a metric that is the reward itself keeps on being so
         metrics: dict[str, Any] = {
             key: self._reward if metric is work.reward else metric
             for key, metric in work.metrics.items()
         }
-        self._work: Work = work._replace(reward=self._reward, metrics=metrics)
-        with self._stages.stage("load"):
-            dtype = choose_dtype(made.root.dtype, self._device)
-            self._judge = made.benchmark.load(self._device, dtype)
+        self._work = work._replace(reward=self._reward, metrics=metrics)
+        self._judge = None
+        if settings.benchmark is not None:
+            with self._stages.stage("load"):
+                dtype = choose_dtype(settings.root.dtype, self._device)
+                self._judge = settings.benchmark.load(self._device, dtype)
+        self._loading = self._stages.seconds.get("load", 0.0)
 
-    def draw(self, unit: Unit, record: Mapping[str, Any]) -> Finished:
-        """Draws picture ``unit`` of the benchmark's ``record``. Raises GlassError."""
-        prompt, seed = str(record["prompt"]), seed_of(self._made.root.seed, unit.image)
+    def draw(self, unit: Unit, record: Mapping[str, Any], watch: Watch | None = None) -> Finished:
+        """Draws ``unit`` of the prompt's ``record``. Raises GlassError."""
+        prompt, seed = str(record["prompt"]), seed_of(self._settings.root.seed, unit.image_index)
         began = time.monotonic()
         self._stages.seconds.clear()
-        calls = 0 if self._reward is None else self._reward.calls
-        steps, thumbnails, drawn = [], {}, None
+        if self._loading:  # counts for the first unit of a process
+            self._stages.seconds["load"], self._loading = self._loading, 0.0
+        scored = 0 if self._reward is None else self._reward.calls
+        steps: list[dict[str, Any]] = []
+        files: dict[str, bytes] = {}
+        seconds: list[float] = []
+        drawn = None
         try:
-            for drawn in draw(
-                self._work,
-                prompt,
-                self._made.root.negative_prompt,
-                self._made.root.particles,
-                seed,
-            ):
-                row = step_record(drawn.step, unit.record, 0.0)
-                steps.append({k: v for k, v in row.items() if k not in ("seconds", "prompt_index")})
-                if self._made.root.thumbnails and self._images and drawn.samples is not None:
-                    thumbnails[name(drawn.step.k)] = strip(saved(drawn.samples))
+            for drawn in self._steps(prompt, seed):
+                with self._stages.stage("record"):
+                    steps.append(step_record(drawn.step))
+                    seconds.append(time.monotonic() - began)
+                    files |= self._thumbnails(unit, drawn)
+                    if watch is not None:
+                        watch(unit, drawn.step)
         except (NotFinite, TooFewTimes) as error:
             raise GlassError(
-                f'record {unit.record}, image {unit.image} ("{prompt}"): {error}; what was finished'
-                " before is kept"
+                f'prompt {unit.prompt_index}, image {unit.image_index} ("{prompt}"): {error};'
+                " what was finished before is kept"
             ) from error
         assert drawn is not None and drawn.samples is not None
-        step = drawn.step
-        answer = 0 if step.chosen is None else step.chosen
-        r = step.rewards
-        result: dict[str, Any] = {
-            "record_index": unit.record,
-            "image_index": unit.image,
-            "prompt": prompt,
-            "seed": seed,
-            "chosen": step.chosen,
-            "reward": None if r is None else float(r[answer]),
-            "rewards": None if r is None else r.tolist(),
-            "metrics": {key: float(scores[answer]) for key, scores in drawn.metrics.items()},
-        }
-        sample, picture = drawn.samples[answer], None
+        particles = particle_records(drawn)
         with self._stages.stage("judge"):
-            result["judged"] = self._judged(sample, record)
-        if self._images:
-            with self._stages.stage("record"):
-                picture = self._png(saved(sample[None])[0], result)
-        else:
-            result["point"] = sample.tolist()
-        result["nfe"] = step.nfe
-        result["reward_calls"] = 0 if self._reward is None else self._reward.calls - calls
-        result["lineages"] = step.cloud.lineages
-        result["log_normaliser"] = step.cloud.log_normaliser
-        result["steps"] = steps
+            judged = self._judged(drawn.samples[answer_of(drawn)], record)
+        with self._stages.stage("record"):
+            files |= self._pictures(unit, prompt, seed, drawn, particles)
+            files |= self._plot(unit, drawn)
+        result = result_record(unit, prompt, seed, drawn, judged)
+        result["reward_calls"] = 0 if self._reward is None else self._reward.calls - scored
         times = {
             "seconds": time.monotonic() - began,
             "seconds_by_stage": dict(self._stages.seconds),
+            "seconds_by_step": seconds,
             "peak_memory_bytes": peak_memory(self._device),
             "device": str(self._device),
         }
-        return Finished(unit, result, times, picture, thumbnails)
+        return Finished(unit, {**result, "particles": particles, "steps": steps}, times, files)
+
+    def _steps(self, prompt: str, seed: int) -> Iterator[Drawn]:
+        root = self._settings.root
+        return draw(self._work, prompt, root.negative_prompt, root.particles, seed)
 
     @property
     def _images(self) -> bool:
-        return bool(self._made.model.output == "images")
+        return bool(self._settings.model.output == "images")
 
-    def _judged(self, sample: torch.Tensor, record: Mapping[str, Any]) -> dict[str, Any]:
+    def _thumbnails(self, unit: Unit, drawn: Drawn) -> dict[str, bytes]:
+        """What was scored, small; without the end where its pictures are kept whole."""
+        wanted = self._settings.root.thumbnails
+        if wanted is None:
+            wanted = self._keep == "particles"
+        last = drawn.step.t >= 1.0 and self._keep == "particles"
+        if not wanted or not self._images or drawn.samples is None or last:
+            return {}
+        name = Path("thumbs") / unit.inside / thumbnails.name(drawn.step.k)
+        return {name.as_posix(): thumbnails.strip(to_uint8(drawn.samples))}
+
+    def _judged(self, sample: Tensor, record: Mapping[str, Any]) -> dict[str, Any]:
         """What the benchmark says of the answer, which it sees as it is saved: in 256 levels."""
+        if self._judge is None:
+            return {}
         if self._images:
-            sample = torch.from_numpy(saved(sample[None])[0]).permute(2, 0, 1).float() / 255.0
+            sample = torch.from_numpy(to_uint8(sample[None])[0]).permute(2, 0, 1).float() / 255.0
         with torch.no_grad():
             return dict(self._judge.judge(sample, record))
 
-    def _png(self, picture: np.ndarray, result: Mapping[str, Any]) -> bytes:
-        info = PngInfo()
-        info.add_itxt("prompt", plain(result["prompt"]))
-        for key in ("seed", "reward"):
-            info.add_itxt(key, json_text(result[key]))
-        info.add_itxt("settings", self._text)
-        file = io.BytesIO()
-        Image.fromarray(picture).save(file, "PNG", pnginfo=info, compress_level=1)
-        return file.getvalue()
+    def _pictures(
+        self, unit: Unit, prompt: str, seed: int, drawn: Drawn, particles: list[dict[str, Any]]
+    ) -> dict[str, bytes]:
+        """The PNG files that are kept, named in their ``particles``; or these get their points."""
+        assert drawn.samples is not None
+        kept = range(len(particles)) if self._keep == "particles" else [answer_of(drawn)]
+        files = {}
+        for i in kept:
+            particle = particles[i]
+            if not self._images:
+                particle["point"] = drawn.samples[i].tolist()
+                continue
+            folder = Path("images", f"{unit.prompt_index:05d}")
+            if self._keep == "particles":
+                name = (folder / f"{i:04d}.png").as_posix()
+            else:
+                name = (folder / "samples" / f"{unit.image_index:04d}.png").as_posix()
+            picture: np.ndarray = to_uint8(drawn.samples[i : i + 1])[0]
+            texts = {key: json_text(particle[key]) for key in ("particle", "reward", "metrics")}
+            more = {"prompt": prompt, "seed": str(seed), "settings": self._text}
+            files[name] = png_bytes(picture, {**more, **texts})
+            particle["file"] = name
+        return files
+
+    def _plot(self, unit: Unit, drawn: Drawn) -> dict[str, bytes]:
+        """The first prompt's points against the model's density, where that is known."""
+        if self._images or self._keep != "particles" or unit != Unit(0, 0):
+            return {}
+        assert drawn.samples is not None
+        tilt = self._tilt(drawn.step, drawn.samples.shape[-1])
+        png = self._work.model.plot_density(drawn.samples, drawn.step.log_w, tilt)
+        return {} if png is None else {"density.png": png}
+
+    def _tilt(self, step: Step, dim: int) -> Tensor | None:
+        """The exponent of the law that steering by a linear reward aims at; None otherwise."""
+        if step.particles.lam is None or self._reward is None or self._work.steering.guidance > 0.0:
+            return None
+        coefficients = self._reward.linear_coefficients(dim)
+        return None if coefficients is None else step.particles.lam * coefficients

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from glass_cli.report.plots import histogram, over_time
 from glass_cli.report.quantities import estimate, mean
-from glass_cli.report.records import Result, Run, StepRow
+from glass_cli.output.results import Result, Run, StepRow
 
 Point = tuple[float, float, float, float]
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glass_cli.common.errors import GlassError
-from glass_cli.common.files import aside
+from glass_cli.common.files import atomic_write, writing_to
 from glass_cli.report import tables
 from glass_cli.report.comparison import compare, names
 from glass_cli.report.page import write_report
 from glass_cli.report.plots import write_plots
-from glass_cli.report.reader import read_run, read_runs
+from glass_cli.output.reader import read_run, read_runs
 
 
 def compare_runs(
@@ -49,12 +49,8 @@ def compare_runs(
             _write(path, text(found))
             said.append(f"wrote {path}")
     if plots is not None:
-        try:
+        with writing_to(plots, "name another folder"):
             said += [f"wrote {path}" for path in write_plots(found, plots)]
-        except OSError as error:
-            raise GlassError(
-                f"cannot write into {plots}: {error.strerror or error}; name another folder"
-            ) from error
     return "\n".join(said), list(found.warnings)
 
 
@@ -64,11 +60,7 @@ def report(folder: Path, out: Path | None, megabytes: float, trees: int) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    try:
+    with writing_to(path, "name another file"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside(path) as part:
+        with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise GlassError(
-            f"cannot write {path}: {error.strerror or error}; name another file"
-        ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from glass_cli.common.errors import GlassError, near
 from glass_cli.report.quantities import Estimate, Quantity, estimate, quantities
-from glass_cli.report.records import Result, Run
+from glass_cli.output.results import Result, Run
 
 # Splits of a budget such as 7 x 57 for 400 differ by less than this share.
 ROUNDING = 0.01

@@ -10,7 +10,7 @@ from PIL import Image
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.output import thumbnails as strips
 from glass_cli.report.album import embedded
-from glass_cli.report.records import Result
+from glass_cli.output.results import Result
 from glass_cli.report.tables import decimals
 from glass_cli.report.tree import Node, Tree, percent, tree_of
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glass_cli import __version__
-from glass_cli.common.errors import GlassError
-from glass_cli.common.files import aside
+from glass_cli.common.files import atomic_write, writing_to
 from glass_cli.report import album, tables
 from glass_cli.report.charts import charts
 from glass_cli.report.drawn_tree import DrawnTree, drawn
 from glass_cli.report.quantities import estimate_of, mean, quantities
-from glass_cli.report.records import Particle, Result, Run
+from glass_cli.output.results import Particle, Result, Run
 from glass_cli.report.tree import steered
 
 if TYPE_CHECKING:
@@ -65,14 +64,10 @@ def write_report(run: Run, out: Path, megabytes: float = MEGABYTES, trees: int =
     is none, or a file that cannot be written.
     """
     html = page(run, megabytes, trees)
-    try:
+    with writing_to(out, "name another file with -o"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with aside(out) as part:
+        with atomic_write(out) as part:
             part.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise GlassError(
-            f"cannot write {out}: {error.strerror or error}; name another file with -o"
-        ) from error
     return f"wrote {out} ({len(html.encode()) / 1e6:.1f} MB)"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from glass_cli.common.statistics import bootstrap_interval, stratified_interval
-from glass_cli.report.records import Result, Run
+from glass_cli.output.results import Result, Run
 
 
 def mean(values: Sequence[float]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from glass_cli.report.records import Result, StepRow
+from glass_cli.output.results import Result, StepRow
 
 
 @dataclass(frozen=True)

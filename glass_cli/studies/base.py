@@ -11,10 +11,11 @@ from glass_cli.benchmarks import lists
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.common.files import json_text
 from glass_cli.output.identity import identity
+from glass_cli.output.progress import counted
 
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
-    from glass_cli.output.store import Store
+    from glass_cli.output.writer import Store
 
 # Objects, pairs, numbers, colours and sides, as GenEval asks for them. A model of points ignores
 # them, but draws other noise for each.
@@ -48,8 +49,9 @@ def prompts(path: str | None, limit: int, made: Settings) -> list[str]:
     Raises GlassError, also where there is no reward.
     """
     if made.reward is None:
+        assert made.study is not None
         raise GlassError(
-            f"{made.benchmark.title} needs a reward; choose one (glass ls reward) that scores"
+            f"{made.study.title} needs a reward; choose one (glass ls reward) that scores"
             f" {made.model.output}"
         )
     found = list(PROMPTS)
@@ -59,8 +61,7 @@ def prompts(path: str | None, limit: int, made: Settings) -> list[str]:
         found = [str(row["prompt"]) for row in rows]
     found = found[:limit]
     try:
-        if hasattr(made.reward, "fits_prompts"):
-            made.reward.fits_prompts(found)
+        made.reward.check_prompts(found)
     except ValueError as error:
         raise GlassError(one_line(error)) from error
     return found
@@ -68,7 +69,7 @@ def prompts(path: str | None, limit: int, made: Settings) -> list[str]:
 
 def digest(made: Settings, number: int, prompt: str) -> str:
     """Names all that decides what part ``number`` of a study holds."""
-    named = {"model": made.model, "reward": made.reward, "benchmark": made.benchmark}
+    named = {"model": made.model, "reward": made.reward, "benchmark": made.study}
     found = identity({}, free=[".benchmark.limit", ".benchmark.path"], named={"": named})
     root = (made.root.seed, made.root.negative_prompt, str(made.root.dtype), prompt, number)
     return hashlib.sha256(json_text([found, root]).encode()).hexdigest()
@@ -81,10 +82,8 @@ def parts(
 
     ``measure()`` loads what is needed, once, and gives a function of a prompt.
     """
-    from tqdm import tqdm
-
     of_prompt = None
-    for number, prompt in enumerate(tqdm(prompts, unit="prompt", disable=None, leave=False)):
+    for number, prompt in enumerate(counted(prompts, "prompt")):
         settings = digest(made, number, prompt)
         part = store.study_part(number, settings)
         if part is None:

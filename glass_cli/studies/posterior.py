@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from glass_cli.config.settings import Study
 from glass_cli.studies.base import check
 
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
-    from glass_cli.output.store import Store
+    from glass_cli.output.writer import RunFolder
 
 
 @dataclass(frozen=True)
-class Posterior:
+class Posterior(Study):
     """The first experiment of the GLASS paper (arXiv 2509.25170), on any model.
 
     For the first ``limit`` prompts of ``path`` (null: twelve of GenEval's forms), ``samples`` of
@@ -31,7 +32,7 @@ class Posterior:
       the reference's, beside what a second reference has.
     """
 
-    title: ClassVar[str] = "posterior"
+    title = "posterior"
 
     path: str | None = None
     limit: int = 4
@@ -54,8 +55,8 @@ class Posterior:
                 f"benchmark.times must be times between 0 and 1 (got {list(self.times)})"
             )
 
-    def study(self, made: Settings, store: Store) -> dict[str, Any]:
+    def study(self, settings: Settings, folder: RunFolder) -> dict[str, Any]:
         """Measures and plots; see :mod:`glass_cli.studies.posterior_measurement`."""
         from glass_cli.studies.posterior_measurement import study
 
-        return study(self, made, store)
+        return study(self, settings, folder)

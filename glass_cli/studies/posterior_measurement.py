@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from glass_cli.bench.report import Table, figure
+from glass_cli.bench.report import figure
+from glass_cli.output.tables import Table
 from glass_cli.common.errors import GlassError
-from glass_cli.common.files import aside
-from glass_cli.common.statistics import bootstrap_interval
-from glass_cli.output.store import writing
+from glass_cli.common.files import atomic_write, writing_to
+from glass_cli.common.statistics import bootstrap_interval, statistic_intervals
 from glass_cli.studies.base import parts, prompts
 from glass_cli.studies.posterior_plot import draw_plot
 
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
 
     from glass_cli.config.settings import Settings
     from glass_cli.method.flow import Flow, Normal, Sampler
-    from glass_cli.output.store import Store
+    from glass_cli.output.writer import Store
     from glass_cli.studies.posterior import Posterior
 
 METHODS = ("SDE", "ancestral", "GLASS 1", "GLASS 2")
 
 
-def samplers(calls: int, inner: Literal["s", "times"] = "s") -> dict[str, Sampler]:
-    """One transition of ``calls`` network calls, by name."""
+def samplers(inner: Literal["s", "times"] = "s") -> dict[str, Sampler]:
+    """Samplers of one transition, by name."""
     from glass_cli.method.glass import Glass
     from glass_cli.method.sde import Sde
 
     made: tuple[Sampler, ...] = (
-        Sde(1, calls, "euler_maruyama"),
-        Sde(1, calls, "ancestral"),
-        Glass(1, calls, order=1, inner=inner),
-        Glass(1, calls, order=2, inner=inner),
+        Sde(1, method="euler_maruyama"),
+        Sde(1, method="ancestral"),
+        Glass(1, order=1, inner=inner),
+        Glass(1, order=2, inner=inner),
     )
     return dict(zip(METHODS, made, strict=True))
 
@@ -64,20 +65,20 @@ def posterior_rows(
     x_hat = flow.denoise(x, t)
     many, many_hat = x.repeat_interleave(draws, 0), x_hat.repeat_interleave(draws, 0)
 
-    def drawn(sampler: Sampler, noise: str) -> Tensor:
-        return sampler.transition(flow, many, many_hat, t, 1.0, normal(noise))
+    def drawn(sampler: Sampler, noise: str, m: int) -> Tensor:
+        return sampler.transition(flow, many, many_hat, t, 1.0, normal(noise), m)
 
     def values(z: Tensor) -> list[float]:
         found: list[float] = reward(z).detach().double().reshape(size, draws).mean(1).tolist()
         return found
 
-    best = samplers(reference, "times")["GLASS 2"]
-    paired, other = drawn(best, "glass"), drawn(best, "reference")
+    best = samplers("times")["GLASS 2"]
+    paired, other = drawn(best, "glass", reference), drawn(best, "reference", reference)
     rows = []
     for m in calls:
-        for name, sampler in samplers(m, inner).items():
+        for name, sampler in samplers(inner).items():
             glass = name.startswith("GLASS")
-            z = drawn(sampler, "glass" if glass else name)
+            z = drawn(sampler, "glass" if glass else name, m)
             rows.append(
                 {
                     "method": name,
@@ -99,24 +100,33 @@ def posterior_rows(
 
 def within_correlation(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float | None:
     """Correlation of two numbers within groups: pooled covariance over pooled variances."""
-    xs = np.concatenate([np.asarray(x) - np.mean(x) for x, _ in pairs])
-    ys = np.concatenate([np.asarray(y) - np.mean(y) for _, y in pairs])
-    scale = math.sqrt(float((xs * xs).sum() * (ys * ys).sum()))
-    return float((xs * ys).sum()) / scale if scale > 0.0 else None
+    return _correlation([_sums(*pair) for pair in pairs])
 
 
 def correlation_cell(
     pairs: Sequence[tuple[Sequence[float], Sequence[float]]],
 ) -> dict[str, Any]:
     """The correlation, and its 95 % bootstrap interval over groups where there are several."""
-    rng, interval = np.random.default_rng(0), None
-    if len(pairs) > 1:
-        picks = rng.integers(len(pairs), size=(2000, len(pairs)))
-        again = [within_correlation([pairs[i] for i in pick]) for pick in picks]
-        known = [value for value in again if value is not None]
-        if known:
-            interval = tuple(np.quantile(known, [0.025, 0.975]).tolist())
-    return {"mean": within_correlation(pairs), "interval95": interval}
+    sums = [_sums(*pair) for pair in pairs]
+
+    def of(some: Sequence[NDArray[np.float64]]) -> list[float]:
+        value = _correlation(some)
+        return [math.nan if value is None else value]
+
+    (interval,) = statistic_intervals(sums, of)
+    return {"mean": _correlation(sums), "interval95": interval}
+
+
+def _sums(x: Sequence[float], y: Sequence[float]) -> NDArray[np.float64]:
+    """A group's sums of products x y, x x, y y, about its means."""
+    xs, ys = np.asarray(x) - np.mean(x), np.asarray(y) - np.mean(y)
+    return np.array([(xs * ys).sum(), (xs * xs).sum(), (ys * ys).sum()])
+
+
+def _correlation(sums: Sequence[NDArray[np.float64]]) -> float | None:
+    xy, xx, yy = np.sum(sums, 0)
+    scale = math.sqrt(float(xx * yy))
+    return float(xy) / scale if scale > 0.0 else None
 
 
 def study(bench: Posterior, made: Settings, store: Store) -> dict[str, Any]:
@@ -125,7 +135,7 @@ def study(bench: Posterior, made: Settings, store: Store) -> dict[str, Any]:
     found = list(parts(made, store, words, lambda: _measurer(bench, made)))
     at = [_of_time([part["times"][i] for part in found]) for i in range(len(bench.times))]
     plot = store.folder / "posterior.png"
-    with writing(store.folder), aside(plot) as part:
+    with writing_to(store.folder), atomic_write(plot) as part:
         draw_plot(at, METHODS, part)
     print("\n\n".join(_table(each, len(found)).text() for each in at))
     print(f"\nplot     {plot}\n")
@@ -193,7 +203,7 @@ def _measurer(bench: Posterior, made: Settings) -> Callable[[str], dict[str, Any
     from glass_cli.method.ode import Ode
     from glass_cli.method.path import TooFewTimes
     from glass_cli.pipelines.batches import Batches
-    from glass_cli.steering.loop import Counted
+    from glass_cli.steering.loop import CountedFlow
 
     work, _ = load(made, Stages())
     model, reward = work.model, work.reward
@@ -202,7 +212,7 @@ def _measurer(bench: Posterior, made: Settings) -> Callable[[str], dict[str, Any
 
     def measured(prompt: str) -> dict[str, Any]:
         began, seed = time.monotonic(), made.root.seed
-        flow = Counted(model.prompted(prompt, made.root.negative_prompt, work.micro_batch))
+        flow = CountedFlow(model.prompted(prompt, made.root.negative_prompt, work.micro_batch))
 
         def noise(name: str, count: int) -> ParticleNoise:
             key = f"{prompt}\x1fposterior {name}"
@@ -212,10 +222,10 @@ def _measurer(bench: Posterior, made: Settings) -> Callable[[str], dict[str, Any
             with torch.no_grad():
                 return reward.score(decoding.map(model.decode, z), prompt)
 
-        own = Ode(1, bench.sample_calls or model.calls)
-        start = own.outer_times(flow)[0]
+        own = Ode(1)
+        start, own_calls = own.outer_times(flow)[0], bench.sample_calls or model.calls
         x = noise("samples", bench.samples)()
-        data = own.transition(flow, x, flow.denoise(x, start), start, 1.0, lambda: x)
+        data = own.transition(flow, x, flow.denoise(x, start), start, 1.0, lambda: x, own_calls)
         told, count = [], bench.samples * bench.draws
         for even in bench.times:
             t = flow.path.snap([flow.path.time_of(((1.0 - even) / even) ** 2)], 0.0, 1.0)[0]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
+from glass_cli.config.settings import Study
 from glass_cli.studies.base import check
 
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
-    from glass_cli.output.store import Store
+    from glass_cli.output.writer import RunFolder
 
 
 @dataclass(frozen=True)
-class Window:
+class Window(Study):
     """How much of the final reward is open at each time, and how well r(x_hat) foretells it.
 
     For the first ``limit`` prompts of ``path`` (null: twelve of GenEval's forms), ``samples``
@@ -27,7 +28,7 @@ class Window:
     that steering meets: the two differ where a guided velocity is not that of any density.
     """
 
-    title: ClassVar[str] = "decision window"
+    title = "decision window"
 
     path: str | None = None
     limit: int = 12
@@ -49,8 +50,8 @@ class Window:
                 f" {self.first}, {self.last})"
             )
 
-    def study(self, made: Settings, store: Store) -> dict[str, Any]:
+    def study(self, settings: Settings, folder: RunFolder) -> dict[str, Any]:
         """Measures, plots and keeps the window; see :mod:`glass_cli.studies.window_measurement`."""
         from glass_cli.studies.window_measurement import study
 
-        return study(self, made, store)
+        return study(self, settings, folder)

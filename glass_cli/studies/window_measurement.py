@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glass_cli.bench.report import Table
-from glass_cli.common.files import aside
+from glass_cli.output.tables import Table
+from glass_cli.common.files import atomic_write, writing_to
+from glass_cli.common.statistics import statistic_intervals
 from glass_cli.engine import window_cache as windows
-from glass_cli.output.store import writing
 from glass_cli.steering.decision_window import (
     Curves,
     Moments,
@@ -25,7 +25,7 @@ from glass_cli.studies.base import parts, prompts
 
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
-    from glass_cli.output.store import Store
+    from glass_cli.output.writer import Store
     from glass_cli.studies.window import Window
 
 _SHOWN = range(2, 9)  # numbers of transitions for which summary.json has times
@@ -39,13 +39,13 @@ def study(bench: Window, made: Settings, store: Store) -> dict[str, Any]:
     arrays = [(np.asarray(p["x_hat"], float), np.asarray(p["finals"], float)) for p in found]
     of_prompts = [moments(*pair) for pair in arrays]
     shares, spread = curves(of_prompts), intervals(arrays)
-    k = int(getattr(made.sampler, "transitions", 5))
+    k = made.sampler.transitions or 5
     proposed = {n: proposed_times(t, even, shares.foretold, n) for n in sorted({*_SHOWN, k})}
     nfe = sum(part["nfe"] for part in found)
     window = windows.Window(t, even, shares.foretold.tolist(), nfe, len(found), "benchmark=window")
     kept = windows.save(made, window)
     plot = store.folder / "window.png"
-    with writing(store.folder), aside(plot) as part:
+    with writing_to(store.folder), atomic_write(plot) as part:
         _plot(t, shares, spread, proposed[k], part)
     print(_table(t, shares, spread, len(found)).text())
     shown = "none: the reward did not vary" if proposed[k] is None else _words(proposed[k] or ())
@@ -86,7 +86,7 @@ def _measurer(bench: Window, made: Settings) -> Callable[[str], dict[str, Any]]:
     from glass_cli.engine.draw import draw
     from glass_cli.engine.sample import load
     from glass_cli.method.glass import Glass
-    from glass_cli.steering.decision_window import INNER, Watched, even_time, time_grid
+    from glass_cli.steering.decision_window import INNER, RewardProbe, even_time, time_grid
 
     work, _ = load(made, Stages())
 
@@ -96,11 +96,12 @@ def _measurer(bench: Window, made: Settings) -> Callable[[str], dict[str, Any]]:
         path = flow.path
         flow.close()
         grid = time_grid(path, bench.first, bench.last, bench.times)
-        watched = Watched(bench.draws, bench.calls)
+        watched = RewardProbe(bench.draws, bench.calls)
         chain = work._replace(
             sampler=Glass(steps=bench.chain_calls, times=(0.0, *grid, 1.0), inner=INNER),
             steering=watched,
             metrics={},
+            calls=None,
         )
         steps = [
             drawn.step
@@ -132,13 +133,10 @@ def _half(
         found = proposed_times(t, even, curves(chosen).foretold, 2)
         return float("nan") if found is None else found[1]
 
-    rng = np.random.default_rng(0)
-    again = [at([own[i] for i in rng.integers(count, size=count)]) for _ in range(1000)]
-    again = [value for value in again if value == value]
     mean = at(own)
     if mean != mean:
         return None
-    interval = tuple(np.quantile(again, [0.025, 0.975]).tolist()) if count > 1 else None
+    (interval,) = statistic_intervals(own, lambda some: [at(some)], draws=1000)
     return {"mean": mean, "interval95": interval, "prompts": count}
 
 

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
-    from glass_cli.output.store import Finished, Unit
+    from glass_cli.engine.draw import Work
+    from glass_cli.output.writer import Finished, Unit
+    from glass_cli.steering.loop import Step
+
+Keep = Literal["particles", "answer"]
+"""Whose pictures are kept: those of all particles, or the answer's in GenEval's layout."""
+
+Watch = Callable[["Unit", "Step"], None]
+"""Hears of every step of a unit as it is done."""
 
 
 class Task(NamedTuple):
-    """Pictures to draw, as data that can be sent to another process.
+    """Units to draw, as data that can be sent to another process.
 
-    ``text`` is written into every picture; ``records`` are those of the ``units``, by number.
+    settings: of the run, with times in place of ``sampler.times=auto``.
+    keep: whose pictures are kept.
+    text: what every picture says of its settings.
+    units, records: what to draw, and the records of their prompts by number.
+    loaded: model and rewards, where this process has them already; not sent.
     """
 
-    made: Settings
+    settings: Settings
+    keep: Keep
     text: str
     units: Sequence[Unit]
     records: Mapping[int, Mapping[str, Any]]
+    loaded: Work | None = None
 
 
 class Launcher(Protocol):
-    """Draws pictures, each once and in any order; what they show does not depend on where."""
+    """Draws units, each once and in any order; what they show does not depend on where.
+
+    in_process: whether the units are drawn in this process, with what it has loaded.
+    """
+
+    in_process: ClassVar[bool]
 
     def check(self) -> None:
         """Raises GlassError where something that it needs is missing, before anything is loaded."""
 
-    def run(self, task: Task) -> Iterator[Finished]:
-        """Yields the pictures of ``task`` as they are finished. Raises GlassError."""
+    def run(self, task: Task, watch: Watch | None = None) -> Iterator[Finished]:
+        """Yields the units of ``task`` as they are finished. Raises GlassError.
+
+        ``watch`` hears of steps where the drawing process can tell.
+        """

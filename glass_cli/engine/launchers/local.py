@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from glass_cli.engine.launchers.base import Task
-    from glass_cli.output.store import Finished
+    from glass_cli.engine.launchers.base import Task, Watch
+    from glass_cli.output.writer import Finished
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,8 @@ class Local:
 
     On a CPU the number of threads decides the order of sums, and with it the last digits.
     """
+
+    in_process: ClassVar[bool] = True
 
     threads: int | None = None
 
@@ -27,14 +29,14 @@ class Local:
     def check(self) -> None:
         """Needs nothing."""
 
-    def run(self, task: Task) -> Iterator[Finished]:
+    def run(self, task: Task, watch: Watch | None = None) -> Iterator[Finished]:
         """See :class:`glass_cli.engine.launchers.base.Launcher`."""
         import torch
 
-        from glass_cli.engine.worker import Painter
+        from glass_cli.engine.worker import Worker
 
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        painter = Painter(task.made, task.text)
+        worker = Worker(task.settings, task.keep, task.text, task.loaded)
         for unit in task.units:
-            yield painter.draw(unit, task.records[unit.record])
+            yield worker.draw(unit, task.records[unit.prompt_index], watch)

@@ -8,15 +8,15 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from glass_cli.common.errors import GlassError, one_line
 
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
-    from glass_cli.engine.launchers.base import Task
-    from glass_cli.engine.worker import Painter
-    from glass_cli.output.store import Finished, Unit
+    from glass_cli.engine.launchers.base import Keep, Task, Watch
+    from glass_cli.engine.worker import Worker
+    from glass_cli.output.writer import Finished, Unit
 
 log = logging.getLogger("glass")
 
@@ -31,6 +31,8 @@ class RayActors:
     Each loads the model once and takes a picture at a time. A worker that dies leaves its
     pictures to the others. ``gpus_per_worker`` may be a fraction: several workers share a GPU then.
     """
+
+    in_process: ClassVar[bool] = False
 
     workers: int | None = None
     cpus_per_worker: int = 1
@@ -54,7 +56,7 @@ class RayActors:
                 "launcher=ray needs Ray: pip install 'glass_cli[ray]', or use launcher=local"
             )
 
-    def run(self, task: Task) -> Iterator[Finished]:
+    def run(self, task: Task, watch: Watch | None = None) -> Iterator[Finished]:
         """See :class:`glass_cli.engine.launchers.base.Launcher`."""
         import ray
 
@@ -99,7 +101,7 @@ class RayActors:
 
         there: Mapping[str, float] = ray.cluster_resources()
         cpus, gpus = int(there.get("CPU", 1)), there.get("GPU", 0.0)
-        wants_gpu = gpus > 0 and task.made.root.device in ("auto", "cuda")
+        wants_gpu = gpus > 0 and task.settings.root.device in ("auto", "cuda")
         share = (
             (1.0 if wants_gpu else 0.0) if self.gpus_per_worker is None else self.gpus_per_worker
         )
@@ -115,22 +117,22 @@ class RayActors:
         return count, {"num_cpus": self.cpus_per_worker, "num_gpus": share}
 
 
-class _Worker:
-    """What an actor does. It loads at its first picture, whose error is then told as any other."""
+class _Actor:
+    """What an actor does. It loads at its first unit, whose error is then reported as any other."""
 
-    def __init__(self, made: Settings, text: str, threads: int) -> None:
-        self._made, self._text, self._threads = made, text, threads
-        self._painter: Painter | None = None
+    def __init__(self, settings: Settings, keep: Keep, text: str, threads: int) -> None:
+        self._arguments, self._threads = (settings, keep, text), threads
+        self._worker: Worker | None = None
 
     def draw(self, unit: Unit, record: Mapping[str, Any]) -> Finished:
-        if self._painter is None:
+        if self._worker is None:
             import torch
 
-            from glass_cli.engine.worker import Painter
+            from glass_cli.engine.worker import Worker
 
             torch.set_num_threads(self._threads)
-            self._painter = Painter(self._made, self._text)
-        return self._painter.draw(unit, record)
+            self._worker = Worker(*self._arguments)
+        return self._worker.draw(unit, record)
 
 
 class _Crew:
@@ -141,9 +143,11 @@ class _Crew:
 
         self._task = task
         self._todo = deque(task.units)
-        actor = ray.remote(_Worker).options(max_restarts=0, **place)
-        made, threads = ray.put(task.made), int(place["num_cpus"])
-        self._actors = [actor.remote(made, task.text, threads) for _ in range(count)]
+        actor = ray.remote(_Actor).options(max_restarts=0, **place)
+        settings, threads = ray.put(task.settings), int(place["num_cpus"])
+        self._actors = [
+            actor.remote(settings, task.keep, task.text, threads) for _ in range(count)
+        ]
         self._in_hand: dict[Any, tuple[Any, Unit]] = {}
 
     def work(self) -> Iterator[Finished]:
@@ -173,7 +177,7 @@ class _Crew:
     def _hand_out(self, actor: Any) -> None:
         if self._todo:
             unit = self._todo.popleft()
-            reference = actor.draw.remote(unit, self._task.records[unit.record])
+            reference = actor.draw.remote(unit, self._task.records[unit.prompt_index])
             self._in_hand[reference] = (actor, unit)
 
     def _bury(self, dead: Any, error: Exception) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import yaml
 
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.output import thumbnails
-from glass_cli.report.records import Particle, Result, Run, StepRow
+from glass_cli.output.results import Particle, Result, Run, StepRow
 
 
 class Unreadable(GlassError):
@@ -53,14 +53,24 @@ def read_run(folder: Path) -> Run:
             "run it again to its end" if begun else "name one that glass sample or eval has written"
         )
         raise GlassError(f"{folder} has no summary.json: {why}; {do}")
-    if (folder / "identity.json").is_file() and not (folder / "results").is_dir():
-        raise GlassError(
-            f"{folder} holds a study, not results of prompts; its numbers are in its summary.json"
-        )
+    if not (folder / "results").is_dir():
+        if (folder / "identity.json").is_file():
+            raise GlassError(
+                f"{folder} holds a study, not results of prompts; its numbers are in its"
+                " summary.json"
+            )
+        raise _older(folder)
     try:
         return _read(folder)
     except _Damaged as error:
         raise GlassError(f"{folder} is damaged: {error}; run it again") from error
+
+
+def _older(folder: Path) -> GlassError:
+    return GlassError(
+        f"{folder} was written by glass 0.2.0 or older, which kept results otherwise; read it with"
+        " that version, or run it again"
+    )
 
 
 def _read(folder: Path) -> Run:
@@ -68,94 +78,60 @@ def _read(folder: Path) -> Run:
     config = _mapping(_load(folder / "config.yaml", yaml.safe_load), "config.yaml")
     typed = _load(folder / "overrides.yaml", yaml.safe_load)
     overrides = tuple(str(word) for word in typed) if isinstance(typed, list) else ()
-    if (folder / "results").is_dir():
-        return Run(folder, "eval", config, overrides, summary, _evaluated(folder))
-    return Run(folder, "sample", config, overrides, summary, _sampled(folder, summary))
-
-
-def _sampled(folder: Path, summary: Mapping[str, Any]) -> tuple[Result, ...]:
-    rows = _rows(summary.get("prompts"), "summary.json: prompts")
-    particles = _by_prompt(folder / "particles.jsonl")
-    steps = _by_prompt(folder / "steps.jsonl")
-    n = _count(summary, "particles", "summary.json")
-    results = []
-    for index, row in enumerate(rows):
-        where = f"particles.jsonl, prompt {index}"
-        mine = particles.get(index, [])
-        if len(mine) != n or [_count(p, "particle", where) for p in mine] != list(range(n)):
-            raise _Damaged(f"{where} has {len(mine)} of {n} particles")
-        results.append(
-            Result(
-                prompt_index=index,
-                image_index=0,
-                prompt=_text(row, "prompt", "summary.json"),
-                seed=_count(mine[0], "seed", where) if mine else 0,
-                chosen=_chosen(row, n, "summary.json"),
-                rewards=tuple(_number(p, "reward", where) for p in mine),
-                particles=tuple(
-                    Particle(
-                        i,
-                        _number(p, "reward", where),
-                        _picture(folder, p, where),
-                        _numbers(p.get("metrics"), where),
-                    )
-                    for i, p in enumerate(mine)
-                ),
-                nfe=_number(row, "nfe", "summary.json"),
-                reward_calls=_number(row, "reward_calls", "summary.json"),
-                seconds=_number(row, "seconds", "summary.json"),
-                judged={},
-                task=None,
-                steps=_steps(folder, steps.get(index, []), f"{index:05d}/0000", n),
-            )
-        )
-    return tuple(results)
-
-
-def _evaluated(folder: Path) -> tuple[Result, ...]:
-    files = sorted((folder / "results").glob("*/*.json"))
-    if not files:
+    results = tuple(read_results(folder))
+    if not results:
         raise _Damaged("results/ is empty")
-    return tuple(_evaluation(folder, file) for file in files)
+    kind = "sample" if config.get("benchmark") is None else "eval"
+    return Run(folder, kind, config, overrides, summary, results)
 
 
-def _evaluation(folder: Path, file: Path) -> Result:
+def read_results(folder: Path) -> Iterator[Result]:
+    """The results in ``folder`` in order, of a run that need not be finished.
+
+    Raises GlassError, or where the run is read as a whole says which file is damaged.
+    """
+    for file in sorted((folder / "results").glob("*/*.json")):
+        yield _result(folder, file)
+
+
+def _result(folder: Path, file: Path) -> Result:
     where = file.relative_to(folder).as_posix()
     record = _mapping(_load(file, json.loads), where)
-    index, image = _count(record, "record_index", where), _count(record, "image_index", where)
-    told = _series(record.get("rewards"), where)
-    rewards = told or (_number(record, "reward", where),)
-    chosen = _chosen(record, len(rewards), where)
-    picture: Path | None = None
-    if record.get("image_sha256") is not None or "point" not in record:
-        inside = Path("images", f"{index:05d}", "samples", f"{image:04d}.png")
-        picture = folder / inside
-        if not picture.is_file():
-            raise _Damaged(f"{inside.as_posix()} is missing")
-    answer = 0 if chosen is None else chosen
-    metrics = _numbers(record.get("metrics"), where)
+    if "record_index" in record:
+        raise _older(folder)
+    index, image = _count(record, "prompt_index", where), _count(record, "image_index", where)
+    rewards = _series(record.get("rewards"), where)
+    rows = _rows(record.get("particles"), f"{where}: particles")
+    if [_count(row, "particle", where) for row in rows] != list(range(len(rows))):
+        raise _Damaged(f"{where} has particles that are not numbered from 0")
+    if rewards is not None and len(rewards) != len(rows):
+        raise _Damaged(f"{where} has {len(rewards)} rewards for {len(rows)} particles")
     judged = record.get("judged")
     clean = judged if isinstance(judged, Mapping) else {}
-    times = folder / "times" / f"{index:05d}" / f"{image:04d}.json"
+    inside = f"{index:05d}/{image:04d}"
+    times = folder / "times" / f"{inside}.json"
     return Result(
         prompt_index=index,
         image_index=image,
         prompt=_text(record, "prompt", where),
         seed=_count(record, "seed", where),
-        chosen=chosen,
-        rewards=rewards,
-        particles=(Particle(answer, _number(record, "reward", where), picture, metrics),),
+        chosen=_chosen(record, len(rows), where),
+        rewards=rewards or (None,) * len(rows),
+        particles=tuple(
+            Particle(
+                _count(row, "particle", where),
+                _number(row, "reward", where),
+                _picture(folder, row, where),
+                _numbers(row.get("metrics"), where),
+            )
+            for row in rows
+        ),
         nfe=_number(record, "nfe", where),
         reward_calls=_number(record, "reward_calls", where),
         seconds=_seconds(times) if times.is_file() else None,
         judged=clean,
         task=_task(folder / "images" / f"{index:05d}" / "metadata.jsonl", clean),
-        steps=_steps(
-            folder,
-            _rows(record.get("steps") or [], where),
-            f"{index:05d}/{image:04d}",
-            None if told is None else len(told),
-        ),
+        steps=_steps(folder, _rows(record.get("steps"), f"{where}: steps"), inside, len(rows)),
     )
 
 
@@ -176,14 +152,13 @@ def _seconds(file: Path) -> float | None:
 
 
 def _steps(
-    folder: Path, rows: Sequence[Mapping[str, Any]], place: str, n: int | None
+    folder: Path, rows: Sequence[Mapping[str, Any]], place: str, size: int
 ) -> tuple[StepRow, ...]:
     where = f"steps of {place}"
     made = []
     for row in rows:
         step = _count(row, "step", where)
         log_w = _series(row.get("log_w"), where)
-        size = n if n is not None else len(log_w or ())
         ancestors = row.get("ancestors")
         if ancestors is not None:
             whole = isinstance(ancestors, list) and len(ancestors) == size
@@ -227,15 +202,6 @@ def _load(path: Path, parse: Callable[[str], Any]) -> Any:
         raise _Damaged(f"{path.name} cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise _Damaged(f"{path.name} is not what was written ({one_line(error)[:80]})") from error
-
-
-def _by_prompt(path: Path) -> dict[int, list[Mapping[str, Any]]]:
-    # A finished run ends its last line too, so unlike the recorder nothing is left out here.
-    records = _load(path, lambda text: [json.loads(line) for line in text.split("\n") if line])
-    found: dict[int, list[Mapping[str, Any]]] = {}
-    for record in _rows(records, path.name):
-        found.setdefault(_count(record, "prompt_index", path.name), []).append(record)
-    return found
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:

@@ -1,0 +1,201 @@
+"""The one engine of ``glass sample`` and ``glass eval``: prompts to a finished folder.
+
+What is done is kept unit by unit, so that the same command goes on where it stopped; a finished
+run says its result again without loading anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.files import json_text
+from glass_cli.config.settings import Settings
+from glass_cli.engine import auto_times
+from glass_cli.engine.launchers.base import Keep, Task
+from glass_cli.engine.live import Live
+from glass_cli.engine.summary import numbers, summary_of
+from glass_cli.output.identity import identity, same_settings
+from glass_cli.output.tracking import NullTracker, Tracker, make_tracker
+from glass_cli.output.writer import Finished, RunFolder, Unit, short
+
+# How many prompts and images there are does not change what an image shows.
+SIZES = ("limit", "benchmark.limit", "benchmark.images")
+# Pictures shown by W&B as they come; the folder has them all.
+_SHOWN = 200
+
+Result = Mapping[str, Any]
+
+
+class Request(NamedTuple):
+    """What a command asks of the engine.
+
+    records: the prompts by their places in the whole list, each with at least ``prompt``.
+    images: steered runs a prompt.
+    """
+
+    records: Mapping[int, Mapping[str, Any]]
+    images: int
+
+    @property
+    def units(self) -> list[Unit]:
+        """Every prompt's first image before the second of any: stopped early, all are there."""
+        return [Unit(prompt, image) for image in range(self.images) for prompt in self.records]
+
+
+class Done(NamedTuple):
+    """A run whose units are all finished: what is left is to write and say its result.
+
+    settings: with times in place of ``sampler.times=auto``; ``times_note`` says where they are from.
+    results, times: of the units, in order, without particles and steps.
+    """
+
+    folder: RunFolder
+    settings: Settings
+    results: Sequence[Result]
+    times: Sequence[Mapping[str, Any]]
+    summary: Mapping[str, Any]
+    times_note: str | None
+    tracker: Tracker
+
+    def finish(self) -> Path:
+        """Writes summary.json, which marks the run as finished."""
+        self.tracker.summary(self.summary)
+        return self.folder.finish(self.summary)
+
+
+def identity_of(settings: Settings) -> dict[str, Any]:
+    """The settings that decide the results."""
+    return identity(settings.config, SIZES, {"metrics": settings.metrics})
+
+
+def prepared(settings: Settings, folder: Path) -> RunFolder:
+    """The run's folder, which the caller has locked, without what an earlier run left half done."""
+    out = RunFolder(folder)
+    if settings.root.fresh and (moved := out.set_aside()) is not None:
+        print(f"earlier results are in {os.path.relpath(moved)}")
+    out.remove_partial_files()
+    return out
+
+
+@contextmanager
+def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Done]:
+    """Draws what is missing of ``request``; the block says the result and finishes the run.
+
+    Where nothing is missing nothing is loaded. Raises GlassError.
+    """
+    prompts = [str(record["prompt"]) for record in request.records.values()]
+    check_prompts(settings, prompts)
+    with RunFolder(folder).locked():
+        out = prepared(settings, folder)
+        decided = auto_times.decide(settings, folder, prompts)
+        settings = decided.settings
+        decides = identity_of(settings)
+        same_settings(folder, decides)
+        out.check_records(request.records, metadata=settings.benchmark is not None)
+        auto_times.keep(decided, folder)
+        out.settings(settings.config, settings.overrides)
+        done = out.finished(request.units)
+        missing = [unit for unit in request.units if unit not in done]
+        tracker: Tracker = NullTracker()
+        ok = False
+        try:
+            if missing:
+                settings.launcher.check()
+                out.begin()
+                config = settings.config
+                tracker = make_tracker(config["wandb"], folder, config, folder.name)
+                records = {unit.prompt_index: request.records[unit.prompt_index] for unit in missing}
+                keep: Keep = "particles" if settings.benchmark is None else "answer"
+                task = Task(settings, keep, json_text(decides), missing, records, decided.work)
+                _draw(task, out, tracker, done, len(request.units))
+            units = sorted(request.units)
+            results, times = [done[unit] for unit in units], [out.times(unit) for unit in units]
+            benchmark = settings.benchmark
+            answer = None if benchmark is None else benchmark.summarise(results)
+            summary = decided.counted(summary_of(settings, answer, results, times))
+            yield Done(out, settings, results, times, summary, decided.note(), tracker)
+            ok = True
+        finally:
+            tracker.finish(ok=ok)
+
+
+def check_prompts(settings: Settings, prompts: Sequence[str]) -> None:
+    """Raises GlassError where a reward or metric cannot score one of the prompts."""
+    try:
+        for reward in [settings.reward, *settings.metrics.values()]:
+            if reward is not None:
+                reward.check_prompts(prompts)
+    except ValueError as error:
+        raise GlassError(one_line(error)) from error
+
+
+def _draw(
+    task: Task, out: RunFolder, tracker: Tracker, done: dict[Unit, dict[str, Any]], total: int
+) -> None:
+    """Draws the task's units, and adds their results to ``done``."""
+    try:
+        with Live(total, done.values(), task.settings.root.particles) as live:
+            for finished in task.settings.launcher.run(task, live.step):
+                result = out.write(finished)
+                done[finished.unit] = short(result)
+                means = live.finished(done[finished.unit])
+                _track(tracker, out, finished, result, means, len(done))
+        _track_table(tracker, done)
+    finally:
+        out.write_tables(done)
+
+
+def _track(
+    tracker: Tracker,
+    out: RunFolder,
+    finished: Finished,
+    result: Result,
+    means: Mapping[str, float],
+    count: int,
+) -> None:
+    last = {f"mean/{name}": value for name, value in means.items()} | {"pictures": count}
+    steps = result["steps"]
+    start = (count - 1) * len(steps)
+    for i, step in enumerate(steps):
+        more = last if i == len(steps) - 1 else {}
+        tracker.log({**_step_metrics(step, finished.unit), **more}, start + i)
+    pictures = [name for name in finished.files if name.endswith(".png")]
+    if pictures and count <= _SHOWN:
+        by_file = {p["file"]: p for p in result["particles"] if "file" in p}
+        captions = [
+            f"{result['prompt']} | {_caption(by_file[name]) if name in by_file else name}"
+            for name in pictures
+        ]
+        name = f"images/{finished.unit.prompt_index:05d}"
+        tracker.images(name, [out.folder / file for file in pictures], captions)
+
+
+def _caption(particle: Mapping[str, Any]) -> str:
+    reward = particle.get("reward")
+    shown = "-" if reward is None else f"{reward:.3f}"
+    return f"particle {particle['particle']} | {shown}"
+
+
+def _step_metrics(step: Mapping[str, Any], unit: Unit) -> dict[str, float]:
+    keys = ("t", "nfe", "ess", "lineages", "log_normaliser", "lam")
+    found = {key: float(step[key]) for key in keys if isinstance(step.get(key), (int, float))}
+    rewards = [r for r in step["rewards"] or [] if r is not None]
+    if rewards:
+        found |= {"reward/best": max(rewards), "reward/mean": sum(rewards) / len(rewards)}
+    place = {"prompt": unit.prompt_index, "sampler_step": step["step"]}
+    return {**place, **found, "resampled": int(step["resampled"])}
+
+
+def _track_table(tracker: Tracker, done: Mapping[Unit, Result]) -> None:
+    """All results as one table."""
+    names: Iterable[str] = dict.fromkeys(n for result in done.values() for n in numbers(result))
+    rows = []
+    for unit in sorted(done):
+        values = numbers(done[unit])
+        rows.append([*unit, done[unit]["prompt"], *(values.get(name) for name in names)])
+    tracker.table("results", ["prompt_index", "image_index", "prompt", *names], rows)

@@ -1,0 +1,261 @@
+"""The folder of a run, written one picture at a time on a disk that may fail at any moment.
+
+::
+
+    identity.json                        the settings that decide the results (output.identity)
+    config.yaml, overrides.yaml          all settings, resolved, and what the user typed
+    results/00000/0000.json              prompt 0, image 0: everything about it; written last
+    times/00000/0000.json                seconds and memory, which differ from run to run
+    images/00000/0000.png                glass sample: particle 0 of prompt 0
+    images/00000/samples/0000.png        glass eval: the answer, where GenEval's layout has it
+    images/00000/metadata.jsonl          glass eval: the benchmark's record of prompt 0
+    thumbs/00000/0000/step-002.webp      what was scored at step 2, small, one tile a particle
+    particles.jsonl, steps.jsonl         the results' particles and steps as tables, at the end
+    window.json                          the window that sampler.times=auto measured
+    study/00000.json                     a finished part of a study
+    sheet.png, summary.json              at the end; without summary.json the run did not finish
+
+Every file is written aside and renamed. A result names the digests of its pictures, so that one
+that does not belong to it (a torn disk, a picture changed by hand) is found and drawn again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from glass_cli.common.files import atomic_write, json_text, plain, writing_to
+from glass_cli.output.identity import IDENTITY
+from glass_cli.output.lock import Lock, Refused
+
+DIGESTS = "sha256"
+SUMMARY, PARTICLES, STEPS = "summary.json", "particles.jsonl", "steps.jsonl"
+# What a result has for each particle and step; the rest of it is one number or text each.
+LONG = ("particles", "steps")
+_PARTS = ("results", "times", "images", "thumbs", "study")
+_CLOSING = (
+    IDENTITY,
+    SUMMARY,
+    PARTICLES,
+    STEPS,
+    "sheet.png",
+    "density.png",
+    "window.json",
+    "config.yaml",
+    "overrides.yaml",
+)
+
+
+class Unit(NamedTuple):
+    """One steered run: image ``image_index`` of prompt ``prompt_index``."""
+
+    prompt_index: int
+    image_index: int
+
+    @property
+    def inside(self) -> Path:
+        return Path(f"{self.prompt_index:05d}", f"{self.image_index:04d}")
+
+
+class Finished(NamedTuple):
+    """A finished unit, as plain data that may come from another process or machine.
+
+    ``result`` and ``times`` are what their JSON files hold; ``files`` are further files by their
+    paths within the folder: pictures, thumbnails, plots.
+    """
+
+    unit: Unit
+    result: dict[str, Any]
+    times: dict[str, Any]
+    files: dict[str, bytes]
+
+
+class RunFolder:
+    """The files of one run; whoever writes holds ``locked()``.
+
+    Raises GlassError, which names the folder, where a file cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes out of the folder; raises Refused where one is at work."""
+        with writing_to(self.folder):
+            lock = Lock(self.folder)
+        with lock:
+            yield
+
+    def settings(self, config: Mapping[str, Any], overrides: Sequence[str]) -> None:
+        """Writes config.yaml and overrides.yaml."""
+        for name, value in (("config.yaml", config), ("overrides.yaml", list(overrides))):
+            clean = plain(value, finite=False)
+            # not OmegaConf's writer, which would read a prompt's "${" as a reference
+            text = yaml.safe_dump(clean, allow_unicode=True, sort_keys=False, width=1000)
+            self._write(self.folder / name, text.encode())
+
+    def begin(self) -> None:
+        """Takes back what said that the run was finished."""
+        (self.folder / SUMMARY).unlink(missing_ok=True)
+
+    def finish(self, summary: Mapping[str, Any]) -> Path:
+        """Writes summary.json, without which a run is not finished."""
+        path = self.folder / SUMMARY
+        self._write(path, json_text(summary, indent=1).encode())
+        return path
+
+    def remove_partial_files(self) -> None:
+        """Removes what a killed process was writing aside."""
+        with writing_to(self.folder):
+            left = [p for part in _PARTS for p in (self.folder / part).rglob(".*")]
+            for path in [*left, *self.folder.glob(".*.*")]:
+                if path.is_file():
+                    path.unlink()
+
+    def set_aside(self) -> Path | None:
+        """Moves all results to ``replaced/N`` in the folder, for a fresh start; None without any.
+
+        ``identity.json`` goes first: an interruption half-way leaves results that no run takes
+        for its own, and another fresh start moves the rest.
+        """
+        there = [name for name in (*_CLOSING, *_PARTS) if (self.folder / name).exists()]
+        if not there:
+            return None
+        number = 1
+        while (target := self.folder / "replaced" / str(number)).exists():
+            number += 1
+        with writing_to(self.folder):
+            target.mkdir(parents=True)
+            for name in there:
+                os.replace(self.folder / name, target / name)
+        return target
+
+    def result(self, unit: Unit) -> dict[str, Any] | None:
+        """The finished result of ``unit``; None where there is none, or not all of it is there."""
+        found = _json(self.folder / "results" / unit.inside.with_suffix(".json"))
+        digests = {} if found is None else found.get(DIGESTS)
+        if not isinstance(digests, Mapping):
+            return None
+        for name, digest in digests.items():
+            try:
+                data = (self.folder / name).read_bytes()
+            except OSError:
+                return None
+            if hashlib.sha256(data).hexdigest() != digest:
+                return None
+        return found
+
+    def times(self, unit: Unit) -> dict[str, Any]:
+        """Seconds and memory of a finished unit."""
+        return _json(self.folder / "times" / unit.inside.with_suffix(".json")) or {}
+
+    def write(self, finished: Finished) -> dict[str, Any]:
+        """Writes a finished unit, its result last; returns the result as it can be read back."""
+        unit, result = finished.unit, dict(finished.result)
+        for name, data in finished.files.items():
+            self._write(self.folder / name, data)
+        pictures = [p["file"] for p in result["particles"] if "file" in p]
+        result[DIGESTS] = {n: hashlib.sha256(finished.files[n]).hexdigest() for n in pictures}
+        times = json_text(finished.times, indent=1)
+        self._write(self.folder / "times" / unit.inside.with_suffix(".json"), times.encode())
+        text = json_text(result, indent=1)
+        self._write(self.folder / "results" / unit.inside.with_suffix(".json"), text.encode())
+        read: dict[str, Any] = json.loads(text)
+        return read
+
+    def write_tables(self, units: Iterable[Unit]) -> None:
+        """Writes particles.jsonl and steps.jsonl of those of the ``units`` that are finished."""
+        with (
+            writing_to(self.folder),
+            atomic_write(self.folder / PARTICLES) as particles,
+            atomic_write(self.folder / STEPS) as steps,
+            particles.open("wb") as particle_file,
+            steps.open("wb") as step_file,
+        ):
+            for unit in sorted(units):
+                result = self.result(unit)
+                if result is None:
+                    continue
+                place = {key: result[key] for key in ("prompt_index", "image_index")}
+                start = {**place, "prompt": result["prompt"], "seed": result["seed"]}
+                for row in result["particles"]:
+                    particle_file.write((json_text({**start, **row}) + "\n").encode())
+                for row in result["steps"]:
+                    step_file.write((json_text({**place, **row}) + "\n").encode())
+
+    def study_part(self, number: int, settings: str) -> dict[str, Any] | None:
+        """A finished part of a study under the same ``settings``; None where there is none."""
+        found = _json(self.folder / "study" / f"{number:05d}.json")
+        return found if found is not None and found.get("settings") == settings else None
+
+    def write_study_part(self, number: int, settings: str, part: Mapping[str, Any]) -> Any:
+        """Writes a finished part of a study; returns it as it can be read back."""
+        text = json_text({"settings": settings, **part})
+        self._write(self.folder / "study" / f"{number:05d}.json", text.encode())
+        return json.loads(text)
+
+    def check_records(self, records: Mapping[int, Mapping[str, Any]], metadata: bool) -> None:
+        """Raises Refused where results are of another record, or of another prompt.
+
+        ``metadata``: writes each record as GenEval's metadata.jsonl.
+        """
+        for number, record in records.items():
+            path = self.folder / "images" / f"{number:05d}" / "metadata.jsonl"
+            results = self.folder / "results" / f"{number:05d}"
+            now = json_text(record)
+            if not metadata:
+                before = self._prompt(results)
+                if before is not None and before != record["prompt"]:
+                    raise self._other_list(number, before, record["prompt"])
+                continue
+            text = path.read_text(encoding="utf-8").strip() if path.exists() else None
+            if text == now:
+                continue
+            if text is not None and any(results.glob("*.json")):
+                raise self._other_list(number, text, now)
+            self._write(path, (now + "\n").encode())
+
+    def _prompt(self, results: Path) -> str | None:
+        found = (_json(path) for path in sorted(results.glob("*.json")))
+        return next((str(result["prompt"]) for result in found if result), None)
+
+    def _other_list(self, number: int, before: str, now: str) -> Refused:
+        return Refused(
+            f"{self.folder} holds results of another prompt list: prompt {number} was {before},"
+            f" now it is {now}; name=NAME or hydra.run.dir=FOLDER writes to a new folder, --fresh"
+            " starts anew in this one"
+        )
+
+    def _write(self, path: Path, data: bytes) -> None:
+        with writing_to(self.folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as part, part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+
+    def finished(self, units: Iterable[Unit]) -> dict[Unit, dict[str, Any]]:
+        """The results of those of the ``units`` that are done, without particles and steps."""
+        found = ((unit, self.result(unit)) for unit in units)
+        return {unit: short(result) for unit, result in found if result is not None}
+
+
+def short(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A result without its particles and steps: what is kept in memory of thousands."""
+    return {key: value for key, value in result.items() if key not in LONG}
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
