@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -39,6 +39,20 @@ class Detection(NamedTuple):
     box: Box
     mask: Tensor | None = None
     colour: str | None = None
+
+
+class ObjectBelief(NamedTuple):
+    """One object with all that a detector believes of it.
+
+    ``presence`` is the probability that it is there at all; ``classes`` and ``colours`` are those
+    of what it is, given that it is there, and each sum to 1 ("" is an object in colours of its
+    own). ``box`` as in :class:`Detection`.
+    """
+
+    presence: float
+    classes: Mapping[str, float]
+    colours: Mapping[str, float]
+    box: Box
 
 
 class LoadedDetector(Protocol):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from glass_cli.benchmarks.detections import Detection
+from glass_cli.benchmarks.detections import Box, Detection, ObjectBelief
 from glass_cli.benchmarks.geneval_rules import iou
 from glass_cli.common import hub
 from glass_cli.common.errors import GlassError, one_line
@@ -82,10 +82,12 @@ class LoadedEmbeddedDetector:
         self._colours: list[str] = config["colours"]
         self._side: int = config["image_size"]
 
-    def detect(self, images: Tensor) -> list[list[Detection]]:
-        """One class an object; its score is the chance that it is there times its class's.
+    def beliefs(self, images: Tensor) -> list[list[ObjectBelief]]:
+        """The distinct objects of each of the images (N, 3, H, W) in [0, 1], the surest first.
 
-        Pictures of another size are scaled to the world's, whose object sizes it knows.
+        Pictures of another size are scaled to the world's, whose object sizes it knows. Of an
+        object is believed what its surest cell says: the sigmoid of its presence, and the softmax
+        of its classes and colours.
         """
         import torch
         from torch.nn.functional import interpolate
@@ -98,24 +100,33 @@ class LoadedEmbeddedDetector:
         with torch.no_grad():
             cells = self.network(x)
         boxes = _boxes(cells.sides) * x.new_tensor([width, height, width, height]) / side
-        chance, which = cells.classes.softmax(1).max(1)
-        scores = (cells.presence.sigmoid() * chance).flatten(1).tolist()
-        names, colours = which.flatten(1).tolist(), cells.colours.argmax(1).flatten(1).tolist()
+        presence = cells.presence.sigmoid().flatten(1)
+        # (N, cells, classes) and (N, cells, colours)
+        classes, colours = (
+            part.softmax(1).flatten(2).transpose(1, 2) for part in (cells.classes, cells.colours)
+        )
+        scores = presence * classes.amax(2)
         found = []
-        for n, placed in enumerate(boxes.tolist()):
-            seen = [
-                Detection(
-                    self._classes[names[n][i]],
-                    score,
-                    tuple(placed[i]),
-                    None,
-                    self._colours[colours[n][i]],
-                )
-                for i, score in enumerate(scores[n])
-                if score > LEAST
-            ]
-            found.append(_distinct(seen))
+        for n, sides in enumerate(boxes.tolist()):
+            cell = _distinct(sides, scores[n].tolist())
+            parts = (presence[n], classes[n], colours[n])
+            known = zip(cell, *(part[cell].tolist() for part in parts), strict=True)
+            found.append(
+                [
+                    ObjectBelief(
+                        here,
+                        dict(zip(self._classes, of_class, strict=True)),
+                        dict(zip(self._colours, of_colour, strict=True)),
+                        tuple(sides[i]),
+                    )
+                    for i, here, of_class, of_colour in known
+                ]
+            )
         return found
+
+    def detect(self, images: Tensor) -> list[list[Detection]]:
+        """One class an object; its score is the chance that it is there times its class's."""
+        return [[_most_likely(one) for one in objects] for objects in self.beliefs(images)]
 
     def colours(self, image: Tensor, found: Sequence[Detection], name: str) -> list[str]:
         """As seen at detection; "" for an object in its own colours, which fits none."""
@@ -133,10 +144,17 @@ def _boxes(sides: Tensor) -> Tensor:
     return torch.stack([x - left, y - top, x + right, y + bottom], dim=-1).flatten(1, 2)
 
 
-def _distinct(seen: Sequence[Detection]) -> list[Detection]:
+def _distinct(boxes: Sequence[Box], scores: Sequence[float]) -> list[int]:
     """The most confident cell of each object: those around it see the same one."""
-    chosen: list[Detection] = []
-    for detection in sorted(seen, key=lambda d: -d.score):
-        if all(iou(detection.box, other.box) <= SAME for other in chosen):
-            chosen.append(detection)
+    chosen: list[int] = []
+    for i in sorted(range(len(scores)), key=lambda i: -scores[i]):
+        if scores[i] <= LEAST:
+            break
+        if all(iou(boxes[i], boxes[other]) <= SAME for other in chosen):
+            chosen.append(i)
     return chosen
+
+
+def _most_likely(one: ObjectBelief) -> Detection:
+    name, colour = (max(known, key=known.__getitem__) for known in (one.classes, one.colours))
+    return Detection(name, one.presence * one.classes[name], one.box, None, colour)
