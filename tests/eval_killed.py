@@ -23,7 +23,7 @@ from glass_cli.launch import launch
 
 
 def child(words: list[str]) -> None:
-    os._exit(launch(words, False, "glass_cli.engine.evaluate", config="eval"))
+    os._exit(launch(words, config="eval"))
 
 
 def dies_renaming(count: int, before: bool) -> None:

@@ -239,7 +239,7 @@ def sampled(folder: Path, *more: str) -> None:
         "wandb.mode=disabled",
         "hydra.run.dir=run",
     ]
-    assert launch(words, False, "glass_cli.engine.sample") == 0
+    assert launch(words) == 0
     summary = json.loads(Path("run/summary.json").read_text())
     assert summary["nfe"] == 3 * 2 * 2
     assert len(list(Path("run/images").rglob("*.png"))) == 3

@@ -32,7 +32,6 @@ from glass_cli.steering.guidance import guidance_factor
 from glass_cli.steering.independent import BestOfN, NoSteering
 from glass_cli.steering.loop import NotFinite, Step
 
-EXPERIMENT = "glass_cli.engine.sample"
 MIXTURE = ["model=gaussian_mixture", "wandb.mode=disabled", "particles=6", "prompt=a"]
 
 
@@ -153,7 +152,7 @@ def test_what_cannot_be_guided_is_one_line(
 ) -> None:
     if "reward=ocr" in words:
         pytest.importorskip("rapidocr")
-    assert launch(words, False, EXPERIMENT) == 2
+    assert launch(words) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(f"glass: {message}")
     assert not Path("outputs").exists()
@@ -164,7 +163,7 @@ def test_a_broken_promise_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     words = [f"model.path={tmp_path / 'model'}", "wandb.mode=disabled", "particles=2"]
     words += ["reward=python", "prompt=a dog", "reward.target=my_scores.cut"]
     words += ["reward.differentiable=true", "sampler.transitions=3", "sampler.steps=1"]
-    assert launch([*words, "steering.guidance=1"], False, EXPERIMENT) == 2
+    assert launch([*words, "steering.guidance=1"]) == 2
     assert "the reward has no gradient, which steering.guidance needs" in capsys.readouterr().err
 
 
@@ -190,7 +189,7 @@ def test_gradients_that_are_none(kind: str) -> None:
 
 def test_lam_is_recorded_with_every_step() -> None:
     words = [*MIXTURE, "sampler.steps=2", "sampler.transitions=3", "steering.lam=auto"]
-    assert launch([*words, "hydra.run.dir=run"], False, EXPERIMENT) == 0
+    assert launch([*words, "hydra.run.dir=run"]) == 0
     steps = [json.loads(line) for line in Path("run/steps.jsonl").read_text().splitlines()]
     first = torch.tensor(steps[1]["rewards"], dtype=torch.float64)
     lam = 2.5 / float(first.std(correction=0))
@@ -207,7 +206,7 @@ def test_guidance_raises_the_embedded_reward_of_the_embedded_model() -> None:
     means = []
     for strength in (0, 1):
         run = [*words, f"steering.guidance={strength}", f"hydra.run.dir=run{strength}"]
-        assert launch([*run, "wandb.mode=disabled"], False, EXPERIMENT) == 0
+        assert launch([*run, "wandb.mode=disabled"]) == 0
         rows = json.loads(Path(f"run{strength}/summary.json").read_text())["prompts"]
         means.append([row["mean_reward"] for row in rows])
     plain, guided = means

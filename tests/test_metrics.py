@@ -23,7 +23,6 @@ from glass_cli.launch import launch
 from glass_cli.rewards.composite import Composite, Term
 from glass_cli.rewards.linear import Linear
 
-EXPERIMENT = "glass_cli.engine.sample"
 MIXTURE = ["model=gaussian_mixture", "wandb.mode=disabled", "sampler.steps=2", "particles=5"]
 RADIUS = "{python: {target: my_scores.radius, accepts: points}}"
 
@@ -44,7 +43,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def run(*words: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """particles.jsonl and summary.json of ``glass sample``."""
-    assert launch([*words, "hydra.run.dir=run"], False, EXPERIMENT) == 0
+    assert launch([*words, "hydra.run.dir=run"]) == 0
     records = Path("run/particles.jsonl").read_text().splitlines()
     return [json.loads(line) for line in records], json.loads(Path("run/summary.json").read_text())
 
@@ -57,31 +56,31 @@ def test_every_final_particle_is_scored_by_every_metric(capsys: pytest.CaptureFi
         x, y = p["point"]
         assert p["reward"] == pytest.approx(x)
         assert p["metrics"] == pytest.approx({"linear": y, "python": (x * x + y * y) ** 0.5})
-    for index, row in enumerate(summary["prompts"]):
+    results = [json.loads(p.read_text()) for p in sorted(Path("run/results").glob("*/0000.json"))]
+    for index, result in enumerate(results):
         mine = [p for p in particles if p["prompt_index"] == index]
         (best,) = (p for p in mine if p["best"])
-        assert row["metrics"] == pytest.approx(best["metrics"])
-        for name, mean in row["mean_metrics"].items():
+        assert result["metrics"] == pytest.approx(best["metrics"])
+        for name, mean in result["mean_metrics"].items():
             assert mean == pytest.approx(sum(p["metrics"][name] for p in mine) / 5)
-    for name, values in summary["metrics"].items():
-        for kind, key in (("chosen", "metrics"), ("mean", "mean_metrics")):
-            rows = [row[key][name] for row in summary["prompts"]]
-            assert values[kind] == pytest.approx(sum(rows) / 3)
-            assert values[f"{kind}_interval95"] == pytest.approx(bootstrap_interval(rows))
+    for name in ("linear", "python"):
+        for shown, key in ((name, "metrics"), (f"mean {name}", "mean_metrics")):
+            values = [result[key][name] for result in results]
+            assert summary["means"][shown]["mean"] == pytest.approx(sum(values) / 3)
+            expected = pytest.approx(bootstrap_interval(values))
+            assert summary["means"][shown]["interval95"] == expected
     table = capsys.readouterr().out.splitlines()
     assert table[0].split()[-4:] == ["linear", "python", "NFE", "seconds"]
     shown = [float(word) for word in table[2].split()[3:5]]
-    assert shown == pytest.approx(list(summary["prompts"][0]["metrics"].values()), abs=6e-4)
+    assert shown == pytest.approx(list(results[0]["metrics"].values()), abs=6e-4)
 
 
 def test_without_an_answer_the_table_shows_means(capsys: pytest.CaptureFixture[str]) -> None:
     words = [*MIXTURE, "steering=none", "reward=null", "metrics=linear"]
     particles, summary = run(*words)
-    (row,) = summary["prompts"]
-    assert row["metrics"] == {"linear": None}
     mean = sum(p["point"][0] for p in particles) / 5
-    assert row["mean_metrics"]["linear"] == pytest.approx(mean)
-    assert summary["metrics"]["linear"]["chosen"] is None
+    assert summary["means"]["mean linear"]["mean"] == pytest.approx(mean)
+    assert "linear" not in summary["means"], "nobody was chosen"
     line = capsys.readouterr().out.splitlines()[2]
     assert float(line.split()[-3]) == pytest.approx(mean, abs=6e-4)
 
@@ -124,7 +123,7 @@ def test_pictures_carry_their_metrics(tmp_path: Path) -> None:
 
 def test_a_metric_that_is_not_finite_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     words = [*MIXTURE, "metrics=[{python: {target: my_scores.bad, accepts: points}}]"]
-    assert launch([*words, "hydra.run.dir=run"], False, EXPERIMENT) == 2
+    assert launch([*words, "hydra.run.dir=run"]) == 2
     assert "metric python of particle 0 is" in capsys.readouterr().err
 
 

@@ -17,7 +17,6 @@ from transformers import CLIPConfig, CLIPModel
 from glass_cli.launch import launch
 from glass_cli.rewards.linear import LoadedLinear
 
-EXPERIMENT = "glass_cli.engine.sample"
 MIXTURE = ["model=gaussian_mixture", "wandb.mode=disabled"]
 
 
@@ -60,7 +59,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def run(*words: str) -> Path:
     """Runs ``glass sample`` and returns its folder."""
-    assert launch([*words, "hydra.run.dir=run"], False, EXPERIMENT) == 0
+    assert launch([*words, "hydra.run.dir=run"]) == 0
     return Path("run")
 
 
@@ -82,13 +81,14 @@ def test_pictures_tables_and_summary(tiny: list[str], capsys: pytest.CaptureFixt
     assert [s["nfe"] for s in steps] == [3, 3 * 3, 3 * 2 * 2]
     assert steps[0]["rewards"] is None and len(steps[1]["rewards"]) == 3
     assert summary["nfe"] == 12 and summary["nfe_per_particle"] == 4
-    assert summary["prompts"][0]["best_reward"] == pytest.approx(best["reward"])
+    assert summary["means"]["best reward"]["mean"] == pytest.approx(best["reward"])
+    assert summary["score"] == pytest.approx(best["reward"])
     assert set(summary["seconds_by_stage"]) >= {"load", "network", "decode", "reward", "record"}
     assert summary["peak_memory_bytes"] > 10_000_000
     with Image.open(folder / best["file"]) as picture:
         assert picture.size == (8, 8)
         assert picture.text["prompt"] == prompt  # type: ignore[attr-defined]
-        assert json.loads(picture.text["settings"])["sampler"]["steps"] == 2  # type: ignore[attr-defined]
+        assert json.loads(picture.text["settings"])["sampler.steps"] == 2  # type: ignore[attr-defined]
         assert float(picture.text["reward"]) == pytest.approx(best["reward"])  # type: ignore[attr-defined]
     assert Image.open(folder / "sheet.png").width > 3 * 128
     assert yaml.safe_load((folder / "config.yaml").read_text())["prompt"] == prompt
@@ -142,7 +142,7 @@ def test_in_one_dimension() -> None:
 
 
 def test_a_direction_that_is_too_long_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert launch([*MIXTURE, "reward.direction=[1,0,0]"], False, EXPERIMENT) == 2
+    assert launch([*MIXTURE, "reward.direction=[1,0,0]"]) == 2
     assert "reward.direction" in capsys.readouterr().err
 
 
@@ -161,7 +161,7 @@ def test_a_reward_that_is_not_finite_names_particle_and_step(
 
     monkeypatch.setattr(LoadedLinear, "score", score)
     words = [*MIXTURE, "prompts=[one,two]", "particles=5", "hydra.run.dir=run"]
-    assert launch(words, False, EXPERIMENT) == 2
+    assert launch(words) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert "particle 3 is nan at step 2" in said and "two" in said
     assert [p["prompt"] for p in lines(Path("run/particles.jsonl"))] == ["one"] * 5
@@ -170,6 +170,6 @@ def test_a_reward_that_is_not_finite_names_particle_and_step(
 
 def test_a_sweep_over_samplers_and_particles() -> None:
     words = [*MIXTURE, "particles=4,5", "sampler=sde,glass", "sampler.steps=2"]
-    assert launch([*words, "hydra.sweep.dir=sweep"], True, EXPERIMENT) == 0
+    assert launch([*words, "hydra.sweep.dir=sweep"], sweep=True) == 0
     sizes = [json.loads(f.read_text())["particles"] for f in Path("sweep").rglob("summary.json")]
     assert sorted(sizes) == [4, 4, 5, 5]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from glass_cli.benchmarks.base import Benchmark
+from glass_cli.common.errors import GlassError
 from glass_cli.config.settings import Settings, Study
 from glass_cli.engine.run import Request, completed, identity_of, prepared
 from glass_cli.engine.summary import table
@@ -26,7 +27,8 @@ def run(settings: Settings, folder: Path) -> float | None:
     if settings.study is not None:
         return _study(settings, settings.study, folder)
     benchmark = settings.benchmark
-    assert benchmark is not None
+    if benchmark is None:
+        raise GlassError("glass eval needs a benchmark; choose one (glass ls benchmark)")
     request = Request(_records(benchmark), benchmark.images)
     with completed(settings, folder, request) as done:
         path = done.finish()

@@ -55,24 +55,25 @@ def particle_records(drawn: Drawn) -> list[dict[str, Any]]:
 
 
 def result_record(
-    unit: Unit, prompt: str, seed: int, drawn: Drawn, judged: Mapping[str, Any]
+    unit: Unit, prompt: str, seed: int, drawn: Drawn, answer: int | None, judged: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A unit's result, but for its particles and steps.
 
-    ``chosen`` is the answer's particle, null where the steering chooses none; ``reward`` and
-    ``metrics`` are the answer's, particle 0's where there is none, ``mean_metrics`` those of the
-    average particle.
+    ``chosen`` is the particle that the steering chose, null where it chooses none; ``reward`` and
+    ``metrics`` are those of particle ``answer``, null and empty without one, ``mean_metrics`` those
+    of the average particle.
     """
     step = drawn.step
-    r, answer = step.rewards, answer_of(drawn)
+    r = step.rewards
+    metrics = {} if answer is None else drawn.metrics
     return {
         **unit._asdict(),
         "prompt": prompt,
         "seed": seed,
         "chosen": step.chosen,
-        "reward": None if r is None else float(r[answer]),
+        "reward": None if r is None or answer is None else float(r[answer]),
         "rewards": None if r is None else r.tolist(),
-        "metrics": {name: float(scores[answer]) for name, scores in drawn.metrics.items()},
+        "metrics": {name: float(scores[answer]) for name, scores in metrics.items()},
         "mean_metrics": {name: float(scores.mean()) for name, scores in drawn.metrics.items()},
         "judged": dict(judged),
         "nfe": step.nfe,
@@ -80,8 +81,3 @@ def result_record(
         "lineages": step.particles.lineages,
         "log_normaliser": step.particles.log_normaliser,
     }
-
-
-def answer_of(drawn: Drawn) -> int:
-    """The index of the particle that is the answer; the first where none is chosen."""
-    return 0 if drawn.step.chosen is None else drawn.step.chosen

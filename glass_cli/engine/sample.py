@@ -35,7 +35,7 @@ def _rows(done: Done) -> list[dict[str, Any]]:
             "prompt": result["prompt"],
             "best_reward": best_reward(result),
             "mean_reward": mean_reward(result),
-            "metrics": {} if result["chosen"] is None else result["metrics"],
+            "metrics": result["metrics"],
             "mean_metrics": result["mean_metrics"],
             "nfe": result["nfe"],
             "seconds": times.get("seconds"),

@@ -34,8 +34,8 @@ def _known(result: Mapping[str, Any]) -> list[float]:
 def numbers(result: Result) -> dict[str, float]:
     """What of a result can be averaged: rewards, metrics, the judge's numbers and verdicts.
 
-    ``reward`` and the metrics by their names are those of the answer (particle 0 where the
-    steering chooses none); ``best reward``, ``mean reward`` and ``mean <metric>`` of the particles.
+    ``reward`` and the metrics by their names are those of the answer, where there is one; ``best
+    reward``, ``mean reward`` and ``mean <metric>`` those of the particles.
     """
     found: dict[str, Any] = {"reward": result.get("reward"), **(result.get("metrics") or {})}
     found |= {"best reward": best_reward(result), "mean reward": mean_reward(result)}

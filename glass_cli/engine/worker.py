@@ -20,7 +20,7 @@ from glass_cli.config.settings import Settings
 from glass_cli.engine.draw import Drawn, Work, draw
 from glass_cli.engine.launchers.base import Keep, Watch
 from glass_cli.engine.load import load
-from glass_cli.engine.records import answer_of, particle_records, result_record, step_record
+from glass_cli.engine.records import particle_records, result_record, step_record
 from glass_cli.method.path import TooFewTimes
 from glass_cli.output import thumbnails
 from glass_cli.output.png import png_bytes
@@ -28,6 +28,8 @@ from glass_cli.output.writer import Finished, Unit
 from glass_cli.rewards.base import LoadedReward
 from glass_cli.rewards.pixels import to_uint8
 from glass_cli.steering.loop import NotFinite, Step
+
+_PNG_TEXTS = ("particle", "reward", "metrics", "terms")
 
 
 def seed_of(seed: int, image: int) -> int:
@@ -120,11 +122,11 @@ class Worker:
         assert drawn is not None and drawn.samples is not None
         particles = particle_records(drawn)
         with self._stages.stage("judge"):
-            judged = self._judged(drawn.samples[answer_of(drawn)], record)
+            judged = self._judged(drawn, record)
         with self._stages.stage("record"):
             files |= self._pictures(unit, prompt, seed, drawn, particles)
             files |= self._plot(unit, drawn)
-        result = result_record(unit, prompt, seed, drawn, judged)
+        result = result_record(unit, prompt, seed, drawn, self._answer(drawn), judged)
         result["reward_calls"] = 0 if self._reward is None else self._reward.calls - scored
         times = {
             "seconds": time.monotonic() - began,
@@ -154,10 +156,19 @@ class Worker:
         name = Path("thumbs") / unit.inside / thumbnails.name(drawn.step.k)
         return {name.as_posix(): thumbnails.strip(to_uint8(drawn.samples))}
 
-    def _judged(self, sample: Tensor, record: Mapping[str, Any]) -> dict[str, Any]:
+    def _answer(self, drawn: Drawn) -> int | None:
+        """The particle that answers the prompt; a benchmark gets the first where none is chosen."""
+        if drawn.step.chosen is None and self._keep == "answer":
+            return 0
+        return drawn.step.chosen
+
+    def _judged(self, drawn: Drawn, record: Mapping[str, Any]) -> dict[str, Any]:
         """What the benchmark says of the answer, which it sees as it is saved: in 256 levels."""
-        if self._judge is None:
+        answer = self._answer(drawn)
+        if self._judge is None or answer is None:
             return {}
+        assert drawn.samples is not None
+        sample = drawn.samples[answer]
         if self._images:
             sample = torch.from_numpy(to_uint8(sample[None])[0]).permute(2, 0, 1).float() / 255.0
         with torch.no_grad():
@@ -168,9 +179,11 @@ class Worker:
     ) -> dict[str, bytes]:
         """The PNG files that are kept, named in their ``particles``; or these get their points."""
         assert drawn.samples is not None
-        kept = range(len(particles)) if self._keep == "particles" else [answer_of(drawn)]
+        answer = self._answer(drawn)
+        kept = range(len(particles)) if self._keep == "particles" else [answer]
         files = {}
         for i in kept:
+            assert i is not None
             particle = particles[i]
             if not self._images:
                 particle["point"] = drawn.samples[i].tolist()
@@ -181,7 +194,7 @@ class Worker:
             else:
                 name = (folder / "samples" / f"{unit.image_index:04d}.png").as_posix()
             picture: np.ndarray = to_uint8(drawn.samples[i : i + 1])[0]
-            texts = {key: json_text(particle[key]) for key in ("particle", "reward", "metrics")}
+            texts = {key: json_text(particle[key]) for key in _PNG_TEXTS}
             more = {"prompt": prompt, "seed": str(seed), "settings": self._text}
             files[name] = png_bytes(picture, {**more, **texts})
             particle["file"] = name

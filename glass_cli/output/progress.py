@@ -167,7 +167,7 @@ def closing_table(rows: Sequence[Mapping[str, Any]], paths: Mapping[str, str]) -
     missing or None is "-". Of many rows the first TABLE_ROWS are shown, and below several their
     means.
     """
-    names = list(dict.fromkeys(name for row in rows for name in row.get("metrics") or {}))
+    names = list(dict.fromkeys(name for row in rows for name in row.get("mean_metrics") or {}))
     rows = [{**row, **_metric_cells(row, names)} for row in rows]
     metrics = [f"metric {name}" for name in names]
     columns = ("best_reward", "mean_reward", *metrics, "nfe", "seconds")
