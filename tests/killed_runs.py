@@ -1,6 +1,8 @@
-"""Runs glass eval in child processes that are killed, until one is let through to the end.
+"""Runs glass in child processes that are killed, until one is let through to the end.
 
-    python eval_killed.py SEED KILLS SECONDS WORD...
+    python killed_runs.py CONFIG SEED KILLS SECONDS WORD...
+
+CONFIG is that of the command, config for glass sample and eval for glass eval.
 
 First a child is left alone, and what it wrote renamed to undisturbed/. Of those after it, half are
 killed from outside within the first SECONDS (or third of the time that it took), half kill
@@ -22,8 +24,8 @@ from typing import Any
 from glass_cli.launch import launch
 
 
-def child(words: list[str]) -> None:
-    os._exit(launch(words, config="eval"))
+def child(words: list[str], config: str) -> None:
+    os._exit(launch(words, config=config))
 
 
 def dies_renaming(count: int, before: bool) -> None:
@@ -45,14 +47,15 @@ def dies_renaming(count: int, before: bool) -> None:
 def main() -> None:
     import glass_cli.engine.worker  # noqa: F401 - torch and diffusers, once
 
-    rng, latest, words = random.Random(int(sys.argv[1])), float(sys.argv[3]), sys.argv[4:]
-    for number in range(-1, int(sys.argv[2])):
+    config, seed, kills, seconds, *words = sys.argv[1:]
+    rng, latest = random.Random(int(seed)), float(seconds)
+    for number in range(-1, int(kills)):
         began = time.monotonic()
         process = os.fork()
         if process == 0:
             if number % 2 and number > 0:
                 dies_renaming(rng.randint(1, 16), rng.random() < 0.5)
-            child(words)
+            child(words, config)
         if number < 0:
             os.waitpid(process, 0)
             # three kills from outside leave work for the others, however fast the machine is
@@ -66,7 +69,7 @@ def main() -> None:
         found = len(list(Path("outputs").rglob("results/*/*.json")))
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         print(f"killed={killed} results={found}", flush=True)
-    child(words)
+    child(words, config)
 
 
 if __name__ == "__main__":

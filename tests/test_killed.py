@@ -1,4 +1,4 @@
-"""Killed at any moment, an evaluation ends with the files of one that was left alone."""
+"""Killed at any moment, a run ends with the files of one that was left alone."""
 
 from __future__ import annotations
 
@@ -29,28 +29,32 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path / "work")
 
 
+SAMPLE = [word for word in POINTS if not word.startswith("benchmark")]
+SAMPLE += [f"prompts=[{','.join(f'p{i}' for i in range(24))}]", "hydra.run.dir=outputs/mine"]
+
+
 @pytest.mark.parametrize(
-    ("seed", "kills", "seconds", "words"),
+    ("config", "seed", "kills", "seconds", "words", "results"),
     [
-        (0, 6, 0.5, [*POINTS, "benchmark.images=4"]),
-        pytest.param(1, 20, 3.0, EMOJI, marks=pytest.mark.slow),
+        ("eval", 0, 6, 0.5, [*POINTS, "benchmark.images=4"], 24),
+        ("config", 3, 8, 2.0, SAMPLE, 24),
+        pytest.param("eval", 1, 20, 3.0, EMOJI, 12, marks=pytest.mark.slow),
     ],
 )
-def test_killed_and_gone_on_with(seed: int, kills: int, seconds: float, words: list[str]) -> None:
-    program = str(REPOSITORY / "tests" / "eval_killed.py")
+def test_killed_and_continued(
+    config: str, seed: int, kills: int, seconds: float, words: list[str], results: int
+) -> None:
+    program = str(REPOSITORY / "tests" / "killed_runs.py")
+    typed = [config, *map(str, (seed, kills, seconds)), "-cd", "../mine", *words]
     done = subprocess.run(
-        [sys.executable, program, *map(str, (seed, kills, seconds)), "-cd", "../mine", *words],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
+        [sys.executable, program, *typed], env=ENVIRONMENT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     said = re.findall(r"^killed=(\w+) results=(\d+)$", done.stdout, re.MULTILINE)
     undisturbed = files(Path("undisturbed"))
-    whole = sum("/results/" in name for name in undisturbed)
-    assert whole in (12, 24) and len(said) == kills
+    assert sum("results/" in name for name in undisturbed) == results and len(said) == kills
     assert sum(killed == "True" for killed, _ in said) >= kills // 2, said
-    assert any(0 < int(found) < whole for _, found in said), said
+    assert any(0 < int(found) < results for _, found in said), said
     assert files(Path("outputs")) == undisturbed
 
 

@@ -1,4 +1,4 @@
-"""Evaluations on several processes: Ray actors, submitit's jobs, optuna's search."""
+"""Runs on several processes: Ray actors, submitit's jobs, optuna's search."""
 
 from __future__ import annotations
 
@@ -51,6 +51,24 @@ def test_ray_workers_one_of_which_is_killed() -> None:
     assert done.returncode == 0, done.stderr
     assert not deadly.exists(), "a worker was killed"
     assert results(Path("many")) == results(Path("alone"))
+
+
+@pytest.mark.slow
+def test_sampling_by_two_ray_workers() -> None:
+    """Pictures of all particles, thumbnails and tables: the files of one process."""
+    pytest.importorskip("ray")
+    words = [word for word in EMOJI if not word.startswith(("benchmark", "launcher"))]
+    words += ["prompts=[a red apple,two dogs,a blue car]", "metrics=[clip]"]
+    for folder, launcher in (
+        ("alone", ["launcher.threads=1"]),
+        ("many", ["launcher=ray", "launcher.workers=2"]),
+    ):
+        command = [sys.executable, "-m", "glass_cli", "sample", *words, *launcher]
+        command.append(f"hydra.run.dir={folder}")
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stderr
+    assert results(Path("many")) == results(Path("alone"))
+    assert len(list(Path("many/images").rglob("*.png"))) == 6
 
 
 @pytest.mark.slow
