@@ -6,13 +6,15 @@
     result = glass.draw(model, "a photo of a red apple and a blue car", reward=clip, calls=20)
     result.images[result.best].save("apple_and_car.png")
 
-Names are imported when they are first used: `import glass_cli` itself imports nothing.
+Names are imported when they are first used: `import glass_cli` itself imports nothing heavy.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from glass_cli.common.version import __version__
 
 if TYPE_CHECKING:
     from glass_cli.callback import SteeringCallback
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from glass_cli.steering.independent import BestOfN, NoSteering
     from glass_cli.steering.loop import Step, steer
 
-__version__ = "0.2.0"
-
 __all__ = [
     "BestOfN",
     "Drawing",
@@ -48,6 +48,7 @@ __all__ = [
     "Steering",
     "SteeringCallback",
     "Step",
+    "__version__",
     "draw",
     "load_model",
     "load_reward",

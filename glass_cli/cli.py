@@ -13,7 +13,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from glass_cli import __version__
+from glass_cli.common.version import __version__
 
 T = TypeVar("T")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from glass_cli.common.devices import choose_device, choose_dtype
@@ -18,6 +17,7 @@ from glass_cli.common.errors import GlassError, near, one_line
 from glass_cli.common.paths import conf_dir
 from glass_cli.common.stages import Stages
 from glass_cli.config.build import build, build_class
+from glass_cli.config.choice_files import choice_settings, merged
 from glass_cli.config.listing import choices
 from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Root
@@ -62,8 +62,7 @@ def load_model(
                 " owner/name on the hub)"
             )
         name, settings = "diffusers", {"path": name, **settings}
-    node = OmegaConf.merge(_choice("model", name), settings)
-    model: Model = build(OmegaConf.to_container(node, resolve=True), "model")
+    model: Model = build(choice_settings("model", name, settings), "model")
     there = _device(device)
     return model.load(there, _dtype(dtype, there))
 
@@ -86,18 +85,8 @@ def load_reward(
     own = known.node(name, "reward")
     if "dtype" in own and dtype != "auto":
         settings = {"dtype": str(number).removeprefix("torch."), **settings}
-    node = OmegaConf.merge(own, settings)
-    reward: Reward = known.build(OmegaConf.to_container(node, resolve=True), "reward")
+    reward: Reward = known.build(merged(own, settings), "reward")
     return reward.load(there, number)
-
-
-def _choice(group: str, name: str) -> Any:
-    """The settings of a yaml file over those of the files of its group that its defaults name."""
-    node = OmegaConf.load(conf_dir() / group / f"{name}.yaml")
-    assert isinstance(node, DictConfig)
-    below = [entry for entry in node.pop("defaults", []) if isinstance(entry, str)]
-    node = node.get(group, node)  # of a file that sets other groups beside
-    return OmegaConf.merge(*(_choice(group, entry) for entry in below if entry != "_self_"), node)
 
 
 def _device(device: Device) -> torch.device:

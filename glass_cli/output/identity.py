@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from glass_cli import __version__
 from glass_cli.common.files import atomic_write, json_text, plain
+from glass_cli.common.version import __version__
 from glass_cli.output.lock import Refused
 
 IDENTITY = "identity.json"

@@ -10,13 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glass_cli import __version__
 from glass_cli.common.files import atomic_write, writing_to
+from glass_cli.common.version import __version__
+from glass_cli.output.results import Particle, Result, Run
 from glass_cli.report import album, tables
 from glass_cli.report.charts import charts
 from glass_cli.report.drawn_tree import DrawnTree, drawn
 from glass_cli.report.quantities import estimate_of, mean, quantities
-from glass_cli.output.results import Particle, Result, Run
 from glass_cli.report.tree import steered
 
 if TYPE_CHECKING:
