@@ -21,6 +21,7 @@ from glass_cli.engine.live import Live
 from glass_cli.engine.summary import numbers, summary_of
 from glass_cli.output.identity import identity, same_settings
 from glass_cli.output.tracking import NullTracker, Tracker, make_tracker
+from glass_cli.output.units import units_summary
 from glass_cli.output.writer import Finished, RunFolder, Unit, short
 
 # How many prompts and images there are does not change what an image shows.
@@ -118,6 +119,7 @@ def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Do
             benchmark = settings.benchmark
             answer = None if benchmark is None else benchmark.summarise(results)
             summary = decided.counted(summary_of(settings, answer, results, times))
+            summary["units"] = units_summary(request.records, request.images)
             yield Done(out, settings, results, times, summary, decided.note(), tracker)
             ok = True
         finally:

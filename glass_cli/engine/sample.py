@@ -18,8 +18,9 @@ def run(settings: Settings, folder: Path) -> float | None:
     """Runs one configuration; returns the mean best reward, which a sweeper may maximise."""
     prompts = settings.root.prompt_list()[: settings.root.limit]
     records = {index: {"prompt": prompt} for index, prompt in enumerate(prompts)}
-    with completed(settings, folder, Request(records, images=1)) as done:
-        sheet = write_sheet(folder)
+    request = Request(records, images=1)
+    with completed(settings, folder, request) as done:
+        sheet = write_sheet(folder, request.units)
         if sheet is not None:
             done.tracker.images("sheet", [sheet], ["contact sheet"])
         done.finish()

@@ -4,66 +4,85 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.files import why
 from glass_cli.output import thumbnails
+from glass_cli.output.identity import IDENTITY
 from glass_cli.output.results import Particle, Result, Run, StepRow
+from glass_cli.output.units import units_of
+from glass_cli.output.writer import SUMMARY, Unit
+
+ERROR_FILE = "error.txt"  # what a failed job of a sweep leaves in its folder
 
 
-class Unreadable(GlassError):
-    """Folders that hold no whole run; ``lines`` has one line for each."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("; ".join(lines))
-        self.lines = tuple(lines)
+class Unfinished(GlassError):
+    """A run that was stopped, that failed, or that is still being drawn."""
 
 
 class _Damaged(Exception):
     """A file is not what a run writes; the message says which and why."""
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """All of ``folders``. Raises Unreadable, which names every one that is not a finished run."""
-    runs, lines = [], []
-    for folder in folders:
-        try:
-            runs.append(read_run(folder))
-        except GlassError as error:
-            lines.append(str(error))
-    if lines:
-        raise Unreadable(lines)
-    return runs
+def is_run(folder: Path) -> bool:
+    """Whether a run, or part of one, of any version is in ``folder``."""
+    names = (SUMMARY, "config.yaml", "results", ERROR_FILE)
+    return any((folder / name).exists() for name in names)
 
 
 def read_run(folder: Path) -> Run:
-    """The finished run in ``folder``. Raises GlassError for any other folder."""
+    """The finished run in ``folder``: the results that its summary is of.
+
+    Raises Unfinished for a run that did not end, GlassError for any other folder.
+    """
     if not folder.is_dir():
         raise GlassError(
             f"{folder} is not a folder; name one that glass sample or eval has written"
         )
-    if not (folder / "summary.json").is_file():
-        begun = (folder / "config.yaml").is_file()
-        why = "the run in it did not finish" if begun else "nothing in it is a run's"
-        do = (
-            "run it again to its end" if begun else "name one that glass sample or eval has written"
-        )
-        raise GlassError(f"{folder} has no summary.json: {why}; {do}")
+    if not (folder / SUMMARY).is_file():
+        raise _without_summary(folder)
     if not (folder / "results").is_dir():
-        if (folder / "identity.json").is_file():
+        if (folder / IDENTITY).is_file():
             raise GlassError(
-                f"{folder} holds a study, not results of prompts; its numbers are in its"
-                " summary.json"
+                f"{folder} holds a study, not results of prompts; its numbers are in its {SUMMARY}"
             )
         raise _older(folder)
-    try:
+    with _damage_named(folder):
         return _read(folder)
+
+
+def read_results(folder: Path, units: Iterable[Unit]) -> Iterator[Result]:
+    """The results of ``units``, of a run that need not be finished. Raises GlassError."""
+    with _damage_named(folder):
+        for unit in units:
+            yield _result(folder, unit)
+
+
+@contextmanager
+def _damage_named(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except _Damaged as error:
         raise GlassError(f"{folder} is damaged: {error}; run it again") from error
+
+
+def _without_summary(folder: Path) -> GlassError:
+    if not is_run(folder):
+        return GlassError(
+            f"{folder} has no {SUMMARY}: nothing in it is a run's; name one that glass sample or"
+            " eval has written"
+        )
+    how = "did not finish"
+    with suppress(OSError, ValueError):
+        lines = (folder / ERROR_FILE).read_text(encoding="utf-8").splitlines()
+        how = f"failed ({one_line(lines[0])[:200]})" if lines else how
+    return Unfinished(f"{folder} has no {SUMMARY}: the run in it {how}; run it again to its end")
 
 
 def _older(folder: Path) -> GlassError:
@@ -74,49 +93,49 @@ def _older(folder: Path) -> GlassError:
 
 
 def _read(folder: Path) -> Run:
-    summary = _mapping(_load(folder / "summary.json", json.loads), "summary.json")
-    config = _mapping(_load(folder / "config.yaml", yaml.safe_load), "config.yaml")
-    typed = _load(folder / "overrides.yaml", yaml.safe_load)
-    overrides = tuple(str(word) for word in typed) if isinstance(typed, list) else ()
-    results = tuple(read_results(folder))
-    if not results:
-        raise _Damaged("results/ is empty")
-    kind = "sample" if config.get("benchmark") is None else "eval"
-    return Run(folder, kind, config, overrides, summary, results)
-
-
-def read_results(folder: Path) -> Iterator[Result]:
-    """The results in ``folder`` in order, of a run that need not be finished.
-
-    Raises GlassError, or where the run is read as a whole says which file is damaged.
-    """
-    for file in sorted((folder / "results").glob("*/*.json")):
-        yield _result(folder, file)
-
-
-def _result(folder: Path, file: Path) -> Result:
-    where = file.relative_to(folder).as_posix()
-    record = _mapping(_load(file, json.loads), where)
-    if "record_index" in record:
+    summary = _mapping(_load(folder, SUMMARY, json.loads), SUMMARY)
+    if "units" not in summary:
         raise _older(folder)
+    config = _mapping(_load(folder, "config.yaml", yaml.safe_load), "config.yaml")
+    words = _load(folder, "overrides.yaml", yaml.safe_load)
+    overrides = tuple(str(word) for word in words) if isinstance(words, list) else ()
+    command = summary.get("command")
+    if command not in ("sample", "eval"):
+        raise _Damaged(f"{SUMMARY} is of the command {command!r}")
+    try:
+        units = units_of(summary["units"])
+    except ValueError as error:
+        raise _Damaged(f"{SUMMARY}: {error}") from error
+    results = tuple(_result(folder, unit) for unit in units)
+    if not results:
+        raise _Damaged(f"{SUMMARY} is of no results")
+    return Run(folder, command, config, overrides, summary, results)
+
+
+def _result(folder: Path, unit: Unit) -> Result:
+    inside = unit.inside.as_posix()
+    where = f"results/{inside}.json"
+    record = _mapping(_load(folder, where, json.loads), where)
     index, image = _count(record, "prompt_index", where), _count(record, "image_index", where)
+    if unit != (index, image):
+        raise _Damaged(f"{where} is of prompt {index}, image {image}")
     rewards = _series(record.get("rewards"), where)
     rows = _rows(record.get("particles"), f"{where}: particles")
     if [_count(row, "particle", where) for row in rows] != list(range(len(rows))):
         raise _Damaged(f"{where} has particles that are not numbered from 0")
     if rewards is not None and len(rewards) != len(rows):
         raise _Damaged(f"{where} has {len(rewards)} rewards for {len(rows)} particles")
-    judged = record.get("judged")
-    clean = judged if isinstance(judged, Mapping) else {}
-    inside = f"{index:05d}/{image:04d}"
-    times = folder / "times" / f"{inside}.json"
+    judged = record.get("judged") or {}
     return Result(
         prompt_index=index,
         image_index=image,
         prompt=_text(record, "prompt", where),
         seed=_count(record, "seed", where),
         chosen=_chosen(record, len(rows), where),
+        reward=_number(record, "reward", where),
         rewards=rewards or (None,) * len(rows),
+        metrics=_numbers(record.get("metrics"), where),
+        mean_metrics=_numbers(record.get("mean_metrics"), where),
         particles=tuple(
             Particle(
                 _count(row, "particle", where),
@@ -128,34 +147,33 @@ def _result(folder: Path, file: Path) -> Result:
         ),
         nfe=_number(record, "nfe", where),
         reward_calls=_number(record, "reward_calls", where),
-        seconds=_seconds(times) if times.is_file() else None,
-        judged=clean,
-        task=_task(folder / "images" / f"{index:05d}" / "metadata.jsonl", clean),
+        seconds=_seconds(folder, f"times/{inside}.json"),
+        judged=_mapping(judged, f"{where}: judged"),
+        task=_task(folder, f"images/{index:05d}/metadata.jsonl", judged),
         steps=_steps(folder, _rows(record.get("steps"), f"{where}: steps"), inside, len(rows)),
     )
 
 
-def _task(metadata: Path, judged: Mapping[str, Any]) -> str | None:
+def _task(folder: Path, metadata: str, judged: Mapping[str, Any]) -> str | None:
     """GenEval's task, or another benchmark's category, as the record of the prompt names it."""
-    told: Any = judged.get("tag", judged.get("task"))
-    if told is None and metadata.is_file():
-        record = _load(metadata, lambda text: json.loads(text.splitlines()[0] if text else "{}"))
-        told = record.get("tag", record.get("category")) if isinstance(record, Mapping) else None
-    return None if told is None else str(told)
+    task: Any = judged.get("tag", judged.get("task"))
+    if task is None and (folder / metadata).is_file():
+        record = _mapping(_load(folder, metadata, json.loads), metadata)
+        task = record.get("tag", record.get("category"))
+    return None if task is None else str(task)
 
 
-def _seconds(file: Path) -> float | None:
-    told = _load(file, json.loads)
-    if isinstance(told, Mapping):
-        return _number(told, "seconds", file.name)
-    return float(told) if isinstance(told, (int, float)) else None
+def _seconds(folder: Path, times: str) -> float | None:
+    if not (folder / times).is_file():
+        return None
+    return _number(_mapping(_load(folder, times, json.loads), times), "seconds", times)
 
 
 def _steps(
     folder: Path, rows: Sequence[Mapping[str, Any]], place: str, size: int
 ) -> tuple[StepRow, ...]:
     where = f"steps of {place}"
-    made = []
+    steps = []
     for row in rows:
         step = _count(row, "step", where)
         log_w = _series(row.get("log_w"), where)
@@ -171,7 +189,7 @@ def _steps(
         if any(values is not None and len(values) != size for values in (scored, log_w)):
             raise _Damaged(f"{where} has rewards or weights of other than {size} particles")
         lineages = _number(row, "lineages", where)
-        made.append(
+        steps.append(
             StepRow(
                 step=step,
                 t=t,
@@ -184,7 +202,7 @@ def _steps(
                 thumbnails=thumbnails.find(folder / "thumbs" / place, step),
             )
         )
-    return tuple(made)
+    return tuple(steps)
 
 
 def _weights(log_w: Sequence[float | None]) -> tuple[float, ...]:
@@ -195,13 +213,13 @@ def _weights(log_w: Sequence[float | None]) -> tuple[float, ...]:
     return tuple(w / total for w in raw)
 
 
-def _load(path: Path, parse: Callable[[str], Any]) -> Any:
+def _load(folder: Path, where: str, parse: Callable[[str], Any]) -> Any:
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse((folder / where).read_text(encoding="utf-8"))
     except OSError as error:
-        raise _Damaged(f"{path.name} cannot be read ({error.strerror})") from error
+        raise _Damaged(f"{where} cannot be read ({why(error)})") from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise _Damaged(f"{path.name} is not what was written ({one_line(error)[:80]})") from error
+        raise _Damaged(f"{where} is not what was written ({one_line(error)[:80]})") from error
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:
@@ -252,8 +270,8 @@ def _numbers(value: Any, where: str) -> dict[str, float]:
     if value is None:
         return {}
     table = _mapping(value, f"{where}: metrics")
-    found = {str(key): _number(table, key, where) for key in table}
-    return {key: number for key, number in found.items() if number is not None}
+    numbers = {str(key): _number(table, key, where) for key in table}
+    return {key: number for key, number in numbers.items() if number is not None}
 
 
 def _chosen(record: Mapping[str, Any], n: int, where: str) -> int | None:

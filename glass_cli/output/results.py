@@ -1,4 +1,4 @@
-"""A finished run as its folder tells it, the same for `glass sample` and `glass eval`."""
+"""A finished run as read from its folder, the same for `glass sample` and `glass eval`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Particle:
-    """One finished particle. ``picture`` is None for points and where only the answer was kept."""
+    """One finished particle.
+
+    picture: its file; None for points, and where only the answer's is kept.
+    metrics: name -> what further rewards say of it.
+    """
 
     index: int
     reward: float | None
@@ -21,12 +25,16 @@ class Particle:
 
 @dataclass(frozen=True)
 class StepRow:
-    """What happened at time ``t`` (0 noise, 1 data) before the next transition.
+    """What happened at one time, before the next transition.
 
-    ``rewards`` and ``weights`` (N numbers each; the weights sum to 1) are in the order before
-    resampling; ``ancestors[i]`` is the particle whose place the new particle i takes, None where
-    nobody was resampled. ``nfe`` counts network calls from the start. ``thumbnails`` is a picture
-    file of N equally wide tiles from left to right, the x_hat that were scored.
+    step: its number, from 0.
+    t: 0 noise, 1 data.
+    nfe: network calls of all particles from the start.
+    rewards, weights: of the N particles in their order before resampling; the weights sum to 1.
+    ess: effective sample size, 1 to N.
+    lineages: how many particles at t=0 have descendants now.
+    ancestors: for each new particle the one whose copy it is; None where nobody was resampled.
+    thumbnails: a picture file of N equally wide tiles from left to right, what was scored.
     """
 
     step: int
@@ -44,7 +52,14 @@ class StepRow:
 class Result:
     """One steered run: one prompt and seed, N particles, of which one may be the answer.
 
-    ``particles`` are those of which something was written; ``rewards`` has all N.
+    chosen: the particle that the steering chose; None where it chooses none.
+    reward, metrics: of the answer, which for a benchmark is particle 0 where none was chosen; None
+        and empty without an answer.
+    rewards: of all N particles; None where one was not finite, or there is no reward.
+    mean_metrics: of the average particle.
+    nfe, reward_calls, seconds: of all particles together; None where not recorded.
+    judged: what the benchmark says of the answer.
+    task: the benchmark's category of the prompt, such as GenEval's "counting".
     """
 
     prompt_index: int
@@ -52,7 +67,10 @@ class Result:
     prompt: str
     seed: int
     chosen: int | None
+    reward: float | None
     rewards: tuple[float | None, ...]
+    metrics: Mapping[str, float]
+    mean_metrics: Mapping[str, float]
     particles: tuple[Particle, ...]
     nfe: float | None
     reward_calls: float | None
@@ -64,10 +82,6 @@ class Result:
     @property
     def known_rewards(self) -> list[float]:
         return [r for r in self.rewards if r is not None]
-
-    @property
-    def chosen_reward(self) -> float | None:
-        return None if self.chosen is None else self.rewards[self.chosen]
 
     @property
     def best_reward(self) -> float | None:
@@ -84,20 +98,9 @@ class Result:
         return self.steps[-1].lineages if self.steps else None
 
     @property
-    def metrics(self) -> Mapping[str, float]:
-        """The answer's metrics; a lone particle is the answer without being chosen."""
-        alone = len(self.particles) == 1
-        found = [p.metrics for p in self.particles if alone or p.index == self.chosen]
-        return found[0] if found else {}
-
-    @property
-    def mean_metrics(self) -> Mapping[str, float]:
-        """Means over all N particles, where all were scored."""
-        if len(self.particles) < max(len(self.rewards), 2):
-            return {}
-        names = set.intersection(*(set(p.metrics) for p in self.particles))
-        n = len(self.particles)
-        return {m: sum(p.metrics[m] for p in self.particles) / n for m in sorted(names)}
+    def shown(self) -> list[tuple[Particle, Path]]:
+        """The particles whose pictures were kept, with these: all, or only the answer."""
+        return [(p, p.picture) for p in self.particles if p.picture is not None]
 
     @property
     def correct(self) -> bool | None:
@@ -108,28 +111,25 @@ class Result:
     @property
     def measured(self) -> Mapping[str, float]:
         """The judge's numbers beside its verdict."""
-        found = {str(key): value for key, value in self.judged.items() if key != "correct"}
         return {
-            key: float(value)
-            for key, value in found.items()
-            if isinstance(value, (int, float)) and math.isfinite(value)
+            str(key): float(value)
+            for key, value in self.judged.items()
+            if key != "correct" and isinstance(value, (int, float)) and math.isfinite(value)
         }
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: ``config`` as resolved, ``overrides`` as typed, ``summary`` as written."""
+    """A finished run.
+
+    command: what wrote it, ``glass sample`` or ``glass eval``.
+    config: all settings, resolved; overrides: those that were typed.
+    summary: summary.json; results: those that it is of.
+    """
 
     folder: Path
-    kind: Literal["sample", "eval"]
+    command: Literal["sample", "eval"]
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
     summary: Mapping[str, Any]
     results: tuple[Result, ...]
-
-    def choice(self, group: str) -> str | None:
-        """The name of a group's class, such as Glass for the sampler; None where it is null."""
-        node = self.config.get(group)
-        if not isinstance(node, Mapping) or "_target_" not in node:
-            return None
-        return str(node["_target_"]).rpartition(".")[2]
