@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import REPOSITORY
 
 from glass_cli.bench import __main__ as bench
 from glass_cli.bench import accuracy, explore, loop, memory, rewards, toy
 from glass_cli.bench.help import help_time
-from glass_cli.bench.report import figure, machine
+from glass_cli.bench.page import FIGURES, machine, read_page, section
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import generator
-from glass_cli.output.tables import Table
+from glass_cli.output.tables import Table, two_digits
 
 MIXTURE = ["model=gaussian_mixture", "sampler.steps=2"]
 
@@ -125,10 +126,79 @@ def test_the_page_holds_machine_command_and_tables(
     assert bench.main(["--only", "c,a", "--out", str(out)]) == 0
     page = out.read_text(encoding="utf-8")
     assert machine() in page and torch.__version__ in page and "--only c,a" in page
-    assert page.count("## Title") == 2
+    assert page.count("### Title") == 2
+    assert page.index(f"## a: {FIGURES['a']}") < page.index(f"## c: {FIGURES['c']}")
     assert "| three | 333 |" in page
     printed = capsys.readouterr().out
     assert re.search(r"one +1\nthree +333", printed)
+
+
+def _table(title: str, cell: str) -> Table:
+    return Table(title, ("name", "value"), [("one", cell)], "A note.")
+
+
+def test_figures_that_are_not_measured_stay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, words = tmp_path / "bench.md", ["--out", str(tmp_path / "bench.md")]
+    tables = {"a": ["A"], "b": ["B1", "B2"], "c": ["C"]}
+    cell = "first"
+
+    def measured(key: str, read: object) -> list[Table]:
+        return [_table(title, cell) for title in tables[key]]
+
+    monkeypatch.setattr(bench, "measure", measured)
+    assert bench.main(["--only", "a,b,c", *words]) == 0
+    before = read_page(out)
+    assert list(before) == ["a", "b", "c"]
+    cell, tables["b"] = "second", ["B3"]
+    assert bench.main(["--only", "b", *words]) == 0
+    after = read_page(out)
+    assert (after["a"], after["c"]) == (before["a"], before["c"])
+    assert "| one | second |" in after["b"] and "--only b" in after["b"]
+    assert "B1" not in after["b"] and list(after) == ["a", "b", "c"]
+
+
+def test_what_was_measured_before_a_failure_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(key: str, read: object) -> list[Table]:
+        if key == "d":
+            raise RuntimeError("no memory to be measured")
+        return [_table(key, "1")]
+
+    monkeypatch.setattr(bench, "measure", measured)
+    out = tmp_path / "bench.md"
+    assert bench.main(["--only", "c,d", "--out", str(out)]) == 1
+    assert "no memory to be measured" in capsys.readouterr().err
+    assert list(read_page(out)) == ["c"]
+
+
+@pytest.mark.parametrize("text", ["Notes of mine\n", "# Bench\n\nwithout figures\n", b"\xff\xfe"])
+def test_another_file_is_not_overwritten(
+    text: str | bytes,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bench, "measure", lambda key, read: pytest.fail("nothing is measured"))
+    out = tmp_path / "mine.md"
+    data = text if isinstance(text, bytes) else text.encode()
+    out.write_bytes(data)
+    assert bench.main(["--only", "c", "--out", str(out)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (
+        line == f"bench: {out} is there and is no page of the bench; choose another file with --out"
+    )
+    assert out.read_bytes() == data
+
+
+def test_the_page_in_docs_is_read_as_it_was_written() -> None:
+    found = read_page(REPOSITORY / "docs" / "bench.md")
+    assert set(found) <= set(FIGURES) and {"a", "b", "c", "d", "f"} <= set(found)
+    for key, text in found.items():
+        assert text.startswith(section(key, [], "").partition("\n")[0])
+        assert "\n\nMeasured " in text and "\n### " in text
 
 
 @pytest.mark.parametrize("words", [["--only", "a,x"], ["--only", ","], ["--draws", "1"]])
@@ -146,4 +216,4 @@ def test_wrong_settings_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_figures_have_two_digits() -> None:
-    assert [figure(v) for v in (0.0, 0.0123, 1.234, 2e-7)] == ["0", "0.012", "1.2", "2.0e-07"]
+    assert [two_digits(v) for v in (0.0, 0.0123, 1.234, 2e-7)] == ["0", "0.012", "1.2", "2.0e-07"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,13 @@ from glass_cli.method.distance import rms, sliced_w2
 from glass_cli.method.flow import Normal
 from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.studies.base import PROMPTS
-from glass_cli.studies.posterior import Posterior
-from glass_cli.studies.posterior_measurement import (
-    METHODS,
-    correlation_cell,
-    posterior_rows,
-    within_correlation,
-)
-from glass_cli.studies.window import Window
+from glass_cli.studies.posterior import PosteriorStudy
+from glass_cli.studies.posterior_measurement import METHODS, posterior_rows
+from glass_cli.studies.posterior_plot import posterior_figure
+from glass_cli.studies.posterior_summary import correlation_cell, summarise, within_correlation
+from glass_cli.studies.window import WindowStudy
+from glass_cli.studies.window_plot import window_figure
+from glass_cli.studies.window_summary import summarise as summarise_window
 
 POINTS = ["model=gaussian_mixture", "wandb.mode=disabled", "reward=linear"]
 WINDOW = ["benchmark=window", *POINTS, "model.components=1", "benchmark.samples=32"]
@@ -43,15 +44,15 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def summary() -> dict[str, Any]:
     (path,) = Path("outputs/eval").glob("*/summary.json")
-    told: dict[str, Any] = json.loads(path.read_text())
-    return told
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 def test_window_of_a_gaussian(capsys: pytest.CaptureFixture[str]) -> None:
     """r = x of N(m, c^2): open is sigma^2 / (alpha^2 c^2 + sigma^2), foretold what it leaves."""
     assert evaluate(*WINDOW, "model.std=0.5", "benchmark.calls=12", "benchmark.chain_calls=4") == 0
-    told = summary()
-    for row in told["curves"]:
+    answer = summary()
+    for row in answer["curves"]:
         t = row["t"]
         still = (1 - t) ** 2 / ((t * 0.5) ** 2 + (1 - t) ** 2)
         # 12 x 32 x_t: 0.05 is the standard error of their share of variance at its largest
@@ -61,14 +62,14 @@ def test_window_of_a_gaussian(capsys: pytest.CaptureFixture[str]) -> None:
         assert 0.0 <= low <= high <= 1.0
         if still < 0.8:
             assert row["agreement"] == pytest.approx(1.0, abs=0.02), "E r is r(x_hat) itself"
-    assert told["prompts"] == len(PROMPTS)
-    assert told["nfe"] == 12 * 32 * (4 * 11 + 10 * 4 * 11)
-    assert told["reward_calls"] == 12 * 32 * (10 * 5 + 1)
+    assert answer["prompts"] == len(PROMPTS)
+    assert answer["nfe"] == 12 * 32 * (4 * 11 + 10 * 4 * 11)
+    assert answer["reward_calls"] == 12 * 32 * (10 * 5 + 1)
     # half is foretold where t c = 1 - t
-    half = told["means"]["half is foretold from t"]
+    half = answer["means"]["half is foretold from t"]
     assert half["mean"] == pytest.approx(1 / 1.5, abs=0.05)
     assert half["interval95"][0] < half["mean"] < half["interval95"][1]
-    assert told["times"] == told["times_by_transitions"]["5"]
+    assert answer["times"] == answer["times_by_transitions"]["5"]
     said = capsys.readouterr().out
     assert "sampler.times=[0," in said and "half is foretold from t" in said
     (plot,) = Path("outputs/eval").glob("*/window.png")
@@ -77,17 +78,65 @@ def test_window_of_a_gaussian(capsys: pytest.CaptureFixture[str]) -> None:
         assert np.asarray(picture.convert("L")).std() > 5
 
 
-def test_window_is_kept_for_times_auto(capsys: pytest.CaptureFixture[str]) -> None:
+def test_times_auto_takes_the_window(capsys: pytest.CaptureFixture[str]) -> None:
     from glass_cli.launch import launch
 
     assert evaluate(*WINDOW) == 0
     capsys.readouterr()
     words = [*POINTS, "model.components=1", "sampler.times=auto", "sampler.transitions=3"]
-    assert launch([*words, "hydra.run.dir=a"], False, "glass_cli.engine.sample") == 0
+    assert launch([*words, "hydra.run.dir=a"]) == 0
     assert "pilot" not in capsys.readouterr().err
-    told = json.loads(Path("a/summary.json").read_text())
-    assert told["pilot_nfe"] == 0
-    assert told["times"] == pytest.approx(summary()["times_by_transitions"]["3"], abs=1e-6)
+    answer = json.loads(Path("a/summary.json").read_text())
+    assert answer["pilot_nfe"] == 0
+    assert answer["times"] == pytest.approx(summary()["times_by_transitions"]["3"], abs=1e-6)
+
+
+def test_a_window_that_cannot_be_cached_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("../cache").mkdir()
+    Path("../cache/glass").write_text("in the way")
+    assert evaluate(*WINDOW, "benchmark.limit=2", "benchmark.samples=2") == 0
+    said = capsys.readouterr()
+    (line,) = [line for line in said.out.splitlines() if line.startswith("cached")]
+    assert line == "cached   no: the cache cannot be written; give the times as sampler.times=[...]"
+    assert "cannot be cached in" in said.err and "None" not in said.out
+
+
+def test_a_reward_that_does_not_vary(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["reward.direction=[0]", "benchmark.limit=2", "benchmark.samples=2"]
+    assert evaluate(*WINDOW, *words) == 0
+    answer = summary()
+    assert answer["times"] is None and list(answer["means"]) == ["network calls a prompt"]
+    assert "no times to propose: the reward did not vary" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["window", "posterior"])
+def test_numbers_are_printed_into_a_pipe(name: str) -> None:
+    """In a process of its own, whose output goes to no terminal."""
+    words = [f"benchmark={name}", *POINTS, "benchmark.limit=2", "benchmark.samples=2"]
+    few = {"window": "benchmark.times=2", "posterior": "benchmark.calls=[2]"}[name]
+    command = [sys.executable, "-m", "glass_cli", "eval", *words, few]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    titles = {"window": "Decision window over 2 prompts", "posterior": "t=0.3, 2 prompts"}
+    lines = done.stdout.splitlines()
+    assert titles[name] in lines[0]
+    rows = [line.split() for line in lines if line[:5] in ("0.030", "0.850", "GLASS", "ances")]
+    assert len(rows) == {"window": 2, "posterior": 3}[name]
+    assert all(any(cell.strip("[],").startswith("0.") for cell in row[1:]) for row in rows)
+    assert "measuring 2 prompts" in done.stderr and "2/2 prompts" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["window", "posterior"])
+def test_a_reward_that_is_not_a_number_is_one_line(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("no_number.py").write_text(
+        "def score(points, prompts):\n    return points[:, 0] * float('nan')\n"
+    )
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    reward = ["reward=python", "reward.target=no_number.score", "reward.accepts=points"]
+    assert evaluate(f"benchmark={name}", *POINTS[:2], *reward) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f'glass: benchmark={name}, "{PROMPTS[0]}": the reward of particle')
 
 
 @pytest.mark.parametrize("words", [WINDOW, POSTERIOR], ids=["window", "posterior"])
@@ -99,7 +148,7 @@ def test_a_study_goes_on_where_it_stopped(
     (folder,) = Path("outputs/eval").iterdir()
     parts = sorted((folder / "study").iterdir())
     assert [p.name for p in parts] == ["00000.json", "00001.json", "00002.json"]
-    before, told = [json.loads(p.read_text()) for p in parts], summary()
+    before, answer = [json.loads(p.read_text()) for p in parts], summary()
     parts[1].write_text(parts[1].read_text()[:100])
     assert evaluate(*few) == 0
     after = [json.loads(p.read_text()) for p in parts]
@@ -107,8 +156,8 @@ def test_a_study_goes_on_where_it_stopped(
         one.pop("seconds"), other.pop("seconds")
         assert one == other
     again = summary()
-    assert told.pop("seconds") and again.pop("seconds") and told == again
-    monkeypatch.setattr("glass_cli.engine.sample.load", None)
+    assert answer.pop("seconds") and again.pop("seconds") and answer == again
+    monkeypatch.setattr("glass_cli.engine.load.load", None)
     assert evaluate(*few) == 0, "nothing is loaded where all is done"
 
 
@@ -139,18 +188,84 @@ def test_what_a_study_needs(name: str, capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("kind", "settings", "line"),
     [
-        (Window, {"samples": 1}, "benchmark.samples must be at least 2"),
-        (Window, {"draws": 1}, "benchmark.draws must be at least 2"),
-        (Window, {"first": 0.9}, "0 < first < last < 1"),
-        (Posterior, {"times": (0.0,)}, "benchmark.times must be times between 0 and 1"),
-        (Posterior, {"times": ()}, "benchmark.times must be times between 0 and 1"),
-        (Posterior, {"calls": ()}, "benchmark.calls must be at least 1"),
-        (Posterior, {"reference": 20}, "benchmark.reference must be at least 21"),
+        (WindowStudy, {"samples": 1}, "benchmark.samples must be at least 2"),
+        (WindowStudy, {"draws": 1}, "benchmark.draws must be at least 2"),
+        (WindowStudy, {"first": 0.9}, "0 < first < last < 1"),
+        (PosteriorStudy, {"times": (0.0,)}, "benchmark.times must be times between 0 and 1"),
+        (PosteriorStudy, {"times": ()}, "benchmark.times must be times between 0 and 1"),
+        (PosteriorStudy, {"calls": ()}, "benchmark.calls must be at least 1"),
+        (PosteriorStudy, {"reference": 20}, "benchmark.reference must be at least 21"),
     ],
 )
 def test_settings_that_cannot_be(kind: Any, settings: dict[str, Any], line: str) -> None:
     with pytest.raises(ValueError, match=line):
         kind(**settings)
+
+
+def test_settings_import_nothing_heavy() -> None:
+    """A command line is checked with them, before anything is loaded."""
+    code = (
+        "import sys, glass_cli.studies.window, glass_cli.studies.posterior;"
+        "print([m for m in ('torch', 'numpy', 'scipy', 'matplotlib', 'hydra') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_posterior_plot_has_labels_and_a_legend() -> None:
+    rng = np.random.default_rng(0)
+
+    def record(t: float) -> dict[str, Any]:
+        rows = [
+            {
+                "method": method,
+                "calls": m,
+                "endpoint": 0.1 if method.startswith("GLASS") else None,
+                "w2": 1.0 + rng.random(),
+                "values": rng.normal(size=4).tolist(),
+            }
+            for m in (2, 4, 8)
+            for method in METHODS
+        ]
+        lists = ("x_hat_rewards", "reference_values", "second_reference_values")
+        return {
+            "t": t,
+            "floor": 0.9,
+            "rows": rows,
+            **{name: rng.normal(size=4).tolist() for name in lists},
+        }
+
+    summaries = [summarise([record(t) for _ in range(3)]) for t in (0.2, 0.5)]
+    figure = posterior_figure(summaries)
+    assert len(figure.axes) == 4
+    for axes in figure.axes:
+        assert axes.get_xlabel() == "network calls $M$ a draw"
+        assert axes.get_ylabel() and axes.get_title()
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "4", "8"]
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert set(METHODS) < set(texts) and len(texts) == len(METHODS) + 2
+    # the bars are the table's intervals
+    bars = figure.axes[0].containers[METHODS.index("GLASS 2")].lines[2][0].get_segments()
+    cells = [row["w2"] for row in summaries[0]["rows"] if row["method"] == "GLASS 2"]
+    for segment, cell in zip(bars, cells, strict=True):
+        assert segment[:, 1] == pytest.approx(cell["interval95"])
+
+
+def test_window_plot_has_labels_and_a_legend() -> None:
+    rng = np.random.default_rng(0)
+    parts = []
+    for _ in range(3):
+        seen = rng.normal(size=(3, 8))
+        finals = seen[..., None] + rng.normal(size=(3, 8, 4))
+        grid = [0.2, 0.5, 0.8]
+        parts.append({"t": grid, "even": grid, "x_hat": seen, "finals": finals})
+    figure = window_figure(summarise_window(parts), (0.0, 0.3, 0.6, 1.0))
+    (axes,) = figure.axes
+    assert axes.get_xlabel() and axes.get_ylabel() and axes.get_title()
+    (legend,) = figure.legends
+    texts = [text.get_text().partition(":")[0] for text in legend.get_texts()]
+    assert texts == ["still open", "agreement", "foretold", "proposed ends of transitions"]
 
 
 def _normals(shape: tuple[int, ...]) -> Any:
@@ -176,7 +291,7 @@ def test_rows_of_a_mixture_against_its_exact_posterior() -> None:
         seen.append(points)
         return points[:, 0]
 
-    told = posterior_rows(
+    record = posterior_rows(
         flow, x, t, draws, (3, 6, 12), 60, _normals((size * draws, 2)), reward, "times"
     )
     posterior = mixture.posterior(CONDOT, x.repeat_interleave(draws, 0), t)
@@ -186,13 +301,13 @@ def test_rows_of_a_mixture_against_its_exact_posterior() -> None:
     )
     reference = next(z for z in seen[::-1] if len(z) == size * draws)
     # two sets of exact draws are as far apart; 1.5 covers that floor's own spread
-    assert sliced_w2(reference, exact, size) < 1.5 * told["floor"]
+    assert sliced_w2(reference, exact, size) < 1.5 * record["floor"]
     means = mixture.posterior(CONDOT, x, t).mean()[:, 0]
     spread = exact[:, 0].reshape(size, draws).std(1) / math.sqrt(draws)
-    assert torch.tensor(told["x_hat"]) == pytest.approx(means)
-    for key in ("reference", "again"):
-        assert ((torch.tensor(told[key]) - means).abs() < 4.5 * spread).all()
-    found = {(r["method"], r["calls"]): r for r in told["rows"]}
+    assert torch.tensor(record["x_hat_rewards"]) == pytest.approx(means)
+    for key in ("reference_values", "second_reference_values"):
+        assert ((torch.tensor(record[key]) - means).abs() < 4.5 * spread).all()
+    found = {(r["method"], r["calls"]): r for r in record["rows"]}
     assert set(found) == {(name, m) for name in METHODS for m in (3, 6, 12)}
     for name in METHODS:
         errors = [found[name, m]["w2"] for m in (3, 6, 12)]
@@ -207,11 +322,11 @@ def test_rows_of_a_mixture_against_its_exact_posterior() -> None:
 def test_summary_of_the_posterior_study(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["benchmark.draws=48", "benchmark.times=[0.2,0.5]", "benchmark.samples=12"]
     assert evaluate(*POSTERIOR, *words) == 0
-    told = summary()
-    assert [at["t"] for at in told["posterior"]] == pytest.approx([0.2, 0.5])
+    answer = summary()
+    assert [at["t"] for at in answer["posterior"]] == pytest.approx([0.2, 0.5])
     firsts = 50 + 2  # the samples' own calls, and x_hat at both times
-    assert told["nfe"] == 4 * 12 * (firsts + 2 * 48 * (2 * 19 + 4 * 1 + 4 * 3))
-    for at in told["posterior"]:
+    assert answer["nfe"] == 4 * 12 * (firsts + 2 * 48 * (2 * 19 + 4 * 1 + 4 * 3))
+    for at in answer["posterior"]:
         assert len(at["rows"]) == 8
         for row in at["rows"]:
             correlation = row["value_correlation"]
@@ -219,9 +334,9 @@ def test_summary_of_the_posterior_study(capsys: pytest.CaptureFixture[str]) -> N
             freed = row["w2_freed"]["mean"]
             assert 0.0 <= freed <= row["w2"]["mean"]
     # a mean of 48 draws tells its x_t apart almost as well as any
-    assert told["posterior"][0]["second_reference_correlation"]["mean"] > 0.8
+    assert answer["posterior"][0]["second_reference_correlation"]["mean"] > 0.8
     # a linear reward of x_hat is the mean itself
-    assert told["posterior"][0]["x_hat_correlation"]["mean"] > 0.9
+    assert answer["posterior"][0]["x_hat_correlation"]["mean"] > 0.9
     said = capsys.readouterr().out
     assert "reference again" in said and "value correlation" in said
     (plot,) = Path("outputs/eval").glob("*/posterior.png")

@@ -1,21 +1,21 @@
-"""``sampler.times=auto``: one pilot, kept, and none where a window is saved."""
+"""``sampler.times=auto``: one pilot, cached, and none where a window is there."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
 from test_eval import POINTS, evaluate, files, same_but_for_the_words, write_benchmarks
 
-from glass_cli.engine import auto_times as times_auto
-from glass_cli.engine import window_cache as windows
+from glass_cli.common.errors import GlassError
+from glass_cli.engine import auto_times, window_cache
 from glass_cli.launch import launch
 
-CALLS = times_auto.PARTICLES * (times_auto.TIMES + 1) * times_auto.CALLS
+CALLS = auto_times.PARTICLES * (auto_times.TIMES + 1) * auto_times.CALLS
 SAMPLE = [
     "model=gaussian_mixture",
     "model.components=1",
@@ -24,27 +24,31 @@ SAMPLE = [
     "sampler.steps=2",
     "sampler.times=auto",
 ]
-EVAL = [*POINTS, "sampler.times=auto", "sampler.transitions=3"]
-FOLDER = Path("outputs/eval/tiny_points-gaussian_mixture-glass-fk-linear")
+FOLDER = Path("eval")
+EVAL = [*POINTS, "sampler.times=auto", "sampler.transitions=3", f"hydra.run.dir={FOLDER}"]
 
 
 @pytest.fixture(autouse=True)
-def _a_cache_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write_benchmarks(tmp_path / "mine")
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
 
 
-def saved() -> list[Path]:
+def cached() -> list[Path]:
     return sorted(Path("../cache/glass/windows").glob("*"))
 
 
 def sample(name: str, *words: str) -> dict[str, Any]:
-    code = launch([*SAMPLE, f"hydra.run.dir={name}", *words], False, "glass_cli.engine.sample")
-    assert code == 0
-    told: dict[str, Any] = json.loads(Path(name, "summary.json").read_text())
-    return told
+    """The summary of a run in the folder ``name``."""
+    assert launch([*SAMPLE, f"hydra.run.dir={name}", *words]) == 0
+    return summary(Path(name))
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return found
 
 
 def test_a_pilot_once_and_its_calls_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,27 +57,55 @@ def test_a_pilot_once_and_its_calls_are_counted(capsys: pytest.CaptureFixture[st
     assert f"a pilot of {CALLS} network calls" in said.err
     assert f"(pilot of {CALLS} network calls)" in said.out
     assert first["pilot_nfe"] == CALLS and first["nfe"] == CALLS + 4 * 5 * 2
-    assert first["prompts"][0]["nfe"] == 4 * 5 * 2
+    result = json.loads(Path("a/results/00000/0000.json").read_text())
+    assert result["nfe"] == 4 * 5 * 2
     again = sample("b", "seed=3")
     said = capsys.readouterr()
-    assert "pilot" not in said.err and "(window saved)" in said.out
+    assert "pilot" not in said.err and "(no pilot needed)" in said.out
     assert again["pilot_nfe"] == 0 and again["nfe"] == 4 * 5 * 2
     assert again["times"] == first["times"]
-    assert len(saved()) == 1 and not list(saved()[0].parent.glob(".*"))
+    assert len(cached()) == 1 and not list(cached()[0].parent.glob(".*"))
+
+
+def test_a_sample_goes_on_with_the_window_it_began_with(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["prompts=[one,two]", "thumbnails=false"]
+    first = sample("a", *words)
+    before = files(Path("a"))
+    (path,) = cached()
+    path.unlink()
+    Path("a/summary.json").unlink()
+    Path("a/results/00001/0000.json").unlink()
+    capsys.readouterr()
+    assert sample("a", *words)["times"] == first["times"]
+    said = capsys.readouterr()
+    assert "measures it" not in said.err and f"(pilot of {CALLS} network calls)" in said.out
+    assert files(Path("a")) == before
+
+
+def test_a_sampler_without_a_number_of_transitions_is_one_line() -> None:
+    class Sampler(NamedTuple):
+        times: str = "auto"
+        transitions: int | None = None
+
+    class Settings(NamedTuple):
+        sampler: Sampler
+
+    with pytest.raises(GlassError, match=r"needs sampler\.transitions.*sampler\.times=\["):
+        auto_times.decide(Settings(Sampler()), Path(), ["one"])  # type: ignore[arg-type]
 
 
 def test_times_of_gaussian_data_share_out_what_is_foretold() -> None:
     """Of r = x and data of standard deviation 0.3: (0.3 t)^2 / ((0.3 t)^2 + (1 - t)^2)."""
-    told = sample("a", "sampler.transitions=4")
-    for k, t in enumerate(told["times"][1:-1], 1):
+    found = sample("a", "sampler.transitions=4")
+    for k, t in enumerate(found["times"][1:-1], 1):
         signal = (t * 0.3) ** 2
         # 96 chains: a squared correlation has a standard error of at most 0.08
         assert signal / (signal + (1 - t) ** 2) == pytest.approx(k / 4, abs=0.25)
     config = yaml.safe_load(Path("a/config.yaml").read_text())
-    assert config["sampler"]["times"] == told["times"]
+    assert config["sampler"]["times"] == found["times"]
     assert "sampler.times=auto" in yaml.safe_load(Path("a/overrides.yaml").read_text())
     steps = [json.loads(line) for line in Path("a/steps.jsonl").read_text().splitlines()]
-    assert [step["t"] for step in steps] == told["times"], "those that the run went through"
+    assert [step["t"] for step in steps] == found["times"], "those that the run went through"
 
 
 def test_one_window_serves_every_number_of_transitions() -> None:
@@ -88,7 +120,7 @@ def test_another_reward_or_model_is_measured_anew() -> None:
     sample("a")
     for i, word in enumerate(("reward.direction=[0,1]", "model.std=0.5")):
         assert sample(f"b{i}", word)["pilot_nfe"] == CALLS
-        assert len(saved()) == 2 + i
+        assert len(cached()) == 2 + i
     # neither of these moves a window
     assert sample("c", "micro_batch=2", "steering.lam=3", "seed=9")["pilot_nfe"] == 0
 
@@ -108,14 +140,14 @@ def test_a_changed_file_of_a_reward_of_ones_own_is_measured_anew(
 
 def test_a_damaged_file_is_measured_anew() -> None:
     times = sample("a")["times"]
-    (path,) = saved()
+    (path,) = cached()
     path.write_text("{")
     again = sample("b")
     assert again["pilot_nfe"] == CALLS and again["times"] == times, "of a fixed seed"
     assert sample("c")["pilot_nfe"] == 0
 
 
-WINDOW = windows.Window([0.2, 0.5], [0.1, 0.6], [0.3, 0.7], 40, 2, "pilot")
+WINDOW = window_cache.MeasuredWindow([0.2, 0.5], [0.1, 0.6], [0.3, 0.7], 40, 2, "pilot")
 
 
 @pytest.mark.parametrize(
@@ -124,8 +156,8 @@ WINDOW = windows.Window([0.2, 0.5], [0.1, 0.6], [0.3, 0.7], 40, 2, "pilot")
 )
 def test_what_counts_as_damaged(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "window.json"
-    windows.write(path, WINDOW, {})
-    assert windows.read(path) == (WINDOW, json.loads(path.read_text()))
+    window_cache.write(path, WINDOW, {})
+    assert window_cache.read(path) == (WINDOW, json.loads(path.read_text()))
     found = json.loads(path.read_text())
     window = found["window"]
     if damage == "foretold":
@@ -142,24 +174,34 @@ def test_what_counts_as_damaged(tmp_path: Path, damage: str) -> None:
         found["format"] = 0
     whole = damage in ("foretold", "above", "order", "short", "none", "format")
     path.write_text(json.dumps(found) if whole else damage)
-    assert windows.read(path) is None
+    assert window_cache.read(path) is None
+
+
+def test_a_window_that_cannot_be_read_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert window_cache.read(tmp_path / "nowhere.json") is None
+    assert capsys.readouterr().err == ""
+    assert window_cache.read(tmp_path) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"glass: {tmp_path} cannot be read (is a directory)")
 
 
 def test_a_cache_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     Path("../cache").mkdir()
     Path("../cache/glass").write_text("in the way")
-    told = sample("a")
-    assert told["pilot_nfe"] == CALLS and "cannot be kept" in capsys.readouterr().err
+    found = sample("a")
+    assert found["pilot_nfe"] == CALLS and "cannot be cached" in capsys.readouterr().err
 
 
 def test_a_reward_that_does_not_vary(capsys: pytest.CaptureFixture[str]) -> None:
-    told = sample("a", "reward.direction=[0]")
-    assert told["times"] == "schedule" and "did not vary" in capsys.readouterr().err
+    found = sample("a", "reward.direction=[0]")
+    assert found["times"] == "schedule" and "did not vary" in capsys.readouterr().err
 
 
 def test_no_reward_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     words = [*SAMPLE, "steering=none", "reward=null"]
-    assert launch(words, False, "glass_cli.engine.sample") == 2
+    assert launch(words) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("glass: sampler.times=auto needs a reward")
     assert not Path("outputs").exists()
@@ -168,14 +210,14 @@ def test_no_reward_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_eval_keeps_to_the_window_it_began_with(capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(*EVAL, "benchmark.limit=2") == 0
     assert "a pilot of" in capsys.readouterr().err
-    whole = json.loads((FOLDER / "summary.json").read_text())
+    whole = summary(FOLDER)
     assert whole["pilot_nfe"] == CALLS and whole["nfe"] == CALLS + 4 * 4 * 3 * 2
     assert whole["nfe_per_picture"] == whole["nfe"] / 4
     identity = json.loads((FOLDER / "identity.json").read_text())
     assert identity["sampler.times"] == whole["times"] and len(whole["times"]) == 4
     before = files(FOLDER)
     # without its cache, and with another window in it, the run goes on as it began
-    (path,) = saved()
+    (path,) = cached()
     changed = json.loads(path.read_text())
     changed["window"]["foretold"] = [0.0] * 9 + [1.0]
     for text in (None, json.dumps(changed)):
@@ -187,17 +229,17 @@ def test_eval_keeps_to_the_window_it_began_with(capsys: pytest.CaptureFixture[st
         assert files(FOLDER) == before
     # anew, it takes what the cache has now
     assert evaluate(*EVAL, "benchmark.limit=2", "fresh=true") == 0
-    told = json.loads((FOLDER / "summary.json").read_text())
-    assert told["pilot_nfe"] == 0 and told["times"] != whole["times"]
+    found = summary(FOLDER)
+    assert found["pilot_nfe"] == 0 and found["times"] != whole["times"]
     assert (FOLDER / "replaced/1/window.json").exists()
 
 
 def test_eval_killed_after_its_pilot_counts_it_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert evaluate(*EVAL, "benchmark.limit=2", "name=whole") == 0
-    whole = FOLDER.with_name(f"{FOLDER.name}-whole")
-    (path,) = saved()
+    whole = Path("whole")
+    assert evaluate(*EVAL[:-1], "benchmark.limit=2", f"hydra.run.dir={whole}") == 0
+    (path,) = cached()
     path.unlink()
 
     class Killed(BaseException):
@@ -208,16 +250,17 @@ def test_eval_killed_after_its_pilot_counts_it_all_the_same(
 
     for where in ("save", "write"):
         with monkeypatch.context() as patched:
-            patched.setattr(windows, where, die)
+            patched.setattr(window_cache, where, die)
             with pytest.raises(Killed):
                 evaluate(*EVAL, "benchmark.limit=2")
     assert evaluate(*EVAL, "benchmark.limit=2") == 0
     assert same_but_for_the_words(FOLDER, whole)
-    assert len(saved()) == 1
+    assert len(cached()) == 1
 
 
 def test_eval_refuses_another_window_s_results(capsys: pytest.CaptureFixture[str]) -> None:
-    assert evaluate(*POINTS, "benchmark.limit=1", "sampler.transitions=3") == 0
+    plain = [*POINTS, "sampler.transitions=3", EVAL[-1]]
+    assert evaluate(*plain, "benchmark.limit=1") == 0
     assert evaluate(*EVAL, "benchmark.limit=1") == 2
     assert "sampler.times" in capsys.readouterr().err.splitlines()[-1]
     shutil.rmtree(FOLDER)

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from glass_cli.bench.report import machine
+from glass_cli.bench.page import FIGURES, read_page, section, write_page
 from glass_cli.common.errors import GlassError
-from glass_cli.common.files import atomic_write
 from glass_cli.output.tables import Table
 
-FIGURES = {
-    "a": "the whole loop against its bare network calls",
-    "b": "transition error over network calls",
-    "c": "time of glass --help",
-    "d": "peak memory over particles",
-    "f": "our loops beside a pipeline's own",
-    "e": "seconds a picture and memory of the rewards at full size, a quarter of an hour on a CPU",
-}
 OUT = Path("docs") / "bench.md"
 
 
@@ -30,7 +20,12 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     about = "; ".join(f"{key}: {what}" for key, what in FIGURES.items())
     parser = argparse.ArgumentParser("python -m glass_cli.bench", description=__doc__)
     parser.add_argument("--only", default="a,b,c,d,f", help=f"figures, such as a,c ({about})")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"file to write (default {OUT})")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=OUT,
+        help=f"page to write (default {OUT}); figures in it that are not measured now stay",
+    )
     parser.add_argument("--repeats", type=int, default=7, help="repeats of figures a and f")
     parser.add_argument("--draws", type=int, default=2048, help="draws for each x_t of figure b")
     parser.add_argument(
@@ -77,37 +72,25 @@ def measure(key: str, read: argparse.Namespace) -> list[Table]:
     return [memory(read.settings)]
 
 
-def document(tables: Sequence[Table], argv: Sequence[str]) -> str:
-    """The Markdown page: when, where and how the tables were measured, then the tables."""
-    import torch
-
-    command = shlex.join(["python", "-m", "glass_cli.bench", *argv])
-    head = f"""\
-# Bench
-
-Measured {datetime.date.today().isoformat()} on {machine()}, torch {torch.__version__}, with
-`{command}` (`make bench`)."""
-    return "\n\n".join([head, *(table.markdown() for table in tables)]) + "\n"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
+    """Measures what is asked for; the page is written after each figure. Returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     read = arguments(argv)
-    tables: list[Table] = []
     if read.explore:
         from glass_cli.bench.explore import explore
 
         for table in explore():
             print(f"{table.text()}\n", flush=True)
         return 0
+    command = shlex.join(["python", "-m", "glass_cli.bench", *argv])
     try:
+        sections = read_page(read.out)
         for key in read.only:
-            for table in measure(key, read):
+            tables = measure(key, read)
+            for table in tables:
                 print(f"{table.text()}\n", flush=True)
-                tables.append(table)
-        read.out.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(read.out) as part:
-            part.write_text(document(tables, argv), encoding="utf-8")
+            sections[key] = section(key, tables, command)
+            write_page(read.out, sections)
     except (GlassError, RuntimeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2 if isinstance(error, GlassError) else 1

@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from glass_cli.bench.report import figure
 from glass_cli.bench.toy import TRANSITIONS, Case, exact, make_case, toy
 from glass_cli.method.distance import rms, sliced_w2
 from glass_cli.method.flow import Normal, Sampler
@@ -16,7 +15,7 @@ from glass_cli.method.glass import Glass
 from glass_cli.method.noise import generator
 from glass_cli.method.sde import Sde
 from glass_cli.models.gaussian_mixture import LoadedMixture
-from glass_cli.output.tables import Table
+from glass_cli.output.tables import Table, two_digits
 
 CALLS = (2, 3, 4, 6, 8, 10, 15, 20, 30, 50)
 AIM = 20  # second order is to reach first order's error of this many calls
@@ -56,8 +55,8 @@ def law(starts: int, draws: int, calls: Sequence[int]) -> Table:
             for m in calls:
                 w = sliced_w2(_run(flow, case, sampler, m), reference, starts)
                 error = max(w * w - floor2, 0.0) ** 0.5
-                cells.append(figure(error) if error > least else f"< {figure(least)}")
-            lines.append((case.name, name, figure(floor2**0.5), *cells))
+                cells.append(two_digits(error) if error > least else f"< {two_digits(least)}")
+            lines.append((case.name, name, two_digits(floor2**0.5), *cells))
     return Table(
         "Transition error over network calls: sliced W2 to exact samples",
         ("transition", "sampler", "floor", *(f"M={m}" for m in calls)),
@@ -102,7 +101,7 @@ def convergence(starts: int, draws: int, calls: Sequence[int], converged: int) -
         compared = Convergence(flow, case, _run(flow, case, Glass(1), converged))
         reached.append((case.name, reaches(compared.rms), reaches(compared.law)))
         for order in orders:
-            errors = [figure(compared.rms(order, m)) for m in calls]
+            errors = [two_digits(compared.rms(order, m)) for m in calls]
             lines.append((case.name, f"GLASS {order}", *errors))
     return [
         Table(

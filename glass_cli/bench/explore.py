@@ -16,7 +16,6 @@ import torch
 from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
-from glass_cli.bench.report import figure
 from glass_cli.bench.toy import TRANSITIONS, Case, make_case, toy
 from glass_cli.method.distance import rms
 from glass_cli.method.flow import Normal
@@ -24,7 +23,7 @@ from glass_cli.method.glass import Glass, InnerPath
 from glass_cli.method.integrate import change_to_end
 from glass_cli.method.noise import generator
 from glass_cli.models.gaussian_mixture import LoadedMixture
-from glass_cli.output.tables import Table
+from glass_cli.output.tables import Table, two_digits
 
 _NODES, _WEIGHTS = (0.5 * v for v in leggauss(24))
 CALLS = (3, 4, 6, 8, 10, 20)
@@ -203,7 +202,7 @@ def explore(
         lines = []
         for s in SCHEMES:
             ratios = [a / b for a, b in zip(mean[s], now, strict=True)]
-            lines.append((s.name, *map(figure, mean[s]), *(f"{r:.2f}" for r in ratios)))
+            lines.append((s.name, *map(two_digits, mean[s]), *(f"{r:.2f}" for r in ratios)))
         yield Table(
             f"Inner ODE schemes, mixture {title}",
             ("scheme", *(f"M={m}" for m in calls), *(f"M={m}" for m in calls)),

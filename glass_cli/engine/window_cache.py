@@ -1,4 +1,4 @@
-"""Decision windows kept in the user's cache: ``$XDG_CACHE_HOME/glass/windows``, or ~/.cache's.
+"""Decision windows in the user's cache: ``$XDG_CACHE_HOME/glass/windows``, or ~/.cache's.
 
 A window belongs to a model and a reward, and is saved under what decides it of their settings.
 Nothing heavy is imported to look one up.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glass_cli.common import hub
+from glass_cli.common.files import atomic_write, json_text, why
 from glass_cli.common.messages import say
-from glass_cli.common.files import atomic_write, json_text
 from glass_cli.common.paths import cache
 from glass_cli.output.identity import identity
 
@@ -28,11 +29,15 @@ FORMAT = 1  # of the files, and of how a pilot measures: another one is measured
 _FREE = ("calls", "compile", "vae_slicing", "vae_tiling", "quantization", "dtype")
 
 
-class Window(NamedTuple):
-    """The share of the final reward's variance that r(x_hat) explains, over time.
+class MeasuredWindow(NamedTuple):
+    """The share of the final reward's variance that r(x_hat) explains, over T times.
 
-    ``t`` are the model's times, ``even`` those of the straight path with the same noise. ``nfe``
-    are the network calls that it took.
+    t: of the model, rising, between 0 (noise) and 1 (data).
+    even: the times of the straight path with the same noise, between 0 and 1.
+    foretold: the shares, from 0 to 1; NaN of a reward that did not vary.
+    nfe: the network calls that the measurement took.
+    prompts: over how many it was measured.
+    measured_by: "pilot" or "benchmark=window".
     """
 
     t: list[float]
@@ -40,17 +45,17 @@ class Window(NamedTuple):
     foretold: list[float]
     nfe: int
     prompts: int
-    measured_by: str  # pilot, or benchmark=window
+    measured_by: str
 
 
 def belongs_to(settings: Settings) -> dict[str, Any]:
     """What a window depends on: the settings of model and reward, and the files they name."""
     named = {"model": settings.model, "reward": settings.reward}
-    found = identity({}, named={"": named})
-    del found["glass_version"], found[""]
-    found = {k.lstrip("."): v for k, v in found.items() if k.rpartition(".")[2] not in _FREE}
-    stamps = {f"{key} on disk": _stamp(key, value) for key, value in found.items()}
-    return {"format": FORMAT, **found, **{k: v for k, v in stamps.items() if v is not None}}
+    decides = identity({}, named={"": named})
+    del decides["glass_version"], decides[""]
+    decides = {k.lstrip("."): v for k, v in decides.items() if k.rpartition(".")[2] not in _FREE}
+    stamps = {f"{key} on disk": _stamp(key, value) for key, value in decides.items()}
+    return {"format": FORMAT, **decides, **{k: v for k, v in stamps.items() if v is not None}}
 
 
 def _stamp(key: str, value: Any) -> str | None:
@@ -58,16 +63,16 @@ def _stamp(key: str, value: Any) -> str | None:
     if not isinstance(value, str) or not value.strip():
         return None
     if key.rpartition(".")[2] in ("target", "_target_"):  # code of the user's own
-        return None if value.startswith("glass_cli.") else _code(value.rpartition(".")[0])
-    found = hub.local(value)
-    if found is None or not found.exists():
+        return None if value.startswith("glass_cli.") else _module_digest(value.rpartition(".")[0])
+    path = hub.local(value)
+    if path is None or not path.exists():
         return None
-    files = sorted(p for p in found.rglob("*") if p.is_file()) if found.is_dir() else [found]
-    told = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    return hashlib.sha256(repr(told).encode()).hexdigest()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    return hashlib.sha256(repr(stats).encode()).hexdigest()
 
 
-def _code(module: str) -> str | None:
+def _module_digest(module: str) -> str | None:
     """Changes with the module's file."""
     try:
         spec = importlib.util.find_spec(module)
@@ -78,7 +83,7 @@ def _code(module: str) -> str | None:
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 
-def place(settings: Settings) -> Path:
+def path_of(settings: Settings) -> Path:
     """The file of this model's and reward's window in the user's cache."""
     text = json.dumps(belongs_to(settings), sort_keys=True, default=str)
     names = (type(settings.model).__name__, type(settings.reward).__name__)
@@ -86,49 +91,57 @@ def place(settings: Settings) -> Path:
     return cache() / "windows" / f"{'-'.join(names).lower()}-{digest}.json"
 
 
-def read(path: Path) -> tuple[Window, dict[str, Any]] | None:
-    """The window in a file and all that the file says; None where there is none, or it is damaged.
+def read(path: Path, quiet: bool = False) -> tuple[MeasuredWindow, dict[str, Any]] | None:
+    """The window in a file, and the file's whole record; None where there is none or no whole one.
 
-    Whatever is not as it was written makes it damaged: it is then measured anew.
+    Whatever is not as it was written makes it damaged, which is said unless ``quiet``: it is then
+    measured anew.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        window = Window(**told["window"])
-        lists = [[float(v) for v in values] for values in window[:3]]
-        window = window._replace(t=lists[0], even=lists[1], foretold=lists[2])
-        # a reward that never varied has no shares
-        shares = [v for v in window.foretold if not math.isnan(v)]
-        rising = all(a < b for a, b in zip(window.t, window.t[1:], strict=False))
-        inside = all(0.0 < v < 1.0 for v in [*window.t, *window.even])
-        fits = len({len(values) for values in window[:3]}) == 1 and window.t
-        if told["format"] != FORMAT or not (fits and rising and inside):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        window = MeasuredWindow(**record["window"])
+        t, even, foretold = ([float(v) for v in values] for values in window[:3])
+        if record["format"] != FORMAT or not _is_whole(t, even, foretold):
             return None
-        if not all(0.0 <= v <= 1.0 for v in shares):
-            return None
-        return window._replace(nfe=int(window.nfe)), told
+        return window._replace(t=t, even=even, foretold=foretold, nfe=int(window.nfe)), record
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError, KeyError):
-        say(f"{path} is damaged; the window is measured anew")
-        return None
+    except OSError as error:
+        reason = f"cannot be read ({why(error)})"
+    except (ValueError, TypeError, KeyError):
+        reason = "is damaged"
+    if not quiet:
+        say(f"{path} {reason}; the window is measured anew")
+    return None
 
 
-def write(path: Path, window: Window, more: Mapping[str, Any]) -> None:
-    """Writes the file aside and renames it. Raises OSError."""
+def _is_whole(t: list[float], even: list[float], foretold: list[float]) -> bool:
+    rising = all(a < b for a, b in itertools.pairwise(t))
+    inside = all(0.0 < v < 1.0 for v in [*t, *even])
+    shares = all(math.isnan(v) or 0.0 <= v <= 1.0 for v in foretold)
+    return len(t) == len(even) == len(foretold) > 0 and rising and inside and shares
+
+
+def write(path: Path, window: MeasuredWindow, more: Mapping[str, Any]) -> None:
+    """Writes the window, and ``more`` beside it, aside and renames the file. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {"format": FORMAT, **more, "window": window._asdict()}
+    record = {"format": FORMAT, **more, "window": window._asdict()}
     # shares that are not known (NaN) have no word in strict JSON, but Python reads its own
-    text = json.dumps(told, indent=1)
+    text = json.dumps(record, indent=1)
     with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
-def save(settings: Settings, window: Window) -> Path | None:
-    """Keeps a window for later runs; None, after saying so, where the cache cannot be written."""
-    path = place(settings)
+def save(settings: Settings, window: MeasuredWindow) -> Path | None:
+    """Saves a window for later runs, and returns its file.
+
+    None, after saying so on standard error, where the cache cannot be written: a window is worth
+    no run.
+    """
+    path = path_of(settings)
     try:
         write(path, window, {"of": json.loads(json_text(belongs_to(settings)))})
     except OSError as error:
-        say(f"the window cannot be kept in {path} ({error.strerror or error})")
+        say(f"the window cannot be cached in {path} ({why(error)})")
         return None
     return path

@@ -46,6 +46,11 @@ def text_table(
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
+def two_digits(value: float) -> str:
+    """A number of 0 or more with two significant digits, without an exponent from 1e-4 on."""
+    return f"{value:.2g}" if value == 0.0 or value >= 1e-4 else f"{value:.1e}"
+
+
 def fit(text: str, width: int) -> str:
     """One line of at most ``width`` terminal columns, without control characters."""
     from rich.cells import cell_len, set_cell_size
@@ -68,11 +73,13 @@ class Table(NamedTuple):
     def text(self) -> str:
         return "\n".join([self.title, "", text_table(self.head, self.rows), *_after(self.note)])
 
-    def markdown(self) -> str:
+    def markdown(self, level: int = 2) -> str:
+        """The table in Markdown, its title a heading of ``level``, 1 to 6."""
         columns = "|".join(["---", *["--:"] * (len(self.head) - 1)])
         lines = [f"| {' | '.join(cells)} |" for cells in self.rows]
         head = f"| {' | '.join(self.head)} |"
-        return "\n".join([f"## {self.title}", "", head, f"|{columns}|", *lines, *_after(self.note)])
+        title = f"{'#' * level} {self.title}"
+        return "\n".join([title, "", head, f"|{columns}|", *lines, *_after(self.note)])
 
 
 def _after(note: str) -> list[str]:

@@ -1,21 +1,30 @@
-"""What the benchmarks share that study the model itself instead of judging pictures."""
+"""What the studies share: prompts, and parts that are kept as they are finished."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.benchmarks import lists
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.common.files import json_text
+from glass_cli.common.messages import say
 from glass_cli.output.identity import identity
-from glass_cli.output.progress import counted
+from glass_cli.output.progress import Progress
 
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
-    from glass_cli.output.writer import Store
+    from glass_cli.output.writer import RunFolder
+
+Part = Mapping[str, Any]
+"""What was measured of one prompt; JSON-able."""
+
+Watch = Callable[[float], None]
+"""Told the share of a prompt that is done, from 0 to 1."""
+
+MeasurePrompt = Callable[[str, Watch], dict[str, Any]]
 
 # Objects, pairs, numbers, colours and sides, as GenEval asks for them. A model of points ignores
 # them, but draws other noise for each.
@@ -35,58 +44,91 @@ PROMPTS = (
 )
 
 
-def check(path: str | None, counts: dict[str, tuple[int, int]]) -> None:
-    """Raises ValueError for a list that is not there, or a count (name: value, least) too small."""
+def check_settings(path: str | None, counts: Mapping[str, tuple[int, int]]) -> None:
+    """Raises ValueError for a list of prompts that is not there, and for a count that is too small.
+
+    path: ``benchmark.path``.
+    counts: name -> its value and the least that it may be.
+    """
     lists.check(path)
     for name, (value, least) in counts.items():
         if value < least:
             raise ValueError(f"benchmark.{name} must be at least {least} (got {value})")
 
 
-def prompts(path: str | None, limit: int, made: Settings) -> list[str]:
-    """The first ``limit`` prompts of the list, or of PROMPTS; they must suit the reward.
+def study_prompts(path: str | None, limit: int, settings: Settings) -> list[str]:
+    """The first ``limit`` prompts of the list ``path``, or of PROMPTS where that is None.
 
-    Raises GlassError, also where there is no reward.
+    Raises GlassError where there is no reward, or one that cannot score one of the prompts.
     """
-    if made.reward is None:
-        assert made.study is not None
+    if settings.reward is None:
+        assert settings.study is not None
         raise GlassError(
-            f"{made.study.title} needs a reward; choose one (glass ls reward) that scores"
-            f" {made.model.output}"
+            f"{settings.study.title} needs a reward; choose one (glass ls reward) that scores"
+            f" {settings.model.output}"
         )
-    found = list(PROMPTS)
+    prompts = list(PROMPTS)
     if path is not None:
         file = Path(path).expanduser()
-        rows = lists.records(lists.read(file), f"{lists.KEY}={path}", file.suffix)
-        found = [str(row["prompt"]) for row in rows]
-    found = found[:limit]
+        records = lists.records(lists.read(file), f"{lists.KEY}={path}", file.suffix)
+        prompts = [str(record["prompt"]) for record in records]
+    prompts = prompts[:limit]
     try:
-        made.reward.check_prompts(found)
+        settings.reward.check_prompts(prompts)
     except ValueError as error:
         raise GlassError(one_line(error)) from error
-    return found
+    return prompts
 
 
-def digest(made: Settings, number: int, prompt: str) -> str:
-    """Names all that decides what part ``number`` of a study holds."""
-    named = {"model": made.model, "reward": made.reward, "benchmark": made.study}
-    found = identity({}, free=[".benchmark.limit", ".benchmark.path"], named={"": named})
-    root = (made.root.seed, made.root.negative_prompt, str(made.root.dtype), prompt, number)
-    return hashlib.sha256(json_text([found, root]).encode()).hexdigest()
+def measured_parts(
+    settings: Settings,
+    folder: RunFolder,
+    prompts: Sequence[str],
+    load: Callable[[], MeasurePrompt],
+) -> list[Part]:
+    """What was measured of each prompt: read from the folder where it is finished, else measured.
 
-
-def parts(
-    made: Settings, store: Store, prompts: Sequence[str], measure: Any
-) -> Iterator[dict[str, Any]]:
-    """A part of the study for each prompt, from the store where it is done, else measured.
-
-    ``measure()`` loads what is needed, once, and gives a function of a prompt.
+    load: called once, and only where something is missing; gives the function that measures.
     """
-    of_prompt = None
-    for number, prompt in enumerate(counted(prompts, "prompt")):
-        settings = digest(made, number, prompt)
-        part = store.study_part(number, settings)
-        if part is None:
-            of_prompt = of_prompt or measure()
-            part = store.write_study_part(number, settings, of_prompt(prompt))
-        yield part
+    digests = [_digest(settings, number, prompt) for number, prompt in enumerate(prompts)]
+    parts = [folder.study_part(number, digest) for number, digest in enumerate(digests)]
+    finished = sum(part is not None for part in parts)
+    measure: MeasurePrompt | None = None
+    with Progress(len(prompts), "prompt", before=finished) as progress:
+        for number, (prompt, part) in enumerate(zip(prompts, parts, strict=True)):
+            if part is not None:
+                continue
+            if measure is None:
+                assert settings.study is not None
+                # a prompt takes long, and a log would show nothing until then
+                say(f"{settings.study.title}: measuring {len(prompts) - finished} prompts")
+                measure = load()
+
+            def watch(share: float, before: int = finished) -> None:
+                progress.update(before + min(share, 1.0))
+
+            watch(0.0)
+            measured = measure(prompt, watch)
+            parts[number] = folder.write_study_part(number, digests[number], measured)
+            finished += 1
+            progress.update(finished)
+    return [part for part in parts if part is not None]
+
+
+def _digest(settings: Settings, number: int, prompt: str) -> str:
+    """Names everything that decides what part ``number`` of a study holds."""
+    named = {"model": settings.model, "reward": settings.reward, "benchmark": settings.study}
+    decides = identity({}, free=[".benchmark.limit", ".benchmark.path"], named={"": named})
+    root = settings.root
+    more = (root.seed, root.negative_prompt, str(root.dtype), prompt, number)
+    return hashlib.sha256(json_text([decides, more]).encode()).hexdigest()
+
+
+def mean_cell(mean: float, interval: tuple[float, float] | None, prompts: int) -> dict[str, Any]:
+    """A number of ``summary.json`` with its 95 % interval over prompts."""
+    return {"mean": mean, "interval95": interval, "prompts": prompts}
+
+
+def costs(parts: Sequence[Part]) -> dict[str, Any]:
+    """Network calls, reward calls and seconds of all parts."""
+    return {key: sum(part[key] for part in parts) for key in ("nfe", "reward_calls", "seconds")}

@@ -3,56 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from glass_cli.studies.figures import new_figure
 
-def draw_plot(at: Sequence[Mapping[str, Any]], methods: Sequence[str], file: Path) -> None:
-    """Saves a row of two panels for each time ``at`` as a PNG."""
-    import logging
+COLOURS = ("#7f7f7f", "#e69f00", "#56b4e9", "#0072b2", "#009e73", "#d55e00")
 
-    # matplotlib, when imported, tells of every font that it cannot read
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+
+def posterior_figure(summaries: Sequence[Mapping[str, Any]]) -> Any:
+    """A matplotlib figure with a row of two panels a time (see ``posterior_summary.summarise``)."""
     from matplotlib.ticker import NullLocator
 
-    colours = dict(zip(methods, ("#7f7f7f", "#e69f00", "#56b4e9", "#0072b2"), strict=True))
-    page = Figure(figsize=(9, 3.4 * len(at)), layout="constrained")
-    FigureCanvasAgg(page)
-    panels = page.subplots(len(at), 2, squeeze=False)
-    for each, (left, right) in zip(at, panels, strict=True):
-        calls = sorted({row["calls"] for row in each["rows"]})
-        for method, colour in colours.items():
-            rows = [row for row in each["rows"] if row["method"] == method]
+    figure = new_figure(9, 0.7 + 3.4 * len(summaries))
+    panels = figure.subplots(len(summaries), 2, squeeze=False)
+    for summary, (left, right) in zip(summaries, panels, strict=True):
+        rows = summary["rows"]
+        calls = sorted({row["calls"] for row in rows})
+        methods = list(dict.fromkeys(row["method"] for row in rows))
+        for i, method in enumerate(methods):
+            own = sorted((row for row in rows if row["method"] == method), key=_calls)
+            # side by side, so that no interval hides another
+            at = [row["calls"] * 1.025 ** (i - (len(methods) - 1) / 2) for row in own]
             for axes, key in ((left, "w2"), (right, "value_correlation")):
-                _line(axes, calls, [row[key] for row in rows], colour, method)
-        left.axhline(each["floor"]["mean"], color="#333333", linestyle=":", label="floor")
-        again = each["second_reference_correlation"]["mean"]
-        if again is not None:
-            right.axhline(again, color="#333333", linestyle=":", label="a second reference")
-        hat = each["x_hat_correlation"]["mean"]
-        if hat is not None:
-            right.axhline(hat, color="#cc79a7", linestyle="--", label=r"$r(\hat x_1)$, one call")
-        left.set_yscale("log")
+                _points(axes, at, [row[key] for row in own], COLOURS[i % len(COLOURS)], method)
+        again = summary["second_reference_correlation"]["mean"]
+        x_hat = summary["x_hat_correlation"]["mean"]
+        _level(left, summary["floor"]["mean"], "#333333", ":", "a second reference (floor)")
+        _level(right, again, "#333333", ":", "a second reference (floor)")
+        _level(right, x_hat, "#cc79a7", "--", r"$r(\hat x_1)$, one call")
+        left.set_ylim(bottom=0.0)
         left.set_ylabel("sliced $W_2$ to the reference")
         right.set_ylabel("correlation of value estimates")
         for axes in (left, right):
-            axes.set_title(f"$p(x_1 | x_t)$ at $t={each['t']:.3g}$", fontsize=10)
+            axes.set_title(f"draws of $p(x_1 | x_t)$ at $t={summary['t']:.3g}$", fontsize=10)
             axes.set_xscale("log")
             axes.set_xticks(calls, [str(m) for m in calls])
             axes.xaxis.set_minor_locator(NullLocator())
-            axes.set_xlabel("network calls $M$")
+            axes.set_xlabel("network calls $M$ a draw")
             axes.grid(alpha=0.25)
-            axes.legend(fontsize=7)
-    page.savefig(file, dpi=140, format="png")
+    handles = {
+        label: handle
+        for axes in reversed(panels[0])
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    title = "bars: 95 % bootstrap intervals over prompts"
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside upper center",
+        ncols=3,
+        fontsize=8,
+        frameon=False,
+        title=title if _has_intervals(summaries) else None,
+        title_fontsize=8,
+    )
+    return figure
 
 
-def _line(
-    axes: Any, calls: Sequence[int], cells: Sequence[Mapping[str, Any]], colour: str, name: str
+def _calls(row: Mapping[str, Any]) -> int:
+    return int(row["calls"])
+
+
+def _points(
+    axes: Any, at: Sequence[float], cells: Sequence[Mapping[str, Any]], colour: str, label: str
 ) -> None:
-    means = [float("nan") if cell["mean"] is None else cell["mean"] for cell in cells]
-    axes.plot(calls, means, color=colour, marker="o", markersize=3.5, label=name)
-    around = [cell["interval95"] for cell in cells]
-    if all(pair is not None for pair in around):
-        axes.fill_between(calls, *zip(*around, strict=True), color=colour, alpha=0.12, linewidth=0)
+    """A line of the means ``at`` x with a bar for each interval; NaN where one is not known."""
+    nan = float("nan")
+    means = [nan if cell["mean"] is None else cell["mean"] for cell in cells]
+    ends = [cell["interval95"] or (nan, nan) for cell in cells]
+    below = [max(mean - low, 0.0) for mean, (low, _) in zip(means, ends, strict=True)]
+    above = [max(high - mean, 0.0) for mean, (_, high) in zip(means, ends, strict=True)]
+    axes.errorbar(
+        at,
+        means,
+        yerr=(below, above),
+        color=colour,
+        marker="o",
+        markersize=3.5,
+        elinewidth=0.9,
+        capsize=2,
+        label=label,
+    )
+
+
+def _level(axes: Any, value: float | None, colour: str, style: str, label: str) -> None:
+    if value is not None:
+        axes.axhline(value, color=colour, linestyle=style, linewidth=1.2, label=label)
+
+
+def _has_intervals(summaries: Sequence[Mapping[str, Any]]) -> bool:
+    return any(row["w2"]["interval95"] for summary in summaries for row in summary["rows"])
