@@ -12,20 +12,14 @@ import pytest
 import tiny_vision_language as tiny
 import torch
 from PIL import Image
-from torch import Tensor
-from transformers import (
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    CLIPImageProcessorPil,
-    Qwen2VLImageProcessorPil,
-)
+from tiny_vision_language import by_hand, images
+from transformers import AutoProcessor
 
 from glass_cli.common.errors import GlassError
 from glass_cli.rewards.pixels import to_uint8
 from glass_cli.rewards.vqa import LoadedVqa, Vqa
 
 CPU = torch.device("cpu")
-HEIGHT, WIDTH = 32, 40
 PROMPT = "a red cat {left} of 100 % dogs"
 ASKED = f'Does this picture show "{PROMPT}"? Answer yes or no.'
 
@@ -42,53 +36,8 @@ def folder(folders: dict[str, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(folders["qwen3_vl"], tmp_path / "model"))
 
 
-def images(count: int, seed: int = 0) -> Tensor:
-    """Noise on a different colour each."""
-    g = torch.Generator().manual_seed(seed)
-    colour = torch.rand(count, 3, 1, 1, generator=g)
-    return (colour + 0.3 * torch.rand(count, 3, HEIGHT, WIDTH, generator=g)).clamp(0.0, 1.0)
-
-
 def load(folder: Path, **kwargs: Any) -> LoadedVqa:
     return Vqa(str(folder), **kwargs).load(CPU, torch.float32)
-
-
-def by_hand(folder: Path, kind: str, image: Tensor, question: str) -> Tensor:
-    """The next token's probabilities: ids, pixels and the forward pass put together here."""
-    tok = tiny.tokenizer(kind)
-    token = tok.convert_tokens_to_ids
-    picture = [Image.fromarray(to_uint8(image[None])[0])]
-    if kind == "llava":
-        sizes = {"height": tiny.LLAVA_SIDE, "width": tiny.LLAVA_SIDE}
-        short = {"shortest_edge": tiny.LLAVA_SIDE}
-        pixels = CLIPImageProcessorPil(size=short, crop_size=sizes)(picture, return_tensors="pt")
-        seen = [token("<image>")] * (tiny.LLAVA_SIDE // tiny.PATCH) ** 2
-        start = [token("<s>")]
-    else:
-        pixels = Qwen2VLImageProcessorPil(
-            patch_size=tiny.PATCH,
-            merge_size=tiny.MERGE,
-            temporal_patch_size=2,
-            size={"shortest_edge": 64, "longest_edge": 2048},
-        )(picture, return_tensors="pt")
-        step = tiny.PATCH * tiny.MERGE
-        pads = [token("<|image_pad|>")] * (HEIGHT // step * (WIDTH // step))
-        seen = [token("<|vision_start|>"), *pads, token("<|vision_end|>")]
-        start = []
-
-    def of(text: str) -> list[int]:
-        return list(tok.encode(text, add_special_tokens=False))
-
-    ids = [*start, token("<|im_start|>"), *of("user\n"), *seen, *of(question), token("<|im_end|>")]
-    ids += [*of("\n"), token("<|im_start|>"), *of("assistant\n")]
-    tokens = torch.tensor([ids])
-    more: dict[str, Any] = dict(pixels)
-    if kind != "llava":
-        more["mm_token_type_ids"] = (tokens == token("<|image_pad|>")).int()
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
-    with torch.no_grad():
-        logits = model(input_ids=tokens, attention_mask=torch.ones_like(tokens), **more).logits
-    return logits[0, -1].double().softmax(-1)
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
@@ -270,8 +219,8 @@ def test_missing_parts(folder: Path) -> None:
 
 def test_what_cannot_be_asked_is_refused_before_weights_are_read(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    (folder / "chat_template.jinja").write_text("hello")
-    assert "has no place for a picture" in complaint(folder)
+    (folder / "chat_template.jinja").unlink()
+    assert "has no chat template" in complaint(folder)
 
 
 def test_a_weight_too_few(folder: Path) -> None:

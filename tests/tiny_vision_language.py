@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from tokenizers.pre_tokenizers import ByteLevel
+from torch import Tensor
 from transformers import (
+    AutoModelForImageTextToText,
     CLIPImageProcessorPil,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -20,6 +23,8 @@ from transformers import (
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
 )
+
+from glass_cli.rewards.pixels import to_uint8
 
 SPECIAL = (
     "<|im_start|>",
@@ -39,6 +44,7 @@ CHAT = (
     "{% if part.type == 'image' %}" + PICTURE + "{% else %}{{ part.text }}{% endif %}{% endfor %}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+HEIGHT, WIDTH = 32, 40  # of the pictures
 PATCH, MERGE = 4, 2
 LLAVA_SIDE = 16
 
@@ -183,3 +189,48 @@ def write(folder: Path, kind: str = "qwen3_vl", chat: str | None = CHAT, seed: i
         tok.save_pretrained(folder)
         pixels.save_pretrained(folder)
     return folder
+
+
+def images(count: int, seed: int = 0) -> Tensor:
+    """Noise on a different colour each."""
+    g = torch.Generator().manual_seed(seed)
+    colour = torch.rand(count, 3, 1, 1, generator=g)
+    return (colour + 0.3 * torch.rand(count, 3, HEIGHT, WIDTH, generator=g)).clamp(0.0, 1.0)
+
+
+def by_hand(folder: Path, kind: str, image: Tensor, question: str) -> Tensor:
+    """The next token's probabilities: ids, pixels and the forward pass put together here."""
+    tok = tokenizer(kind)
+    token = tok.convert_tokens_to_ids
+    picture = [Image.fromarray(to_uint8(image[None])[0])]
+    if kind == "llava":
+        sizes = {"height": LLAVA_SIDE, "width": LLAVA_SIDE}
+        short = {"shortest_edge": LLAVA_SIDE}
+        pixels = CLIPImageProcessorPil(size=short, crop_size=sizes)(picture, return_tensors="pt")
+        seen = [token("<image>")] * (LLAVA_SIDE // PATCH) ** 2
+        start = [token("<s>")]
+    else:
+        pixels = Qwen2VLImageProcessorPil(
+            patch_size=PATCH,
+            merge_size=MERGE,
+            temporal_patch_size=2,
+            size={"shortest_edge": 64, "longest_edge": 2048},
+        )(picture, return_tensors="pt")
+        step = PATCH * MERGE
+        pads = [token("<|image_pad|>")] * (HEIGHT // step * (WIDTH // step))
+        seen = [token("<|vision_start|>"), *pads, token("<|vision_end|>")]
+        start = []
+
+    def of(text: str) -> list[int]:
+        return list(tok.encode(text, add_special_tokens=False))
+
+    ids = [*start, token("<|im_start|>"), *of("user\n"), *seen, *of(question), token("<|im_end|>")]
+    ids += [*of("\n"), token("<|im_start|>"), *of("assistant\n")]
+    tokens = torch.tensor([ids])
+    more: dict[str, Any] = dict(pixels)
+    if kind != "llava":
+        more["mm_token_type_ids"] = (tokens == token("<|image_pad|>")).int()
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    with torch.no_grad():
+        logits = model(input_ids=tokens, attention_mask=torch.ones_like(tokens), **more).logits
+    return logits[0, -1].double().softmax(-1)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
-from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.benchmarks import atom_rules, lists, soft_tifa
@@ -84,14 +83,7 @@ class Compose(Benchmark):
 
     def records(self) -> list[dict[str, Any]]:
         """The prompts to draw, with their ``objects`` and ``atoms``. Raises GlassError."""
-        known = self._lists[0]
-        if self.limit is None:
-            return list(known)
-        numbers: dict[int, list[dict[str, Any]]] = {}
-        for record in known:
-            numbers.setdefault(len(record["atoms"]), []).append(record)
-        turns = chain.from_iterable(zip_longest(*numbers.values()))
-        return [record for record in turns if record is not None][: self.limit]
+        return lists.in_turn(self._lists[0], lambda record: len(record["atoms"]), self.limit)
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedCompose:
         """Reads the detector. Raises GlassError where it cannot be had."""

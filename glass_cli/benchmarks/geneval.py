@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
 from glass_cli.benchmarks import geneval_emoji, geneval_rules, lists
@@ -95,14 +94,7 @@ class GenEval(Benchmark):
 
     def records(self) -> list[dict[str, Any]]:
         """The prompts to draw, with their clauses. Raises GlassError."""
-        known = self._lists[0]
-        if self.limit is None:
-            return list(known)
-        tasks: dict[str, list[dict[str, Any]]] = {}
-        for record in known:
-            tasks.setdefault(record["tag"], []).append(record)
-        turns = chain.from_iterable(zip_longest(*tasks.values()))
-        return [record for record in turns if record is not None][: self.limit]
+        return lists.in_turn(self._lists[0], lambda record: str(record["tag"]), self.limit)
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedGenEval:
         """Reads the detector. Raises GlassError where it cannot be had."""

@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.common.files import atomic_write
 from glass_cli.common.paths import cache
+
+T = TypeVar("T")
 
 KEY = "benchmark.path"
 SECONDS = 20.0  # waited for a server
@@ -133,3 +136,14 @@ def _record(row: Mapping[Any, Any], number: int, name: str) -> dict[str, Any] | 
     record: dict[str, Any] = {"prompt": str(prompt).strip()}
     category = next((lower[key] for key in _CATEGORIES if lower.get(key)), None)
     return record if category is None else {**record, "category": str(category).strip()}
+
+
+def in_turn(records: Sequence[T], kind: Callable[[T], Hashable], limit: int | None) -> list[T]:
+    """``limit`` records, of each kind in turn; all in their own order where None."""
+    if limit is None:
+        return list(records)
+    kinds: dict[Hashable, list[T]] = {}
+    for record in records:
+        kinds.setdefault(kind(record), []).append(record)
+    turns = chain.from_iterable(zip_longest(*kinds.values()))
+    return [record for record in turns if record is not None][:limit]

@@ -123,13 +123,13 @@ def in_batches(
     return found.float() if found.dtype in (torch.bfloat16, torch.float16) else found
 
 
-def check_common(batch: int, device: str | None) -> None:
-    """Raises ValueError for a ``batch`` or ``device`` that cannot be."""
+def check_common(batch: int, device: str | None, group: str = "reward") -> None:
+    """Raises ValueError for a ``batch`` or ``device`` that cannot be, settings of ``group``."""
     if batch < 1:
-        raise ValueError(f"reward.batch must be at least 1 (got {batch})")
+        raise ValueError(f"{group}.batch must be at least 1 (got {batch})")
     if device is not None and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise ValueError(
-            "reward.device must be null (the model's), auto, cpu, mps, cuda or cuda:N"
+            f"{group}.device must be null (the model's), auto, cpu, mps, cuda or cuda:N"
             f" (got {device})"
         )
 
