@@ -22,7 +22,7 @@ from glass_cli.steering.loop import steer
 from glass_cli.steering.particles import Particles
 
 POTENTIALS = ("difference", "max", "sum", "immediate")
-SCHEMES = ("systematic", "multinomial", "stratified", "residual")
+SCHEMES = ("systematic", "multinomial", "stratified", "residual", "ssp")
 each_potential = pytest.mark.parametrize("potential", POTENTIALS)
 
 

@@ -12,8 +12,11 @@ from glass_cli.method.times import Times
 if TYPE_CHECKING:
     from torch import Tensor
 
-Normal = Callable[[], "Tensor"]
-"""Draws standard normal noise shaped like x, each particle's part from its own generator."""
+Normal = Callable[..., "Tensor"]
+"""Draws standard normal noise shaped like x, each particle's part from its own generator.
+
+Where the number of particles changes it is called with their number.
+"""
 
 
 class Flow(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ class ParticleNoise:
     micro-batch size.
 
     seed, prompt: decide the numbers, with the particle's.
-    particles: N, 1 or more.
+    particles: N, 1 or more, where a call does not say otherwise.
     shape: of one particle.
     tensor: has the device and type of what is returned.
     first: the number of the first particle, 0 or more.
@@ -36,13 +37,24 @@ class ParticleNoise:
         tensor: Tensor,
         first: int = 0,
     ) -> None:
-        self._generators = [generator(seed, prompt, first + n) for n in range(particles)]
+        self._key, self._first, self._particles = (seed, prompt), first, particles
+        self._generators: dict[int, torch.Generator] = {}
         self._shape = shape
         self._like = tensor
 
-    def __call__(self) -> Tensor:
-        """(N, *shape)."""
+    def __call__(self, particles: int | None = None) -> Tensor:
+        """(N, *shape), of the first ``particles`` slots; None for the N of the start."""
+        return self.of(range(self._particles if particles is None else particles))
+
+    def of(self, slots: Sequence[int]) -> Tensor:
+        """(len(slots), *shape): the next numbers of each of the ``slots``, all different."""
         draws = [
-            torch.randn(self._shape, generator=g, dtype=torch.float64) for g in self._generators
+            torch.randn(self._shape, generator=self._generator(n), dtype=torch.float64)
+            for n in slots
         ]
         return torch.stack(draws).to(self._like)
+
+    def _generator(self, slot: int) -> torch.Generator:
+        if slot not in self._generators:
+            self._generators[slot] = generator(*self._key, self._first + slot)
+        return self._generators[slot]

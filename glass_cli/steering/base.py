@@ -45,6 +45,11 @@ class Steering(Protocol):
         """Network calls a particle beyond the sampler's that :meth:`rewards` makes in a run."""
         return 0
 
+    def sizes_of(self, transitions: int, particles: int) -> Sequence[int] | None:
+        """How many particles make each of the ``transitions``, of which ``particles`` begin; None
+        where their number stays. Where it changes, rewards must be asked for."""
+        return None
+
     def rewards(
         self, flow: Flow, particles: Particles, t: float, reward: Reward, normal: Normal
     ) -> Tensor:
@@ -58,9 +63,12 @@ class Steering(Protocol):
         """The particles after rewards ``r`` (N,) on the way."""
         return particles
 
-    def ancestors(self, particles: Particles, u: Tensor) -> Tensor | None:
-        """Whom each particle becomes a copy of (N,), drawn with uniforms ``u`` (N,) in [0, 1); None
-        where nobody is copied."""
+    def ancestors(self, particles: Particles, u: Tensor, size: int) -> Tensor | None:
+        """Whom each of the ``size`` = M particles that go on is a copy of (M,); None where the N
+        go on as they are.
+
+        u: uniforms in [0, 1), max(N, M) of them.
+        """
         return None
 
     def finish(self, particles: Particles, r: Tensor) -> Particles:

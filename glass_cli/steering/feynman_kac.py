@@ -10,28 +10,31 @@ from glass_cli.method.flow import Flow, Normal
 from glass_cli.method.glass import Glass
 from glass_cli.steering.base import Reward, Steering
 from glass_cli.steering.guidance import check_guidance, check_window
+from glass_cli.steering.sizes import Sizes, changes, check_sizes, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
     from glass_cli.steering.particles import Particles
 
 Potential = Literal["difference", "max", "sum", "immediate"]
+Tempering = Literal["constant", "linear", "ess"]
 
 
-def log_potential(kind: Potential, past: Tensor, r: Tensor, lam: float) -> Tensor:
+def log_potential(kind: Potential, past: Tensor, log_g: Tensor, r: Tensor, lam: float) -> Tensor:
     """log G_k (N,) before the end (arXiv 2501.06848).
 
-    kind: "difference" lam (r_k - r_{k-1}) with r_0 = 0, "max" lam max_j r_j, "sum" lam sum_j r_j,
-        "immediate" lam r_k.
+    kind: "difference" lam_k r_k - lam_{k-1} r_{k-1} with r_0 = 0, "max" lam_k max_j r_j, "sum"
+        lam_k sum_j r_j, "immediate" lam_k r_k.
     past: earlier rewards (k, N).
+    log_g: the sum of log G so far (N,), which is lam_{k-1} r_{k-1} for "difference".
     r: the present rewards (N,).
-    lam: inverse temperature, in one over the reward's unit.
+    lam: inverse temperature lam_k, in one over the reward's unit.
     """
     if kind == "difference":
-        return lam * (r - past[-1] if len(past) else r)
+        return lam * r - log_g
     if kind == "max":
         return lam * (r.maximum(past.amax(0)) if len(past) else r)
     if kind == "sum":
@@ -39,16 +42,36 @@ def log_potential(kind: Potential, past: Tensor, r: Tensor, lam: float) -> Tenso
     return lam * r
 
 
-def terminal_log_potential(
-    kind: Potential, past: Tensor, log_g: Tensor, r: Tensor, lam: float
-) -> Tensor:
+def terminal_log_potential(log_g: Tensor, r: Tensor, lam: float) -> Tensor:
     """log G_K (N,), which makes the product of all potentials exp(lam r_K) for every kind.
 
-    log_g: the sum of log G_k so far (N,). The others are those of :func:`log_potential`.
+    log_g: the sum of log G_k so far (N,).
     """
-    if kind == "difference":
-        return log_potential(kind, past, r, lam)
     return lam * r - log_g
+
+
+def lam_of_ess(log_w: Tensor, exponent: Callable[[float], Tensor], lam: float, ess: float) -> float:
+    """The largest lam_k of at most ``lam`` with an effective sample size of ``ess`` or more.
+
+    log_w: normalised log-weights (N,) before.
+    exponent: lam_k -> log-potential (N,).
+    ess: from 1 to N. Where the weights before have less already, 0 is given.
+
+    By bisection (adaptive tempering, Jasra et al., 10.1111/j.1467-9469.2010.00723.x).
+    """
+
+    def size(value: float) -> float:
+        w = log_w + exponent(value)
+        w = w - w.logsumexp(0)
+        return float((-(2.0 * w).logsumexp(0)).exp())
+
+    if size(lam) >= ess:
+        return lam
+    low, high = 0.0, lam
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if size(middle) >= ess else (low, middle)
+    return low
 
 
 def lam_of_spread(r: Tensor, strength: float) -> float | None:
@@ -70,6 +93,12 @@ class FeynmanKac(Steering):
         over the standard deviation among the particles when rewards are first scored (beyond the
         papers). As long as all rewards are equal, those steps pass as if unscored.
     lam_strength: 0 or more, without unit.
+    tempering: lam on the way: "constant"; "linear", lam t, which trusts x_hat the more the later it
+        is; "ess", at each step the largest up to lam that leaves an effective sample size of
+        ``tempering_ess`` * N. The end has lam in full, so that the law aimed at is the same.
+    tempering_ess: above 0, at most 1.
+    sizes: how many particles make each transition, see :mod:`glass_cli.steering.sizes`; fewer or
+        more are drawn by their weights.
     resampling: see :mod:`glass_cli.steering.resampling`; the papers take "multinomial".
     ess_threshold: resample where ESS < ess_threshold * N, from 0 (never) to 1 (always).
     window: the first and the last time at which rewards are scored, from 0 to 1.
@@ -91,7 +120,10 @@ class FeynmanKac(Steering):
     potential: Potential = "difference"
     lam: Literal["auto"] | float = 10.0
     lam_strength: float = 2.5
-    resampling: Literal["systematic", "multinomial", "stratified", "residual"] = "systematic"
+    tempering: Tempering = "constant"
+    tempering_ess: float = 0.5
+    sizes: Sizes = None
+    resampling: Literal["systematic", "multinomial", "stratified", "residual", "ssp"] = "systematic"
     ess_threshold: float = 0.5
     window: tuple[float, float] = (0.0, 1.0)
     every: int = 1
@@ -114,6 +146,11 @@ class FeynmanKac(Steering):
             raise ValueError(
                 f"steering.lam_strength must be a number of 0 or more (got {self.lam_strength})"
             )
+        check_sizes(self.sizes)
+        if not 0.0 < self.tempering_ess <= 1.0:
+            raise ValueError(
+                f"steering.tempering_ess must be above 0 and at most 1 (got {self.tempering_ess})"
+            )
         if not 0.0 <= self.ess_threshold <= 1.0:
             raise ValueError(
                 f"steering.ess_threshold must lie between 0 and 1 (got {self.ess_threshold})"
@@ -123,10 +160,15 @@ class FeynmanKac(Steering):
                 raise ValueError(f"steering.{name} must be at least 1 (got {getattr(self, name)})")
 
     def scored(self, times: Sequence[float]) -> list[int]:
-        """The transitions (from 0) before which x_hat is scored, of those between ``times``."""
+        """The transitions (from 0) before which x_hat is scored, of those between ``times``:
+        within the window, and wherever the number of particles may change."""
         first, last = self.window[0] - 1e-9, self.window[1] + 1e-9  # times are rounded
         inside = [k for k, t in enumerate(times[:-1]) if k > 0 and first <= t <= last]
-        return inside[:: self.every]
+        changed = changes(numbers(self.sizes, len(times) - 1, 2 ** len(times)))
+        return sorted({*inside[:: self.every], *changed})
+
+    def sizes_of(self, transitions: int, particles: int) -> Sequence[int] | None:
+        return numbers(self.sizes, transitions, particles)
 
     def extra_calls(self, times: Sequence[float]) -> int:
         """Network calls a particle beyond the sampler's; each draw's first call is x_hat's."""
@@ -170,24 +212,33 @@ class FeynmanKac(Steering):
         particles, lam = self._with_lam(particles, r)
         if lam is None:
             return particles
-        return particles.weighted(r, log_potential(self.potential, particles.past, r, lam))
 
-    def ancestors(self, particles: Particles, u: Tensor) -> Tensor | None:
-        """Ancestors (N,) drawn with uniforms ``u`` (N,), or None where the weights carry over."""
+        def potential(value: float) -> Tensor:
+            return log_potential(self.potential, particles.past, particles.log_g, r, value)
+
+        if self.tempering == "linear":
+            lam *= particles.t
+        elif self.tempering == "ess":
+            wanted = max(1.0, self.tempering_ess * len(r))
+            lam = lam_of_ess(particles.log_w, potential, lam, wanted)
+        return particles.weighted(r, potential(lam))
+
+    def ancestors(self, particles: Particles, u: Tensor, size: int) -> Tensor | None:
+        """Ancestors (``size``,) drawn with uniforms ``u``, or None where the weights carry over."""
         from glass_cli.steering.resampling import SCHEMES
 
         n = len(particles.log_w)
-        if self.ess_threshold < 1.0 and particles.ess >= self.ess_threshold * n:
+        kept = self.ess_threshold < 1.0 and particles.ess >= self.ess_threshold * n
+        if size == n and kept:
             return None
-        return SCHEMES[self.resampling](particles.log_w.exp(), u)
+        return SCHEMES[self.resampling](particles.log_w.exp(), u, size)
 
     def finish(self, particles: Particles, r: Tensor) -> Particles:
         """Multiplies in the terminal potential of the final rewards ``r`` (N,)."""
         particles, lam = self._with_lam(particles, r)
         if lam is None:
             particles, lam = replace(particles, lam=0.0), 0.0
-        last = terminal_log_potential(self.potential, particles.past, particles.log_g, r, lam)
-        return particles.weighted(r, last)
+        return particles.weighted(r, terminal_log_potential(particles.log_g, r, lam))
 
     def choose(self, particles: Particles, r: Tensor | None, u: Tensor) -> int | None:
         """The answer's index: highest final reward, or a draw by weight with ``u`` (1,)."""
@@ -195,4 +246,4 @@ class FeynmanKac(Steering):
 
         if self.select == "reward" and r is not None:
             return int(r.argmax())
-        return int(multinomial(particles.log_w.exp(), u[:1])[0])
+        return int(multinomial(particles.log_w.exp(), u, 1)[0])

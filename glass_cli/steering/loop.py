@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from glass_cli.method.flow import Flow, Normal, Sampler
 from glass_cli.method.path import Path
 from glass_cli.steering.base import Reward, Steering
 from glass_cli.steering.particles import Particles
+from glass_cli.steering.sizes import steering_sizes
 
 
 class NotFinite(ArithmeticError):
@@ -103,6 +105,7 @@ class Driver:
         self.times = tuple(times)
         self._steering, self._choice, self._nfe = steering, choice, nfe
         self._scored = frozenset(steering.scored(self.times))
+        self._sizes: Sequence[int] | None = None
         self._particles: Particles | None = None
 
     def step(
@@ -110,23 +113,30 @@ class Driver:
     ) -> Step:
         """The particles where transition ``k`` begins, scored and resampled as steering wants.
 
+        Their number may change, so that the next step has others.
+
         x, x_hat: x_t and D_t(x_t), (N, *shape).
         score: gives the rewards (N,) of particles at time t; None where there is no reward.
 
-        Raises NotFinite for a reward that is NaN or infinite, ValueError for one of another shape.
+        Raises NotFinite for a reward that is NaN or infinite, ValueError for one of another shape
+        and for numbers of particles that cannot be.
         """
         t, r, ancestors = self.times[k], None, None
         if self._particles is None:
             particles = Particles.at_start(x, x_hat)
+            self._sizes = steering_sizes(self._steering, len(self.times) - 1, len(x))
         else:
             particles = replace(self._particles, x=x, x_hat=x_hat)
+        particles = replace(particles, t=t)
+        size = len(x) if self._sizes is None else self._sizes[k]
         if score is not None and k in self._scored:
             r = _scores(score(particles, t), len(x), k, t)
             particles = self._steering.weigh(particles, r)
         log_w, ess = particles.log_w, particles.ess
         if r is not None:
-            u = torch.rand(len(log_w), generator=self._choice, dtype=torch.float64)
-            ancestors = self._steering.ancestors(particles, u)
+            count = max(len(x), size)
+            u = torch.rand(count, generator=self._choice, dtype=torch.float64)
+            ancestors = self._steering.ancestors(particles, u, size)
             if ancestors is not None:
                 particles = particles.resampled(ancestors)
         self._particles = particles
@@ -139,7 +149,7 @@ class Driver:
         of another shape than (N,).
         """
         assert self._particles is not None
-        k, particles = len(self.times) - 1, replace(self._particles, x=x, x_hat=x)
+        k, particles = len(self.times) - 1, replace(self._particles, x=x, x_hat=x, t=1.0)
         finite(x.flatten(1).sum(1), "the sum of the values", k, 1.0)
         r = None if reward is None else _scores(reward(x), len(x), k, 1.0)
         if r is not None:
@@ -166,6 +176,11 @@ def _scores(r: Tensor, n: int, k: int, t: float) -> Tensor:
     return finite(r, "the reward", k, t)
 
 
+def of_slots(normal: Normal, start: int, count: int) -> Normal:
+    """The noise of ``count`` particles where ``start`` began."""
+    return normal if count == start else partial(normal, count)
+
+
 def steer(
     flow: Flow,
     sampler: Sampler,
@@ -178,16 +193,18 @@ def steer(
 ) -> Iterator[Step]:
     """Draws N particles from noise to data in K transitions and yields K + 1 steps.
 
+    Where the steering changes their number, slot n of the particles goes on with its own noise.
+
     flow: the model under its prompt.
     sampler, steering: how transitions are made, and what happens between them.
     reward: scores clean particles; None for none.
-    normal: each particle's noise, (N, *shape).
+    normal: each particle's noise, (N, *shape), or with a number that of the first so many slots.
     choice: gives the uniforms of resampling and of the final draw.
     value_normal: the noise of posterior values; None takes ``normal``.
     calls: network calls a particle of each of the K transitions, see
         :mod:`glass_cli.method.budget`; None takes the sampler's ``steps``.
 
-    A run makes N * sum(calls) network calls, and those of posterior values: x_hat at the start of a
+    A run of N particles makes N * sum(calls) network calls, and those of posterior values: x_hat at the start of a
     transition is its first call, so scoring it costs none.
 
     Raises NotFinite for a NaN or infinite reward or particle, and ValueError for rewards that are
@@ -206,12 +223,15 @@ def steer(
 
     def score(particles: Particles, t: float) -> Tensor:
         assert reward is not None
-        return steering.rewards(counted, particles, t, reward, value_normal or normal)
+        values = of_slots(value_normal or normal, start, len(particles.x))
+        return steering.rewards(counted, particles, t, reward, values)
 
     x = normal()
+    start = len(x)
     for k, (t, t_next) in enumerate(itertools.pairwise(times)):
         step = driver.step(k, x, counted.denoise(x, t), None if reward is None else score)
         yield step
         now = step.particles
-        x = sampler.transition(counted, now.x, now.x_hat, t, t_next, normal, calls[k])
+        noise = of_slots(normal, start, len(now.x))
+        x = sampler.transition(counted, now.x, now.x_hat, t, t_next, noise, calls[k])
     yield driver.finish(x, reward)

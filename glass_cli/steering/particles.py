@@ -21,6 +21,7 @@ class Particles:
     lineage: each particle's ancestor at t=0, (N,).
     log_normaliser: estimate of log E[exp(lam r)] so far, sum of log mean w.
     lam: what rewards are multiplied by; None until one has weighed.
+    t: the time at which they are, from 0 (noise) to 1 (data).
 
     All but ``x`` and ``x_hat`` live on the CPU, in float64.
     """
@@ -33,6 +34,7 @@ class Particles:
     lineage: Tensor
     log_normaliser: float = 0.0
     lam: float | None = None
+    t: float = 0.0
 
     @classmethod
     def at_start(cls, x: Tensor, x_hat: Tensor) -> Particles:
@@ -60,10 +62,14 @@ class Particles:
         return replace(
             self,
             log_w=log_w - total,
-            past=torch.cat([self.past, rewards[None]]),
+            past=self.scored(rewards).past,
             log_g=self.log_g + log_potential,
             log_normaliser=self.log_normaliser + float(total),
         )
+
+    def scored(self, rewards: Tensor) -> Particles:
+        """After rewards (N,) that weigh nothing."""
+        return replace(self, past=torch.cat([self.past, rewards[None]]))
 
     def resampled(self, ancestors: Tensor) -> Particles:
         """Copies of the ``ancestors`` (M,), with equal weights; M may differ from N."""

@@ -1,0 +1,122 @@
+"""Numbers of particles that change on the way, and lam that does: the law aimed at stays."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from worlds import GLASS, GaussianFlow, exact_laws, fk, linear, steered
+
+from glass_cli.method.noise import ParticleNoise
+from glass_cli.method.ode import Ode
+from glass_cli.steering.feynman_kac import lam_of_ess
+from glass_cli.steering.independent import BestOfN
+from glass_cli.steering.loop import steer
+from glass_cli.steering.sizes import steering_sizes
+
+EMPTY = torch.empty(0, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("tempering", ["constant", "linear", "ess"])
+@pytest.mark.parametrize("sizes", [None, (24, 18, 12, 9), (12, 18, 30, 40)])
+def test_a_gaussian_is_tilted(tempering: str, sizes: tuple[int, ...] | None) -> None:
+    """Z-hat, and Z-hat times the weighted mean, are unbiased whatever the numbers.
+
+    For N(m, c^2) data and r(x) = x, exp(lam x) moves the mean by lam c^2 and has log-normaliser
+    lam m + lam^2 c^2/2. Tempering by ESS adapts to the particles, which biases both by O(1/N): the
+    bound has 1/24 for that.
+    """
+    lam, repeats = 1.2, 80
+    flow = GaussianFlow(mean=0.3, std=0.6)
+    law = exact_laws(flow, GLASS, exact_start=False)[-1]
+    mean, log_z = law.mean + lam * law.std**2, lam * law.mean + 0.5 * (lam * law.std) ** 2
+    settings = fk(sizes=sizes, tempering=tempering, lam=lam, resampling="ssp")
+    z, zx = [], []
+    for seed in range(repeats):
+        noise = ParticleNoise(seed, "a", 24 if sizes is None else sizes[0], (1,), EMPTY)
+        choice = torch.Generator().manual_seed(seed)
+        *_, last = steer(flow, GLASS, settings, linear, noise, choice)
+        z.append(math.exp(last.particles.log_normaliser - log_z))
+        zx.append(z[-1] * float(last.particles.log_w.exp() @ (last.particles.x[:, 0] - mean)))
+    bias = 1.0 / 24.0 if tempering == "ess" else 0.0
+    for values, exact in ((z, 1.0), (zx, 0.0)):
+        found = torch.tensor(values, dtype=torch.float64)
+        error = float(found.std()) / repeats**0.5
+        assert error < 0.08
+        assert float(found.mean()) == pytest.approx(exact, abs=4 * error + bias)
+
+
+def test_numbers_and_calls_are_those_asked_for() -> None:
+    flow = GaussianFlow()
+    steps = steered(fk(sizes=(6, 9, 4, 2), lam=1.0), flow=flow, particles=6)
+    assert [len(step.log_w) for step in steps] == [6, 6, 9, 4, 2]
+    assert [len(step.particles.x) for step in steps] == [6, 9, 4, 2, 2]
+    # GLASS(4, 2): x_hat is the first of two calls; the arriving number pays for it
+    assert [n for _, n in flow.queries] == [6, 6, 6, 9, 9, 4, 4, 2]
+    assert steps[-1].nfe == sum(n for _, n in flow.queries)
+    changed = [step.ancestors for step in steps if step.ancestors is not None]
+    assert [len(a) for a in changed] == [9, 4, 2]
+
+
+def test_a_slot_keeps_its_noise() -> None:
+    """Particles that go on in the same slots draw what they would have drawn among more."""
+    noise = ParticleNoise(3, "a", 5, (2,), EMPTY)
+    other = ParticleNoise(3, "a", 5, (2,), EMPTY)
+    first, second = noise(), noise(3)
+    assert torch.equal(other(), first)
+    assert torch.equal(other(5)[:3], second)
+    assert torch.equal(noise.of([4]), ParticleNoise(3, "a", 5, (2,), EMPTY).of([4, 4])[1:])
+
+
+def test_best_of_n_drops_the_worst_half_by_half() -> None:
+    flow = GaussianFlow()
+    steps = steered(BestOfN(sizes="halving"), particles=9, sampler=Ode(4, 1), flow=flow)
+    assert [len(step.particles.x) for step in steps] == [9, 4, 2, 1, 1]
+    for step in steps[1:-1]:
+        assert step.rewards is not None and step.ancestors is not None
+        gone = sorted(set(range(len(step.rewards))) - set(step.ancestors.tolist()))
+        assert step.rewards[step.ancestors].min() >= step.rewards[gone].max()
+    # with the ODE and a linear reward x_hat's order is the final one: nothing is lost
+    whole = steered(BestOfN(), particles=9, sampler=Ode(4, 1))
+    best = whole[-1].particles.x[whole[-1].chosen]
+    assert torch.equal(steps[-1].particles.x[0], best)
+    assert sum(n for _, n in flow.queries) == 9 + 9 + 4 + 2
+
+
+def test_lam_leaves_the_effective_sample_size() -> None:
+    r = torch.linspace(-1.0, 2.0, 20, dtype=torch.float64)
+    flat = torch.full((20,), -math.log(20.0), dtype=torch.float64)
+    lam = lam_of_ess(flat, lambda value: value * r, 50.0, 10.0)
+    w = (lam * r).softmax(0)
+    assert float(1.0 / (w * w).sum()) == pytest.approx(10.0, rel=1e-6)
+    assert lam_of_ess(flat, lambda value: value * r, 0.1, 10.0) == 0.1
+    one = torch.full((20,), -1e9, dtype=torch.float64)
+    one[3] = 0.0
+    assert lam_of_ess(one, lambda value: value * r, 5.0, 10.0) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_linear_tempering_is_lam_t() -> None:
+    steps = steered(fk(tempering="linear", lam=2.0, ess_threshold=0.0))
+    for before, step in zip(steps, steps[1:], strict=False):
+        assert step.rewards is not None
+        scale = 2.0 * step.t
+        assert torch.allclose(step.particles.log_g, scale * step.rewards, atol=1e-12)
+        assert before.t < step.t
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((8, 4), "must be 4 numbers"),
+        ((5, 4, 3, 2), "the first of them particles=8"),
+        ((8, 4, 0, 1), "1 or more"),
+        ("half", "null, halving or a list"),
+        ((), "null, halving or a list"),
+    ],
+)
+@pytest.mark.parametrize("kind", [BestOfN, fk])
+def test_what_cannot_be_is_one_line(kind: type, sizes: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        steering_sizes(kind(sizes=sizes), 4, 8)
+    assert "\n" not in str(caught.value)
