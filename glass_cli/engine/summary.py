@@ -137,8 +137,8 @@ def summary_of(
     """
     found = {name: mean_over_prompts(results, name) for name in names(results)}
     judged = {} if answer is None else judged_scores(answer)
-    if judged:
-        found.pop("correct", None)  # the scores say it
+    for name in ("correct", *judged) if judged else ():
+        found.pop(name, None)  # the scores say it
     means = {name: cell for name, cell in found.items() if cell is not None}
     if answer is None:
         best = means.get("best reward")
