@@ -39,8 +39,9 @@ def test_compose() -> None:
     scores, means = summary["scores"], summary["means"]
     assert summary["score"] == scores["correct"]["mean"]
     assert {f"correct, {len(r['atoms'])} atoms" for r in wanted} < {*scores}
-    # each score once, and what the scores do not say among the means
-    assert not {*scores} & {*means} and "correct, nothing else" in means
+    assert "correct, nothing else, 2 atoms" in scores
+    # what the scores say the means do not say again
+    assert not {*scores} & {*means} and {*means} == {"reward", "best reward", "mean reward"}
     assert scores["arithmetic mean"]["mean"] == pytest.approx(
         sum(one["arithmetic mean"] for one in judged) / 3
     )

@@ -12,6 +12,7 @@ from scipy.stats import gmean
 from glass_cli.benchmarks import soft_tifa
 
 SKILLS = ("object", "count", "attribute", "relation")
+MEANS = ("correct", "geometric mean", "arithmetic mean")
 
 
 def atoms(*chances: float, skills: tuple[str, ...] = SKILLS) -> list[dict[str, Any]]:
@@ -47,7 +48,7 @@ def test_scores_by_number_of_atoms_and_skill() -> None:
         result(2, 1.0, 1.0, 0.6, 0.9),
         result(2, 1.0, 1.0, 0.6, 0.1, image=1),
     ]
-    answer = soft_tifa.summary(results, SKILLS, "correct")
+    answer = soft_tifa.summary(results, SKILLS, MEANS)
     scores, groups = answer["scores"], answer["groups"]
     assert scores["correct, 2 atoms"] == 0.5 and scores["correct, 4 atoms"] == 0.5
     assert scores["correct"] == 0.5 and groups["correct"] == [
@@ -63,7 +64,7 @@ def test_scores_by_number_of_atoms_and_skill() -> None:
     assert scores["relation"] == pytest.approx((0.9 + 0.1) / 2)
     assert list(scores)[:3] == ["correct", "geometric mean", "arithmetic mean"]
     assert list(scores)[-4:] == list(SKILLS)
-    assert soft_tifa.summary([], SKILLS, "correct") == {
+    assert soft_tifa.summary([], SKILLS, MEANS) == {
         "scores": {},
         "per_prompt": {},
         "groups": {},
@@ -76,7 +77,7 @@ def test_values_of_prompts_have_the_score_as_their_mean() -> None:
         result(i, *(rng.random() for _ in range(rng.randint(2, 8))))
         for i in rng.sample(range(60), 60)
     ]
-    answer = soft_tifa.summary(results, SKILLS, "geometric mean")
+    answer = soft_tifa.summary(results, SKILLS, ["geometric mean", "correct"])
     assert next(iter(answer["groups"])) == next(iter(answer["scores"])) == "geometric mean"
     for name, values in answer["per_prompt"].items():
         assert np.mean(values) == pytest.approx(answer["scores"][name], abs=1e-12)
@@ -92,7 +93,7 @@ def test_a_skills_interval_is_that_of_the_ratio() -> None:
     # prompts with more atoms are harder, so that the ratio is not the mean of means
     chances = [rng.random(n) * (1.2 - 0.2 * n) for n in numbers]
     results = [result(i, *each, skills=("object",)) for i, each in enumerate(chances)]
-    answer = soft_tifa.summary(results, SKILLS, "correct")
+    answer = soft_tifa.summary(results, SKILLS, MEANS)
     values = np.array(answer["per_prompt"]["object"])
     sums = np.array([each.sum() for each in chances])
     draws = rng.integers(0, 80, (20_000, 80))
@@ -103,7 +104,7 @@ def test_a_skills_interval_is_that_of_the_ratio() -> None:
 
 def test_ten_atoms_come_after_nine() -> None:
     results = [result(i, *[0.9] * n) for i, n in enumerate((10, 9, 2))]
-    assert soft_tifa.summary(results, SKILLS, "correct")["groups"]["correct"] == [
+    assert soft_tifa.summary(results, SKILLS, MEANS)["groups"]["correct"] == [
         "correct, 2 atoms",
         "correct, 9 atoms",
         "correct, 10 atoms",
@@ -112,4 +113,4 @@ def test_ten_atoms_come_after_nine() -> None:
 
 def test_a_skill_that_is_not_known_comes_last() -> None:
     results = [result(0, 0.9, 0.8, skills=("verb", "count"))]
-    assert list(soft_tifa.summary(results, SKILLS, "correct")["scores"])[-2:] == ["count", "verb"]
+    assert list(soft_tifa.summary(results, SKILLS, MEANS)["scores"])[-2:] == ["count", "verb"]

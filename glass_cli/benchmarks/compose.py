@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NAME = "compose.jsonl"  # beside this module; made by glass_cli.benchmarks.compose_prompts
 LEAST, MOST = 2, 8  # atoms of its prompts
+MEANS = ("correct", "correct, nothing else", "geometric mean", "arithmetic mean")
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Compose(Benchmark):
 
     def summarise(self, results: Sequence[Mapping[str, Any]]) -> Answer:
         """The shares of correct pictures first; see :mod:`glass_cli.benchmarks.soft_tifa`."""
-        return soft_tifa.summary(results, atom_rules.SKILLS, main="correct")
+        return soft_tifa.summary(results, atom_rules.SKILLS, MEANS)
 
 
 class LoadedCompose(LoadedBenchmark):

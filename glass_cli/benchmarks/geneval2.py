@@ -23,6 +23,7 @@ URL = "https://raw.githubusercontent.com/facebookresearch/GenEval2/main/geneval2
 NAME = "geneval2_data.jsonl"  # in the cache
 KEY = "benchmark.judge"
 SKILLS = ("object", "attribute", "count", "position", "verb")
+MEANS = ("geometric mean", "arithmetic mean", "correct")
 ASKED = "{question} Answer in one word."
 COUNTED = "How many"  # begins the questions that a number answers
 DIGITS = {
@@ -108,7 +109,7 @@ class GenEval2(Benchmark):
     def summarise(self, results: Sequence[Mapping[str, Any]]) -> Answer:
         """The geometric mean first, the paper's estimate for whole prompts; see
         :mod:`glass_cli.benchmarks.soft_tifa`."""
-        return soft_tifa.summary(results, SKILLS, main="geometric mean")
+        return soft_tifa.summary(results, SKILLS, MEANS)
 
 
 def check_record(record: Record, name: str) -> None:

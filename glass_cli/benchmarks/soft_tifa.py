@@ -14,7 +14,6 @@ from typing import Any
 from glass_cli.benchmarks.base import Answer
 
 HOLDS = 0.5  # an atom holds that is more probable than not
-MEANS = ("correct", "geometric mean", "arithmetic mean")
 
 
 def tag(atoms: int) -> str:
@@ -44,15 +43,18 @@ def judgement(atoms: Sequence[Mapping[str, Any]], task: str) -> dict[str, Any]:
     }
 
 
-def summary(results: Sequence[Mapping[str, Any]], skills: Sequence[str], main: str) -> Answer:
+def summary(
+    results: Sequence[Mapping[str, Any]], skills: Sequence[str], means: Sequence[str]
+) -> Answer:
     """The scores of all pictures.
 
     results: each with ``prompt_index`` and ``judged``, what :func:`judgement` said.
     skills: in the order of the table; others come after them.
-    main: which of MEANS comes first, which a sweeper maximises.
+    means: the numbers and verdicts of a picture to be averaged, such as ``geometric mean``; the
+        first is what a sweeper maximises.
 
-    For each of MEANS a score for every number of atoms and the mean of those; for each skill the
-    mean probability of its atoms, whichever prompts they are of, as published.
+    For each of ``means`` a score for every number of atoms and the mean of those; for each skill
+    the mean probability of its atoms, whichever prompts they are of, as published.
     """
     by_prompt: dict[int, list[Mapping[str, Any]]] = {}
     for result in results:
@@ -63,9 +65,8 @@ def summary(results: Sequence[Mapping[str, Any]], skills: Sequence[str], main: s
         return answer
     scores, per_prompt, groups = answer["scores"], answer["per_prompt"], answer["groups"]
     tasks = sorted({str(pictures[0]["tag"]) for pictures in prompts}, key=_number)
-    ordered = sorted(MEANS, key=lambda name: name != main)
     parts: dict[str, float] = {}
-    for name in ordered:
+    for name in means:
         members = [f"{name}, {task}" for task in tasks]
         for member, task in zip(members, tasks, strict=True):
             own = [pictures for pictures in prompts if pictures[0]["tag"] == task]
