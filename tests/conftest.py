@@ -23,6 +23,7 @@ TINY = {
     "steering/none": ("# no steering", "Plain", ""),
     "reward/clip": ("# scores images", "ImageReward", ""),
     "reward/linear": ("# scores points", "PointReward", ""),
+    "launcher/local": ("# runs nothing", "Nowhere", ""),
 }
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from conftest import REPOSITORY
 
-from glass_cli import launch as launching
 from glass_cli.common.errors import GlassError
 from glass_cli.config.command_line import quote_word, read_words
-from glass_cli.config.preflight import composing
+from glass_cli.config.composition import composing
+from glass_cli.config.preflight import compose_or_explain
 from glass_cli.launch import Job, launch
 
 
@@ -26,7 +26,7 @@ def seen(folder: str = "outputs") -> list[dict[str, Any]]:
 
 
 def sample(conf: Path, *words: str, sweep: bool = False) -> int:
-    return launch(list(words), sweep, "tiny_settings", conf)
+    return launch(list(words), sweep, conf=conf, engine="tiny_settings")
 
 
 def test_a_run_writes_only_into_its_own_folder(tiny_conf: Path) -> None:
@@ -90,7 +90,7 @@ def test_every_prompt_is_composed_as_it_was_typed(tiny_conf: Path) -> None:
     words = read_words([f"prompt={prompt}" for prompt in TORTURE]).overrides
     typed = [f"+typed.p{i}{word.removeprefix('prompt')}" for i, word in enumerate(words)]
     with composing(tiny_conf) as composer:
-        cfg = composer.compose_or_explain(typed)
+        cfg = compose_or_explain(composer, typed)
     assert OmegaConf.to_container(cfg.typed, resolve=True) == {
         f"p{i}": prompt for i, prompt in enumerate(TORTURE)
     }
@@ -223,7 +223,7 @@ def test_interrupted_before_the_run(
     def interrupt(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(launching, "_launch", interrupt)
+    monkeypatch.setattr("glass_cli.config.preflight.preflight", interrupt)
     assert sample(tiny_conf) == 130
     assert capsys.readouterr().err == "glass: stopped before the run began\n"
 

@@ -12,10 +12,11 @@ from conftest import REPOSITORY
 from omegaconf import OmegaConf
 
 from glass_cli.common.errors import GlassError
+from glass_cli.config.composition import Composer, composing
 from glass_cli.config.listing import choices, groups
-from glass_cli.config.preflight import Composer, build_settings, composing
+from glass_cli.config.preflight import build_settings, compose_or_explain
 from glass_cli.config.reward_choices import Choices
-from glass_cli.config.settings import GROUPS, OPTIONAL_GROUPS
+from glass_cli.config.settings import GROUPS, MORE_GROUPS
 
 CONF = REPOSITORY / "conf"
 EVERY = [(group, choice) for group in groups([CONF]) for choice in choices(group, [CONF])]
@@ -29,8 +30,8 @@ def composer() -> Iterator[Composer]:
 
 @pytest.mark.parametrize(("group", "choice"), EVERY)
 def test_every_choice_composes_and_builds(composer: Composer, group: str, choice: str) -> None:
-    cfg = composer.compose_or_explain([f"{group}={choice}"])
-    if group in (*GROUPS, *OPTIONAL_GROUPS):
+    cfg = compose_or_explain(composer, [f"{group}={choice}"])
+    if group in (*GROUPS, *MORE_GROUPS):
         left_open = sorted(OmegaConf.missing_keys(cfg[group]))
         node = OmegaConf.to_container(cfg[group], resolve=True)
         build = Choices([CONF]).build  # of any group; a reward's terms are built along
@@ -48,7 +49,7 @@ def test_no_choice_imports_anything_heavy() -> None:
     program = """
 import sys
 from glass_cli.common.errors import GlassError
-from glass_cli.config.preflight import composing
+from glass_cli.config.composition import composing
 from glass_cli.config.reward_choices import Choices
 from omegaconf import OmegaConf
 from pathlib import Path
@@ -64,7 +65,7 @@ with composing(Path(sys.argv[1]), config_name="eval") as composer:
         if heavy:
             sys.exit(f"{word} imports {heavy}")
 """
-    words = [f"{group}={choice}" for group, choice in EVERY if group in (*GROUPS, *OPTIONAL_GROUPS)]
+    words = [f"{group}={choice}" for group, choice in EVERY if group in (*GROUPS, *MORE_GROUPS)]
     done = subprocess.run(
         [sys.executable, "-c", program, str(CONF), *words],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},

@@ -234,14 +234,14 @@ def test_from_the_command_line(
         "wandb.mode=disabled",
         "steering.lam=auto",
     ]
-    assert launch([*words, "hydra.run.dir=run"], False, "glass_cli.engine.sample") == 0
+    assert launch([*words, "hydra.run.dir=run"]) == 0
     records = [json.loads(line) for line in Path("run/particles.jsonl").read_text().splitlines()]
     for record in records:
         shown = float(np.asarray(Image.open(Path("run") / record["file"])).mean())
         assert record["reward"] == pytest.approx(shown, rel=1e-6)
     # half-way through the second run the server begins to fail
     server.plans = [brightness, saying(500, "oops")]
-    assert launch([*words, "hydra.run.dir=run2"], False, "glass_cli.engine.sample") == 2
+    assert launch([*words, "hydra.run.dir=run2"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("glass: ") and "status 500 (oops), after 5 tries" in said
     assert not Path("run2/summary.json").exists()

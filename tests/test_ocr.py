@@ -139,7 +139,7 @@ def test_a_prompt_without_quotes_is_told_before_anything_is_loaded(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for words in (["reward=ocr"], ["metrics=[ocr]"], ["reward=composite", "reward.terms.ocr={}"]):
-        assert launch([*words, "prompt=a red car"], False, "glass_cli.engine.sample") == 2
+        assert launch([*words, "prompt=a red car"]) == 2
         said = capsys.readouterr().err.splitlines()
         assert len(said) == 1 and "quotes none: a red car" in said[0]
     assert not Path("outputs").exists()
@@ -156,7 +156,7 @@ def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "wandb.mode=disabled",
         "hydra.run.dir=run",
     ]
-    assert launch(words, False, "glass_cli.engine.sample") == 0
+    assert launch(words) == 0
     records = [json.loads(line) for line in Path("run/particles.jsonl").read_text().splitlines()]
     assert all(0.0 <= record["reward"] <= 1.0 for record in records)
 

@@ -102,7 +102,7 @@ import json, sys
 from pathlib import Path
 from glass_cli.launch import launch
 lines = json.loads(sys.argv[1])
-codes = [launch(words, False, "tiny_settings", Path(sys.argv[2])) for words in lines]
+codes = [launch(words, conf=Path(sys.argv[2]), engine="tiny_settings") for words in lines]
 heavy = [m for m in ("torch", "diffusers", "transformers", "wandb", "numpy") if m in sys.modules]
 print(json.dumps([codes, heavy]))
 """
@@ -157,7 +157,8 @@ def test_a_large_sweep_checks_each_value_once(conf: Path) -> None:
     ],
 )
 def test_sweep_functions(conf: Path, word: str) -> None:
-    assert preflight(read_words([word], sweep=True), conf).sweep
+    plan = preflight(read_words([word], sweep=True), conf)
+    assert plan.folder is not None and plan.settings is None
 
 
 def test_a_folder_of_the_user(conf: Path, tmp_path: Path) -> None:

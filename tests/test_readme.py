@@ -53,7 +53,7 @@ def test_a_function_as_reward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert command[:2] == ["glass", "sample"]
     small = ["sampler.transitions=2", "sampler.steps=2", "particles=2", "wandb.mode=disabled"]
     words = [*command[2:], *small, "hydra.run.dir=run"]
-    assert launch(words, False, "glass_cli.engine.sample") == 0
+    assert launch(words) == 0
     particles = [json.loads(line) for line in Path("run/particles.jsonl").read_text().splitlines()]
     assert all(-1.0 <= particle["reward"] <= 1.0 for particle in particles)
     assert all(0.0 <= particle["metrics"]["clip"] <= 100.0 for particle in particles)

@@ -278,7 +278,7 @@ def test_a_wrong_file_is_one_line_on_the_command_line(
     (place / "ImageReward.pt").write_bytes(b"no weights")
     words = ["reward=imagereward", f"reward.path={place}", f"reward.tokenizer={place / 'bert'}"]
     run = [*words, "wandb.mode=disabled", "hydra.run.dir=run"]
-    assert launch(run, False, "glass_cli.engine.sample") == 2
+    assert launch(run) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert len(said) == 1 and "ImageReward.pt cannot be read" in said[0]
 

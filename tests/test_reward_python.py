@@ -164,7 +164,7 @@ def test_a_wrong_target_is_one_line(
         Python(target)
     assert "\n" not in str(caught.value)
     words = ["reward=python", f"reward.target={target}"]
-    assert launch(words, False, "glass_cli.engine.sample") == 2
+    assert launch(words) == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1 and said[0].startswith(f"glass: reward.target={target}")
     assert not Path("outputs").exists()
@@ -186,10 +186,10 @@ def test_from_the_command_line() -> None:
     words = ["model=gaussian_mixture", "reward=python", "reward.target=my_rewards.first"]
     words += ["reward.accepts=points", "wandb.mode=disabled", "sampler.steps=2", "particles=3"]
     words += ["hydra.run.dir=run"]
-    assert launch(words, False, "glass_cli.engine.sample") == 0
+    assert launch(words) == 0
     assert Path("run/summary.json").exists()
 
 
 def test_a_target_must_be_given(capsys: pytest.CaptureFixture[str]) -> None:
-    assert launch(["reward=python"], False, "glass_cli.engine.sample") == 2
+    assert launch(["reward=python"]) == 2
     assert "reward.target has no value; set it with reward.target=" in capsys.readouterr().err

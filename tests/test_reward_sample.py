@@ -41,7 +41,7 @@ def test_steering_the_emoji_model(
     chosen = [f"reward.{word}" for word in words[name]]
     run = [*FEW, f"reward={name}", *chosen, "wandb.mode=disabled", "hydra.run.dir=run"]
     prompt = "a red cat"
-    assert launch([*run, f"prompt={prompt}"], False, "glass_cli.engine.sample") == 0
+    assert launch([*run, f"prompt={prompt}"]) == 0
     lines = Path("run/particles.jsonl").read_text().splitlines()
     particles = [json.loads(line) for line in lines]
     pictures = [np.asarray(Image.open(Path("run") / p["file"])) for p in particles]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from glass_cli.common.errors import GlassError
-from glass_cli.config.preflight import settings
+from glass_cli.config.settings import Settings
 from glass_cli.method import flow
 from glass_cli.models import base as models
 from glass_cli.rewards import base as rewards
@@ -16,7 +16,6 @@ from glass_cli.steering.independent import Independent
 
 if TYPE_CHECKING:
     from numpy import ndarray
-    from omegaconf import DictConfig
 
 
 class NeverLoaded:
@@ -71,7 +70,7 @@ class Sampler(flow.Sampler):
 
 @dataclass(frozen=True)
 class Plain(Independent):
-    def choose(self, cloud: Any, r: Any, u: Any) -> None:
+    def choose(self, particles: Any, r: Any, u: Any) -> None:
         return None
 
 
@@ -91,23 +90,30 @@ class PointReward(NeverLoaded, rewards.Reward):
     accepts = "points"
 
 
-def run(cfg: DictConfig) -> None:
-    """Write what arrived into the run's folder; seeds 13, 14 and 15 go wrong in three ways."""
-    from hydra.core.hydra_config import HydraConfig
+@dataclass(frozen=True)
+class Nowhere:
+    in_process: ClassVar[bool] = True
 
-    made = settings(cfg)
-    hydra = HydraConfig.get()
-    if made.root.seed == 13:
+    def check(self) -> None:
+        raise NotImplementedError
+
+    def run(self, task: Any, watch: Any = None) -> Any:
+        raise NotImplementedError
+
+
+def run(settings: Settings, folder: Path) -> None:
+    """Writes what arrived into the run's folder; seeds 13, 14 and 15 go wrong in three ways."""
+    if settings.root.seed == 13:
         raise GlassError("the reward of particle 3 is NaN at step 7")
-    if made.root.seed == 14:
+    if settings.root.seed == 14:
         raise RuntimeError("out of memory\nby 3 GiB")
-    if made.root.seed == 15:
+    if settings.root.seed == 15:
         raise KeyboardInterrupt
     seen: dict[str, Any] = {
-        "prompts": made.root.prompt_list(),
-        "negative_prompt": made.root.negative_prompt,
-        "particles": made.root.particles,
-        "sampler": repr(made.sampler),
-        "overrides": list(hydra.overrides.task),
+        "prompts": settings.root.prompt_list(),
+        "negative_prompt": settings.root.negative_prompt,
+        "particles": settings.root.particles,
+        "sampler": repr(settings.sampler),
+        "overrides": list(settings.overrides),
     }
-    Path(hydra.runtime.output_dir, "seen.json").write_text(json.dumps(seen), encoding="utf-8")
+    (folder / "seen.json").write_text(json.dumps(seen), encoding="utf-8")
