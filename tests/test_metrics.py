@@ -224,4 +224,5 @@ def test_terms_may_be_swept_over(conf: Path) -> None:
     words = ["reward=composite", "reward.terms.clip.weight=1,2", "reward.terms.own={},null"]
     with pytest.raises(GlassError, match="unknown term own"):
         preflight(read_words(words, sweep=True), conf)
-    assert preflight(read_words(words[:2], sweep=True), conf).sweep
+    plan = preflight(read_words(words[:2], sweep=True), conf)
+    assert plan.folder is not None and plan.settings is None
