@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from glass_cli.common.version import __version__
+from glass_cli.common.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from glass_cli.callback import SteeringCallback
@@ -48,7 +48,6 @@ __all__ = [
     "Steering",
     "SteeringCallback",
     "Step",
-    "__version__",
     "draw",
     "load_model",
     "load_reward",

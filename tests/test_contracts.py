@@ -17,9 +17,10 @@ from omegaconf import OmegaConf
 from glass_cli.benchmarks.base import Benchmark
 from glass_cli.common.errors import GlassError
 from glass_cli.config.build import build
+from glass_cli.config.composition import Composer, composing
 from glass_cli.config.contracts import CONTRACTS, members_of
 from glass_cli.config.listing import choices
-from glass_cli.config.preflight import Composer, composing
+from glass_cli.config.preflight import compose_or_explain
 from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Study
 from glass_cli.method.flow import Sampler
@@ -40,7 +41,7 @@ def composer() -> Iterator[Composer]:
 
 @pytest.mark.parametrize(("group", "choice"), OURS)
 def test_our_own_classes_have_every_member(composer: Composer, group: str, choice: str) -> None:
-    node = OmegaConf.to_container(composer.compose_or_explain([f"{group}={choice}"])[group])
+    node = OmegaConf.to_container(compose_or_explain(composer, [f"{group}={choice}"])[group])
     module, _, name = str(node["_target_"]).rpartition(".")
     target = getattr(importlib.import_module(module), name)
     module, _, name = CONTRACTS[group].rpartition(".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -98,7 +99,7 @@ def test_lam_leaves_the_effective_sample_size() -> None:
 
 def test_linear_tempering_is_lam_t() -> None:
     steps = steered(fk(tempering="linear", lam=2.0, ess_threshold=0.0))
-    for before, step in zip(steps, steps[1:], strict=False):
+    for before, step in itertools.pairwise(steps):
         assert step.rewards is not None
         scale = 2.0 * step.t
         assert torch.allclose(step.particles.log_g, scale * step.rewards, atol=1e-12)

@@ -16,7 +16,8 @@ import torch
 
 from glass_cli.common.paths import conf_dir
 from glass_cli.common.stages import Stages
-from glass_cli.config import preflight
+from glass_cli.config.composition import composing
+from glass_cli.config.preflight import build_settings, compose_or_explain
 from glass_cli.config.settings import Settings
 from glass_cli.engine import draw as drawing
 from glass_cli.engine import sample
@@ -47,8 +48,8 @@ class Seconds(NamedTuple):
 
 def compose(overrides: list[str]) -> Settings:
     """The checked settings of `glass sample OVERRIDES`, drawn in this process."""
-    with preflight.composing(conf_dir()) as composer:
-        settings = preflight.build_settings(composer.compose_or_explain(overrides), overrides)
+    with composing(conf_dir()) as composer:
+        settings = build_settings(compose_or_explain(composer, overrides), overrides)
     return settings._replace(launcher=Local())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -12,9 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from glass_cli.common.errors import GlassError, near, one_line
-
-if TYPE_CHECKING:
-    from glass_cli.config.preflight import Composer
+from glass_cli.config.composition import Composer
 
 
 def parse_error(word: str, error: HydraException) -> GlassError:

@@ -9,14 +9,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra import version
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -31,6 +26,7 @@ from glass_cli.common.paths import claim_given, claim_new, conf_dir
 from glass_cli.config.build import build, build_class
 from glass_cli.config.command_line import Words, quoted
 from glass_cli.config.compatibility import check_together
+from glass_cli.config.composition import Composer, composing
 from glass_cli.config.diagnosis import explain, parse_error, several_values
 from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import GROUPS, MORE_GROUPS, Root, Settings, Study
@@ -116,53 +112,14 @@ def _choices(cfg: DictConfig) -> dict[str, str]:
     return {str(k): str(v) for k, v in (_runtime(cfg, "choices") or {}).items()}
 
 
-class Composer:
-    """Composes configurations from one search path. Made by `composing`."""
-
-    def __init__(self, hydra: Hydra, config_name: str) -> None:
-        self.hydra = hydra
-        self.config_name = config_name
-
-    def compose(self, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
-        """The configuration with its `hydra` node. Raises Hydra's and OmegaConf's errors."""
-        cfg: DictConfig = self.hydra.compose_config(
-            config_name=self.config_name,
-            overrides=overrides,
-            run_mode=mode,
-            from_shell=False,
-            with_log_configuration=False,
-        )
-        return cfg
-
-    def options(self, group: str) -> list[str]:
-        """The choices of a group, empty when there is no such group."""
-        found: list[str] = self.hydra.config_loader.get_group_options(group)
-        return found
-
-    def compose_or_explain(self, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
-        """Like `compose`, with every error as one line (GlassError)."""
-        try:
-            return self.compose(overrides, mode)
-        except Exception as error:
-            # Composition raises whatever its parts raise (Hydra, OmegaConf, yaml, ValueError);
-            # nothing of this package runs in it, so every error there is about the words or yaml.
-            raise explain(error, parse(overrides), self) from error
-
-
-@contextmanager
-def composing(
-    conf: Path, config_dir: Path | None = None, config_name: str = "config"
-) -> Iterator[Composer]:
-    """Hydra set up on the folder `conf`, and on the user's own `config_dir` after it."""
-    version.setbase("1.3")
-    path = create_config_search_path(str(conf))
-    if config_dir is not None:
-        path.prepend("command-line", f"file://{config_dir}", SearchPathQuery(provider="schema"))
-    GlobalHydra.instance().clear()
+def compose_or_explain(composer: Composer, overrides: list[str]) -> DictConfig:
+    """The configuration with its `hydra` node; every error is one line (GlassError)."""
     try:
-        yield Composer(Hydra.create_main_hydra2("glass", path), config_name)
-    finally:
-        GlobalHydra.instance().clear()
+        return composer.compose(overrides)
+    except Exception as error:
+        # Composition raises whatever its parts raise (Hydra, OmegaConf, yaml, ValueError);
+        # nothing of this package runs in it, so every error there is about the words or yaml.
+        raise explain(error, parse(overrides), composer) from error
 
 
 def parse(overrides: list[str]) -> list[Override]:
@@ -188,7 +145,7 @@ def preflight(words: Words, conf: Path) -> Plan:
     given = [o.key_or_group for o in overrides]
     with composing(conf, words.config_dir, words.config_name) as composer:
         first = first_values(overrides)
-        master = composer.compose_or_explain(first)
+        master = compose_or_explain(composer, first)
         if words.shows:
             # Of a sweep the first job is shown; values are not checked, so that a configuration
             # that is refused can still be looked at.
@@ -205,7 +162,7 @@ def preflight(words: Words, conf: Path) -> Plan:
             return Plan([], claimed.folder, settings, claimed.created, claimed.resumed_by)
         overrides += _sweeper_params(master)
         for job in jobs(overrides):
-            build_settings(composer.compose_or_explain(job))
+            build_settings(compose_or_explain(composer, job))
         swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
         name = master.get("name") or "-".join(key.rpartition(".")[2] for key in swept)[:60]
         if master.get("benchmark") is not None:

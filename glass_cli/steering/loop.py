@@ -204,8 +204,8 @@ def steer(
     calls: network calls a particle of each of the K transitions, see
         :mod:`glass_cli.method.budget`; None takes the sampler's ``steps``.
 
-    A run of N particles makes N * sum(calls) network calls, and those of posterior values: x_hat at the start of a
-    transition is its first call, so scoring it costs none.
+    A run of N particles makes N * sum(calls) network calls, and those of posterior values: x_hat
+    at the start of a transition is its first call, so scoring it costs none.
 
     Raises NotFinite for a NaN or infinite reward or particle, and ValueError for rewards that are
     not one a particle, and for calls that are not one or more a transition.
