@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from worlds import GLASS, GaussianFlow, exact_laws, fk, linear, steered
 
+from glass_cli.launch import launch
 from glass_cli.method.noise import ParticleNoise
 from glass_cli.method.ode import Ode
+from glass_cli.output.reader import read_run
+from glass_cli.report.tree import tree_of
 from glass_cli.steering.feynman_kac import lam_of_ess
 from glass_cli.steering.independent import BestOfN
 from glass_cli.steering.loop import steer
@@ -121,3 +125,37 @@ def test_what_cannot_be_is_one_line(kind: type, sizes: object, said: str) -> Non
     with pytest.raises(ValueError, match=said) as caught:
         steering_sizes(kind(sizes=sizes), 4, 8)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sampler=ode", "sampler.transitions=5", "steering=best_of_n", "steering.sizes=halving"],
+        ["steering.sizes=[8,6,9,3,2]", "steering.tempering=ess", "steering.lam=3"],
+    ],
+)
+def test_a_run_is_recorded_and_reported(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of changing numbers go through the files, the reader and the particle tree."""
+    monkeypatch.chdir(tmp_path)
+    run = [*words, "model=gaussian_mixture", "wandb.mode=disabled", "calls=10", "particles=8"]
+    assert launch([*run, "hydra.run.dir=run"]) == 0
+    (result,) = read_run(Path("run")).results
+    numbers = [len(step.weights or ()) for step in result.steps]
+    assert numbers in ([8, 8, 4, 2, 1, 1], [8, 8, 6, 9, 3, 2])
+    assert len(result.rewards) == numbers[-1]
+    tree = tree_of(result)
+    assert tree.size == max(numbers)
+    for column, before in zip(tree.columns[1:], tree.columns, strict=False):
+        assert all(node.parent is not None and node.parent < len(before) for node in column)
+    assert all(node.lives for node in tree.columns[-1])
+
+
+def test_sizes_that_cannot_be_are_refused_before_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert launch(["model=gaussian_mixture", "steering.sizes=[8,4]"]) == 2
+    assert "must be 5 numbers of 1 or more" in capsys.readouterr().err
+    assert not Path("outputs").exists()

@@ -7,6 +7,7 @@ from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Settings
 from glass_cli.method.budget import check_calls
 from glass_cli.rewards.base import Reward
+from glass_cli.steering.sizes import steering_sizes
 
 
 def check_together(settings: Settings, choices: dict[str, str], known: Choices) -> None:
@@ -29,6 +30,7 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
     if settings.study is None:
         try:
             check_calls(settings.sampler, settings.root.calls)
+            _check_sizes(settings)
         except ValueError as error:
             raise GlassError(one_line(error)) from error
     if settings.reward is None and settings.sampler.times == "auto":
@@ -52,6 +54,15 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
             f"reward={reward} has no gradient, which steering.guidance needs; use a reward that"
             f" has one ({', '.join(ways) or 'none here'}) or steering.guidance=0"
         )
+
+
+def _check_sizes(settings: Settings) -> None:
+    """Raises ValueError for numbers of particles that the run's transitions cannot have."""
+    times, transitions = settings.sampler.times, settings.sampler.transitions
+    if isinstance(times, tuple):
+        transitions = len(times) - 1
+    if transitions is not None:
+        steering_sizes(settings.steering, transitions, settings.root.particles)
 
 
 def _check_scores(

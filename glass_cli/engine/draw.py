@@ -168,7 +168,8 @@ def draw(
             if step.t < 1.0:
                 # posterior values decode several samples a particle
                 seen = scorer.samples if step.rewards is not None else None
-                yield Drawn(step, seen if seen is not None and len(seen) == particles else None)
+                n = len(step.log_w)
+                yield Drawn(step, seen if seen is not None and len(seen) == n else None)
                 continue
             # without a reward nothing was decoded yet
             last = scorer.samples if work.reward is not None else scorer.decode(step.particles.x)
