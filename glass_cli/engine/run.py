@@ -110,7 +110,9 @@ def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Do
                 out.begin()
                 config = settings.config
                 tracker = make_tracker(config["wandb"], folder, config, folder.name)
-                records = {unit.prompt_index: request.records[unit.prompt_index] for unit in missing}
+                records = {
+                    unit.prompt_index: request.records[unit.prompt_index] for unit in missing
+                }
                 keep: Keep = "particles" if settings.benchmark is None else "answer"
                 task = Task(settings, keep, json_text(decides), missing, records, decided.work)
                 _draw(task, out, tracker, done, len(request.units))

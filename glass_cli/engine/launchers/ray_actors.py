@@ -145,9 +145,7 @@ class _Crew:
         self._todo = deque(task.units)
         actor = ray.remote(_Actor).options(max_restarts=0, **place)
         settings, threads = ray.put(task.settings), int(place["num_cpus"])
-        self._actors = [
-            actor.remote(settings, task.keep, task.text, threads) for _ in range(count)
-        ]
+        self._actors = [actor.remote(settings, task.keep, task.text, threads) for _ in range(count)]
         self._in_hand: dict[Any, tuple[Any, Unit]] = {}
 
     def work(self) -> Iterator[Finished]:
