@@ -51,7 +51,7 @@ class Request(NamedTuple):
 class Done(NamedTuple):
     """A run whose units are all finished: what is left is to write and say its result.
 
-    settings: with times in place of ``sampler.times=auto``; ``times_note`` says where they are from.
+    settings: with times in place of ``sampler.times=auto``; ``times_note`` says whence they came.
     results, times: of the units, in order, without particles and steps.
     """
 
