@@ -82,6 +82,15 @@ def test_a_sample_goes_on_with_the_window_it_began_with(capsys: pytest.CaptureFi
     assert files(Path("a")) == before
 
 
+def test_a_window_put_into_the_folder_by_hand_cost_it_nothing() -> None:
+    times = sample("a")["times"]
+    (path,) = cached()
+    Path("b").mkdir()
+    shutil.move(path, "b/window.json")
+    found = sample("b")
+    assert found["times"] == times and found["pilot_nfe"] == 0
+
+
 def test_a_sampler_without_a_number_of_transitions_is_one_line() -> None:
     class Sampler(NamedTuple):
         times: str = "auto"

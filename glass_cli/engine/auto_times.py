@@ -173,7 +173,7 @@ def decide(settings: Settings, folder: Path, prompts: Sequence[str]) -> Decided:
         return _decided(settings, None, 0)
     own = window_cache.read(folder / FILE)
     if own is not None and own[1].get("of") == _belongs_to(settings):
-        return _decided(settings, own[0], int(own[1]["pilot_nfe"]))
+        return _decided(settings, own[0], int(own[1].get("pilot_nfe", 0)))
     cached = window_cache.read(window_cache.path_of(settings))
     if cached is not None:
         return _decided(settings, cached[0], 0)
