@@ -11,14 +11,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from made_runs import CONFIG, STEPS, eval_run, sample_run
+from example_runs import CONFIG, STEPS, eval_run, sample_run
 from PIL import Image
 from typer.testing import CliRunner
 
 from glass_cli.cli import app
-from glass_cli.report import album
-from glass_cli.report.page import page
 from glass_cli.output.reader import read_run
+from glass_cli.report import data_uris
+from glass_cli.report.page import page
 
 NASTY = "</h3><script>alert(1)</script><img src=x onerror=alert(2)> \"'&{{ 7*7 }} 红苹果 🍎"
 VOID = {"meta", "link", "img", "input", "br", "hr"}
@@ -104,9 +104,9 @@ def test_numbers_and_pictures(steered_run: Path) -> None:
     html = page(read_run(steered_run))
     parsed = Parsed(html)
     text = " ".join("".join(parsed.texts["main"]).split())
-    assert "best particle4.0 [2.0, 6.0]" in text  # answers 6 and 2
+    assert "reward of the best particle4.0 [2.0, 6.0]" in text  # answers 6 and 2
     assert "network calls a result16" in text
-    assert "sampler: Glass transitions2 rhoddpm" in text
+    assert "sampler: glass transitions2 rhoddpm" in text
     assert "steering.lam0.5" in text
     cards = parsed.of("article")
     assert [card["data-best"] for card in cards] == ["6.0", "2.0"]
@@ -168,10 +168,40 @@ def test_a_page_stays_within_its_bound(tmp_path: Path) -> None:
 def test_pictures_are_made_smaller_to_fit(tmp_path: Path) -> None:
     folder = sample_run(tmp_path / "run", {"a": FINAL}, size=512)
     paths = sorted((folder / "images/00000").iterdir())
-    assert album.fitting_side(paths, 10**8) == album.SIDES[0]
-    small = album.fitting_side(paths, 40_000)
-    assert small < album.SIDES[0]
-    assert sum(len(album.picture(path, small)) for path in paths) <= 40_000
+    assert data_uris.fitting_side(paths, 10**8) == data_uris.SIDES[0]
+    small = data_uris.fitting_side(paths, 40_000)
+    assert small < data_uris.SIDES[0]
+    assert sum(len(data_uris.picture(path, small)) for path in paths) <= 40_000
+
+
+def test_a_benchmark_s_own_scores_are_those_of_its_summary(tmp_path: Path) -> None:
+    """The page takes them as they were summed up; verdicts are not averaged a second time."""
+    results = [
+        {"prompt": f"p{i}", "rewards": FINAL, "tag": "colors",
+         "judged": {"correct": i == 0, "distance": 0.5, "share": 0.75}}
+        for i in range(2)
+    ]  # fmt: skip
+    scores = {
+        "color_attr": {"mean": 0.125, "interval95": [0.0625, 0.25], "prompts": 2},
+        "share": {"mean": 0.625, "interval95": None, "prompts": None},
+    }
+    folder = eval_run(tmp_path / "run", results, scores=scores)
+    text = " ".join("".join(Parsed(page(read_run(folder))).texts["main"]).split())
+    assert "color attr0.125 [0.062, 0.250]2 share0.625 reward of the answer" in text
+    assert "judged correct, %" not in text and "judged share" not in text
+    assert "judged distance0.5000 [0.5000, 0.5000]2" in text
+
+
+def test_results_beside_those_of_the_summary_do_not_count(tmp_path: Path) -> None:
+    results = [{"prompt": f"p{i}", "rewards": [float(i)]} for i in range(4)]
+    folder = eval_run(tmp_path / "run", results)
+    summary = folder / "summary.json"
+    fewer = summary.read_text().replace("[\n    0,\n    3\n   ]", "[0, 1]")
+    assert fewer != summary.read_text()
+    summary.write_text(fewer)
+    parsed = Parsed(page(read_run(folder)))
+    assert parsed.texts["h3"] == ["p0", "p1"]
+    assert "prompts2 results2" in " ".join("".join(parsed.texts["main"]).split())
 
 
 def test_runs_without_reward_or_pictures(tmp_path: Path) -> None:
@@ -190,6 +220,23 @@ def test_the_command(steered_run: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0 and (steered_run / "report.html").exists()
 
 
+def test_a_sweep_has_a_page_for_each_finished_job(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    overrides = ["prompts=[a\\ dog,two\\ cats]", "particles=4"]
+    jobs = [sample_run(sweep / str(i), {"a": FINAL}, overrides=overrides) for i in range(2)]
+    (sweep / "multirun.yaml").write_text("{}")
+    stopped = sample_run(sweep / "2", {"a": FINAL})
+    (stopped / "summary.json").unlink()
+    done = CliRunner().invoke(app, ["report", str(sweep)])
+    assert done.exit_code == 0 and done.stdout.count("wrote ") == 2
+    assert done.stderr.count("\n") == 1 and "passing over" in done.stderr
+    parsed = Parsed((jobs[1] / "report.html").read_text(encoding="utf-8"))
+    assert parsed.texts["h1"] == ["sweep/1"]  # and not 1 alone
+    assert "'prompts=[a dog,two cats]' particles=4" in parsed.texts["code"][0]
+    done = CliRunner().invoke(app, ["report", str(sweep), "-o", str(tmp_path / "x.html")])
+    assert done.exit_code == 2 and "holds 2 runs" in done.stderr
+
+
 def test_mistakes_are_one_line_and_exit_2(steered_run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     broken = steered_run / "thumbs/00000/0000/step-001.webp"
@@ -201,14 +248,14 @@ def test_mistakes_are_one_line_and_exit_2(steered_run: Path, tmp_path: Path) -> 
         assert done.exit_code == 2 and said in done.stderr and done.stderr.count("\n") == 1
     broken.write_bytes(broken.read_bytes()[:40])
     done = CliRunner().invoke(app, ["report", str(steered_run)])
-    assert done.exit_code == 2 and "is not a whole strip" in done.stderr
+    assert done.exit_code == 2 and "is not a whole picture" in done.stderr
     picture = steered_run / "images/00000/0000.png"
     picture.write_bytes(picture.read_bytes()[:400])
     done = CliRunner().invoke(app, ["report", str(steered_run)])
     assert done.exit_code == 2 and "is not a whole picture" in done.stderr
 
 
-def test_answers_are_light() -> None:
+def test_reading_is_light() -> None:
     """Reading folders needs no torch; matplotlib comes only with a chart."""
     code = (
         "import sys, glass_cli.report.commands;"

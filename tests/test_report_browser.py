@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from chromium import Page
-from made_runs import STEPS, sample_run
+from example_runs import STEPS, sample_run
 
-from glass_cli.report.page import write_report
 from glass_cli.output.reader import read_run
+from glass_cli.report.page import write_report
 
 LONG = "a photo of " + "averyveryverylongword" * 12
 
@@ -67,8 +67,8 @@ def test_the_keyboard_walks_through_the_tree(tab: Page) -> None:
     tab.run("document.querySelector('.tree').focus()")
     for key in ("ArrowRight", "ArrowRight", "ArrowDown"):
         tab.press(key)
-    told = tab.run("document.querySelector('.told').textContent")
-    assert told.startswith("Particle 1 at t = 0.5") and "made 3" in told
+    text = tab.run("document.querySelector('.description').textContent")
+    assert text.startswith("Particle 1 at t = 0.5") and "made 3" in text
     assert tab.run("document.querySelectorAll('.node.seen').length") == 1
 
 
@@ -79,8 +79,8 @@ def test_finding_and_sorting(tab: Page) -> None:
             f"(document.getElementById('{name}'))"
         )
         shown = "[...document.querySelectorAll('.card:not([hidden]) h3')].map(h => h.textContent)"
-        found: list[str] = tab.run(shown)
-        return found
+        prompts: list[str] = tab.run(shown)
+        return prompts
 
     assert enter("find", "CATS two") == ["<b>two</b> cats"]
     assert tab.run("document.getElementById('count').value") == "1 of 3 prompts"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from glass_cli.common.errors import GlassError, one_line
-from glass_cli.common.files import why
+from glass_cli.output import record_fields as fields
 from glass_cli.output import thumbnails
 from glass_cli.output.identity import IDENTITY
-from glass_cli.output.results import Particle, Result, Run, StepRow
+from glass_cli.output.record_fields import Damaged
+from glass_cli.output.results import Particle, Result, Run, Score, StepRow
 from glass_cli.output.units import units_of
 from glass_cli.output.writer import SUMMARY, Unit
 
@@ -24,10 +26,6 @@ ERROR_FILE = "error.txt"  # what a failed job of a sweep leaves in its folder
 
 class Unfinished(GlassError):
     """A run that was stopped, that failed, or that is still being drawn."""
-
-
-class _Damaged(Exception):
-    """A file is not what a run writes; the message says which and why."""
 
 
 def is_run(folder: Path) -> bool:
@@ -68,7 +66,7 @@ def read_results(folder: Path, units: Iterable[Unit]) -> Iterator[Result]:
 def _damage_named(folder: Path) -> Iterator[None]:
     try:
         yield
-    except _Damaged as error:
+    except Damaged as error:
         raise GlassError(f"{folder} is damaged: {error}; run it again") from error
 
 
@@ -93,64 +91,78 @@ def _older(folder: Path) -> GlassError:
 
 
 def _read(folder: Path) -> Run:
-    summary = _mapping(_load(folder, SUMMARY, json.loads), SUMMARY)
+    summary = fields.mapping(fields.load(folder, SUMMARY, json.loads), SUMMARY)
     if "units" not in summary:
         raise _older(folder)
-    config = _mapping(_load(folder, "config.yaml", yaml.safe_load), "config.yaml")
-    words = _load(folder, "overrides.yaml", yaml.safe_load)
+    config = fields.mapping(fields.load(folder, "config.yaml", yaml.safe_load), "config.yaml")
+    words = fields.load(folder, "overrides.yaml", yaml.safe_load)
     overrides = tuple(str(word) for word in words) if isinstance(words, list) else ()
     command = summary.get("command")
     if command not in ("sample", "eval"):
-        raise _Damaged(f"{SUMMARY} is of the command {command!r}")
+        raise Damaged(f"{SUMMARY} is of the command {command!r}")
     try:
         units = units_of(summary["units"])
     except ValueError as error:
-        raise _Damaged(f"{SUMMARY}: {error}") from error
+        raise Damaged(f"{SUMMARY}: {error}") from error
     results = tuple(_result(folder, unit) for unit in units)
     if not results:
-        raise _Damaged(f"{SUMMARY} is of no results")
-    return Run(folder, command, config, overrides, summary, results)
+        raise Damaged(f"{SUMMARY} is of no results")
+    return Run(folder, command, config, overrides, summary, _scores(summary), results)
+
+
+def _scores(summary: Mapping[str, Any]) -> dict[str, Score]:
+    scores = {}
+    for name, cell in fields.mapping(summary.get("scores"), f"{SUMMARY}: scores").items():
+        where = f"{SUMMARY}: {name}"
+        cell = fields.mapping(cell, where)
+        mean, prompts = fields.number(cell, "mean", where), fields.number(cell, "prompts", where)
+        ends = fields.series(cell.get("interval95"), where) or ()
+        low, high = ends if len(ends) == 2 else (None, None)
+        interval = None if low is None or high is None else (low, high)
+        if mean is not None:
+            scores[str(name)] = Score(mean, interval, None if prompts is None else int(prompts))
+    return scores
 
 
 def _result(folder: Path, unit: Unit) -> Result:
     inside = unit.inside.as_posix()
     where = f"results/{inside}.json"
-    record = _mapping(_load(folder, where, json.loads), where)
-    index, image = _count(record, "prompt_index", where), _count(record, "image_index", where)
-    if unit != (index, image):
-        raise _Damaged(f"{where} is of prompt {index}, image {image}")
-    rewards = _series(record.get("rewards"), where)
-    rows = _rows(record.get("particles"), f"{where}: particles")
-    if [_count(row, "particle", where) for row in rows] != list(range(len(rows))):
-        raise _Damaged(f"{where} has particles that are not numbered from 0")
+    record = fields.mapping(fields.load(folder, where, json.loads), where)
+    index, image = unit
+    if (record.get("prompt_index"), record.get("image_index")) != unit:
+        raise Damaged(f"{where} is of another prompt or image")
+    rewards = fields.series(record.get("rewards"), where)
+    rows = fields.rows(record.get("particles"), f"{where}: particles")
+    if [fields.count(row, "particle", where) for row in rows] != list(range(len(rows))):
+        raise Damaged(f"{where} has particles that are not numbered from 0")
     if rewards is not None and len(rewards) != len(rows):
-        raise _Damaged(f"{where} has {len(rewards)} rewards for {len(rows)} particles")
+        raise Damaged(f"{where} has {len(rewards)} rewards for {len(rows)} particles")
     judged = record.get("judged") or {}
     return Result(
         prompt_index=index,
         image_index=image,
-        prompt=_text(record, "prompt", where),
-        seed=_count(record, "seed", where),
+        prompt=fields.text(record, "prompt", where),
+        seed=fields.count(record, "seed", where),
         chosen=_chosen(record, len(rows), where),
-        reward=_number(record, "reward", where),
+        reward=fields.number(record, "reward", where),
         rewards=rewards or (None,) * len(rows),
-        metrics=_numbers(record.get("metrics"), where),
-        mean_metrics=_numbers(record.get("mean_metrics"), where),
+        metrics=fields.numbers(record.get("metrics"), where),
+        mean_metrics=fields.numbers(record.get("mean_metrics"), where),
         particles=tuple(
             Particle(
-                _count(row, "particle", where),
-                _number(row, "reward", where),
+                fields.count(row, "particle", where),
+                fields.number(row, "reward", where),
                 _picture(folder, row, where),
-                _numbers(row.get("metrics"), where),
+                fields.numbers(row.get("metrics"), where),
             )
             for row in rows
         ),
-        nfe=_number(record, "nfe", where),
-        reward_calls=_number(record, "reward_calls", where),
+        nfe=fields.number(record, "nfe", where),
+        reward_calls=fields.number(record, "reward_calls", where),
         seconds=_seconds(folder, f"times/{inside}.json"),
-        judged=_mapping(judged, f"{where}: judged"),
+        judged=fields.mapping(judged, f"{where}: judged"),
         task=_task(folder, f"images/{index:05d}/metadata.jsonl", judged),
-        steps=_steps(folder, _rows(record.get("steps"), f"{where}: steps"), inside, len(rows)),
+        steps=_steps(folder, record.get("steps"), inside, len(rows)),
     )
 
 
@@ -158,7 +170,7 @@ def _task(folder: Path, metadata: str, judged: Mapping[str, Any]) -> str | None:
     """GenEval's task, or another benchmark's category, as the record of the prompt names it."""
     task: Any = judged.get("tag", judged.get("task"))
     if task is None and (folder / metadata).is_file():
-        record = _mapping(_load(folder, metadata, json.loads), metadata)
+        record = fields.mapping(fields.load(folder, metadata, json.loads), metadata)
         task = record.get("tag", record.get("category"))
     return None if task is None else str(task)
 
@@ -166,43 +178,58 @@ def _task(folder: Path, metadata: str, judged: Mapping[str, Any]) -> str | None:
 def _seconds(folder: Path, times: str) -> float | None:
     if not (folder / times).is_file():
         return None
-    return _number(_mapping(_load(folder, times, json.loads), times), "seconds", times)
+    record = fields.mapping(fields.load(folder, times, json.loads), times)
+    return fields.number(record, "seconds", times)
 
 
-def _steps(
-    folder: Path, rows: Sequence[Mapping[str, Any]], place: str, size: int
-) -> tuple[StepRow, ...]:
-    where = f"steps of {place}"
-    steps = []
-    for row in rows:
-        step = _count(row, "step", where)
-        log_w = _series(row.get("log_w"), where)
-        ancestors = row.get("ancestors")
-        if ancestors is not None:
-            whole = isinstance(ancestors, list) and len(ancestors) == size
-            if not whole or not all(type(a) is int and 0 <= a < size for a in ancestors):
-                raise _Damaged(f"{where} has ancestors that are not {size} particles")
-        t = _number(row, "t", where)
-        if t is None:
-            raise _Damaged(f"{where} has no t")
-        scored = _series(row.get("rewards"), where)
-        if any(values is not None and len(values) != size for values in (scored, log_w)):
-            raise _Damaged(f"{where} has rewards or weights of other than {size} particles")
-        lineages = _number(row, "lineages", where)
-        steps.append(
-            StepRow(
-                step=step,
-                t=t,
-                nfe=_number(row, "nfe", where),
-                rewards=scored,
-                weights=None if log_w is None else _weights(log_w),
-                ess=_number(row, "ess", where),
-                lineages=None if lineages is None else int(lineages),
-                ancestors=None if ancestors is None else tuple(ancestors),
-                thumbnails=thumbnails.find(folder / "thumbs" / place, step),
-            )
-        )
+def _steps(folder: Path, rows: Any, place: str, size: int) -> tuple[StepRow, ...]:
+    """The steps of a run that ends with ``size`` particles; on the way there may be others."""
+    file = f"results/{place}.json"
+    where = f"{file}: a step"
+    steps: list[StepRow] = []
+    n = None  # how many particles the step before leads to
+    for row in fields.rows(rows, f"{file}: steps"):
+        log_w = fields.series(row.get("log_w"), where)
+        rewards = fields.series(row.get("rewards"), where)
+        known = {len(values) for values in (log_w, rewards) if values is not None}
+        n = n or next(iter(known), size)
+        if known - {n}:
+            raise Damaged(f"{where} has rewards or weights of other than {n} particles")
+        step = _step(row, where, n, rewards, log_w)
+        strip = thumbnails.find(folder / "thumbs" / place, step.step)
+        steps.append(replace(step, thumbnails=strip))
+        n = step.number if step.ancestors is None else len(step.ancestors)
+    if steps and n != size:
+        raise Damaged(f"{file}: steps end with {n} particles of {size}")
     return tuple(steps)
+
+
+def _step(
+    row: Mapping[str, Any],
+    where: str,
+    n: int,
+    rewards: tuple[float | None, ...] | None,
+    log_w: tuple[float | None, ...] | None,
+) -> StepRow:
+    ancestors = row.get("ancestors")
+    if ancestors is not None:
+        numbers = ancestors if isinstance(ancestors, list) else []
+        if not numbers or not all(type(a) is int and 0 <= a < n for a in numbers):
+            raise Damaged(f"{where} has ancestors that are not of {n} particles")
+    t, lineages = fields.number(row, "t", where), fields.number(row, "lineages", where)
+    if t is None:
+        raise Damaged(f"{where} has no t")
+    return StepRow(
+        step=fields.count(row, "step", where),
+        t=t,
+        number=n,
+        nfe=fields.number(row, "nfe", where),
+        rewards=rewards,
+        weights=None if log_w is None else _weights(log_w),
+        ess=fields.number(row, "ess", where),
+        lineages=None if lineages is None else int(lineages),
+        ancestors=None if ancestors is None else tuple(ancestors),
+    )
 
 
 def _weights(log_w: Sequence[float | None]) -> tuple[float, ...]:
@@ -213,82 +240,21 @@ def _weights(log_w: Sequence[float | None]) -> tuple[float, ...]:
     return tuple(w / total for w in raw)
 
 
-def _load(folder: Path, where: str, parse: Callable[[str], Any]) -> Any:
-    try:
-        return parse((folder / where).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _Damaged(f"{where} cannot be read ({why(error)})") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise _Damaged(f"{where} is not what was written ({one_line(error)[:80]})") from error
-
-
-def _mapping(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise _Damaged(f"{where} is not a table of settings")
-    return value
-
-
-def _rows(value: Any, where: str) -> list[Mapping[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
-        raise _Damaged(f"{where} is not a list of records")
-    return value
-
-
-def _number(record: Mapping[str, Any], key: str, where: str) -> float | None:
-    """A number, or None where it is missing or was not finite."""
-    value = record.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _Damaged(f"{where} has {key} {value!r}, not a number")
-    return float(value)
-
-
-def _count(record: Mapping[str, Any], key: str, where: str) -> int:
-    value = record.get(key)
-    if type(value) is not int or value < 0:
-        raise _Damaged(f"{where} has {key} {value!r}, not a whole number")
-    return value
-
-
-def _text(record: Mapping[str, Any], key: str, where: str) -> str:
-    value = record.get(key)
-    if not isinstance(value, str):
-        raise _Damaged(f"{where} has {key} {value!r}, not a text")
-    return value
-
-
-def _series(value: Any, where: str) -> tuple[float | None, ...] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list):
-        raise _Damaged(f"{where} has {value!r}, not a list of numbers")
-    return tuple(_number({"entry": v}, "entry", where) for v in value)
-
-
-def _numbers(value: Any, where: str) -> dict[str, float]:
-    if value is None:
-        return {}
-    table = _mapping(value, f"{where}: metrics")
-    numbers = {str(key): _number(table, key, where) for key in table}
-    return {key: number for key, number in numbers.items() if number is not None}
-
-
 def _chosen(record: Mapping[str, Any], n: int, where: str) -> int | None:
     if record.get("chosen") is None:
         return None
-    chosen = _count(record, "chosen", where)
+    chosen = fields.count(record, "chosen", where)
     if chosen >= n:
-        raise _Damaged(f"{where} chose particle {chosen} of {n}")
+        raise Damaged(f"{where} chose particle {chosen} of {n}")
     return chosen
 
 
 def _picture(folder: Path, record: Mapping[str, Any], where: str) -> Path | None:
     if record.get("file") is None:
         return None
-    inside = Path(_text(record, "file", where))
+    inside = Path(fields.text(record, "file", where))
     if inside.is_absolute() or ".." in inside.parts:
-        raise _Damaged(f"{where} names a picture outside the folder")
+        raise Damaged(f"{where} names a picture outside the folder")
     if not (folder / inside).is_file():
-        raise _Damaged(f"{inside.as_posix()} is missing")
+        raise Damaged(f"{inside.as_posix()} is missing")
     return folder / inside

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class StepRow:
 
     step: its number, from 0.
     t: 0 noise, 1 data.
+    number: N, how many particles there are; a steering may change it at resampling.
     nfe: network calls of all particles from the start.
     rewards, weights: of the N particles in their order before resampling; the weights sum to 1.
     ess: effective sample size, 1 to N.
@@ -39,6 +40,7 @@ class StepRow:
 
     step: int
     t: float
+    number: int
     nfe: float | None
     rewards: tuple[float | None, ...] | None
     weights: tuple[float, ...] | None
@@ -50,7 +52,7 @@ class StepRow:
 
 @dataclass(frozen=True)
 class Result:
-    """One steered run: one prompt and seed, N particles, of which one may be the answer.
+    """One steered run: one prompt and seed, N particles at the end, one of them the answer or none.
 
     chosen: the particle that the steering chose; None where it chooses none.
     reward, metrics: of the answer, which for a benchmark is particle 0 where none was chosen; None
@@ -98,6 +100,11 @@ class Result:
         return self.steps[-1].lineages if self.steps else None
 
     @property
+    def started(self) -> int:
+        """How many particles there were at t=0."""
+        return self.steps[0].number if self.steps else len(self.rewards)
+
+    @property
     def shown(self) -> list[tuple[Particle, Path]]:
         """The particles whose pictures were kept, with these: all, or only the answer."""
         return [(p, p.picture) for p in self.particles if p.picture is not None]
@@ -118,13 +125,24 @@ class Result:
         }
 
 
+class Score(NamedTuple):
+    """A benchmark's own score: a mean over prompts, and its 95 % interval; None where not known."""
+
+    mean: float
+    interval: tuple[float, float] | None
+    prompts: int | None
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run.
 
     command: what wrote it, ``glass sample`` or ``glass eval``.
-    config: all settings, resolved; overrides: those that were typed.
-    summary: summary.json; results: those that it is of.
+    config: all settings, resolved.
+    overrides: those that were typed.
+    summary: summary.json.
+    scores: the benchmark's, by their names; none of ``glass sample``.
+    results: those that the summary is of.
     """
 
     folder: Path
@@ -132,4 +150,5 @@ class Run:
     config: Mapping[str, Any]
     overrides: tuple[str, ...]
     summary: Mapping[str, Any]
+    scores: Mapping[str, Score]
     results: tuple[Result, ...]

@@ -13,12 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from glass_cli.output.pictures import load_picture
+
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 SMALLEST, LARGEST = 128, 256  # pixels of a tile's longer side
 MARGIN, GAP, ROW_GAP = 28, 12, 26
 FRAME, FRAME_GAP = 3, 2
 TITLE, LABEL, CAPTION = 21, 17, 13  # type sizes in pixels
+CAPTION_LINE = 17
 NARROWEST = 440  # room for a label above a single picture
 LABEL_LINES = 3
 WHITE, INK, GREY, RULE, BEST = "#ffffff", "#1c1e21", "#6a6f76", "#e3e5e8", "#c8371e"
@@ -29,7 +32,7 @@ class Row(NamedTuple):
 
     label: above the pictures.
     pictures: or the files that hold them; arrays are uint8, (H, W), (H, W, 3) or (H, W, 4).
-    captions: one below each picture.
+    captions: one below each picture; a line end in it begins a new line.
     best: index of the picture that is framed; None for none.
     """
 
@@ -47,9 +50,12 @@ def contact_sheet(rows: Sequence[Row], columns: int = 8, title: str | None = Non
     title: above all rows.
 
     Pictures below 128 pixels are enlarged by a whole factor without smoothing, those above 256
-    reduced to it. Labels are word-wrapped; any text is drawn without failing, as boxes where no
-    font has the letters. ValueError on no rows, columns < 1, or a row whose captions or best do
-    not fit its pictures.
+    reduced to it. Captions of several lines spread pictures as far as they need, up to 256 pixels.
+    Labels are word-wrapped; any text is drawn without failing, as boxes where no font has the
+    letters.
+
+    Raises ValueError on no rows, columns < 1, or a row whose captions or best do not fit its
+    pictures; GlassError for a file that is not a whole picture.
     """
     rows = [Row(*row) for row in rows]
     if not rows:
@@ -64,6 +70,7 @@ def contact_sheet(rows: Sequence[Row], columns: int = 8, title: str | None = Non
 
     tiles = [[_tile(picture) for picture in row.pictures] for row in rows]
     cell = max((max(tile.size) for line in tiles for tile in line), default=SMALLEST)
+    cell = max(cell, min(LARGEST, _widest_line(rows)))
     used = min(columns, max(1, *(len(line) for line in tiles)))
     inner = max(NARROWEST, used * cell + (used - 1) * GAP)
     fonts = [_font_for(row.label, LABEL) for row in rows]
@@ -75,11 +82,13 @@ def contact_sheet(rows: Sequence[Row], columns: int = 8, title: str | None = Non
 
     # A line of pictures is as high as its highest one, so wide pictures leave no empty bands.
     lines = [
-        [(start, max(t.height for t in line[start : start + used])) for start in starts]
-        for line in tiles
-        for starts in [range(0, len(line), used)]
+        [
+            (start, max(map(_height, line[start : start + used], row.captions[start:])))
+            for start in range(0, len(line), used)
+        ]
+        for line, row in zip(tiles, rows, strict=True)
     ]
-    bodies = [sum(height + 34 for _, height in line) for line in lines]
+    bodies = [sum(height for _, height in line) for line in lines]
     rule = ROW_GAP if len(rows) > 1 else 0
     height = 2 * MARGIN + title_height + sum(heads) + sum(bodies) + rule * (len(rows) - 1) - 8
     sheet = Image.new("RGB", (inner + 2 * MARGIN, height), WHITE)
@@ -103,8 +112,21 @@ def contact_sheet(rows: Sequence[Row], columns: int = 8, title: str | None = Non
                 x = MARGIN + j * (cell + GAP)
                 index = start + j
                 _picture(sheet, draw, tile, (x, y), cell, row.captions[index], index == row.best)
-            y += line_height + 34
+            y += line_height
     return sheet
+
+
+def _height(tile: Image.Image, caption: str) -> int:
+    """Pixels from the top of a picture to that of the one below it."""
+    return tile.height + 34 + CAPTION_LINE * caption.count("\n")
+
+
+def _widest_line(rows: Sequence[Row]) -> int:
+    """Pixels that the captions of several lines need; 0 where there are none."""
+    captions = [caption for row in rows for caption in row.captions if "\n" in caption]
+    lines = [_clean(line) for caption in captions for line in caption.split("\n")]
+    widths = (_font_for(line, CAPTION).getlength(line[:200]) for line in lines)
+    return 17 + math.ceil(max(widths)) if lines else 0
 
 
 def _picture(
@@ -116,20 +138,23 @@ def _picture(
     caption: str,
     best: bool,
 ) -> None:
-    x, y = corner[0] + (cell - tile.width) // 2, corner[1]
+    several = "\n" in caption  # as wide as the cell, so that the picture stands at its left
+    x, y = corner[0] + (0 if several else (cell - tile.width) // 2), corner[1]
     sheet.paste(tile, (x, y))
-    font = _font_for(caption, CAPTION)
-    text = _shorten(_clean(caption), font, cell - (17 if best else 0))
     below = y + tile.height + 7
     if best:
         out = FRAME_GAP + FRAME
         box = (x - out, y - out, x + tile.width + out - 1, y + tile.height + out - 1)
         draw.rectangle(box, outline=BEST, width=FRAME)
         sheet.paste(BEST, (x, below + 1), _star(14))
-        _text(draw, (x + 17, below + CAPTION), text, font, BEST)
     else:
         draw.rectangle((x - 1, y - 1, x + tile.width, y + tile.height), outline=RULE)
-        _text(draw, (x, below + CAPTION), text, font, GREY)
+    for i, line in enumerate(caption.split("\n")):
+        indent = 17 if best and i == 0 else 0
+        font = _font_for(line, CAPTION)
+        text = _shorten(_clean(line), font, corner[0] + cell - x - indent)
+        start = (x + indent, below + CAPTION + i * CAPTION_LINE)
+        _text(draw, start, text, font, BEST if best else GREY)
 
 
 @lru_cache(maxsize=1)
@@ -147,8 +172,7 @@ def _star(size: int) -> Image.Image:
 def _tile(picture: Image.Image | np.ndarray | Path) -> Image.Image:
     image: Image.Image
     if isinstance(picture, Path):
-        with Image.open(picture) as opened:
-            image = opened.copy()
+        image = load_picture(picture)
     elif isinstance(picture, np.ndarray):
         image = Image.fromarray(picture)
     else:

@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from glass_cli.common.errors import GlassError
+from glass_cli.output.pictures import load_picture
+
 SIDE = 96
 # WebP holds 16383 pixels a side.
 _WIDEST = 16_000
@@ -48,10 +51,9 @@ def find(folder: Path, step: int) -> Path | None:
 
 
 def tiles(path: Path, count: int) -> list[Image.Image]:
-    """The ``count`` tiles of a strip. Raises OSError or ValueError where it is not such a strip."""
-    with Image.open(path) as opened:
-        strip = opened.convert("RGB")
+    """The ``count`` tiles of a strip. Raises GlassError where it is not such a strip."""
+    strip = load_picture(path).convert("RGB")
     width = strip.width // count
     if width < 1 or strip.width % count:
-        raise ValueError(f"{path} is not {count} tiles wide")
+        raise GlassError(f"{path} is not {count} tiles wide")
     return [strip.crop((i * width, 0, (i + 1) * width, strip.height)) for i in range(count)]

@@ -1,4 +1,4 @@
-"""What `glass compare` and `glass report` do once their words are read."""
+"""`glass compare` and `glass report`, once their command lines are read."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 from glass_cli.common.errors import GlassError
 from glass_cli.common.files import atomic_write, writing_to
+from glass_cli.common.messages import say
 from glass_cli.report import tables
-from glass_cli.report.comparison import compare, names
+from glass_cli.report.comparison import compare
 from glass_cli.report.page import write_report
 from glass_cli.report.plots import write_plots
-from glass_cli.output.reader import read_run, read_runs
+from glass_cli.report.run_groups import RunGroup, Unreadable, group_seeds, read_runs
 
 
 def compare_runs(
@@ -25,38 +26,69 @@ def compare_runs(
 ) -> tuple[str, list[str]]:
     """The table of a comparison, with a line for each file written, and its warnings.
 
-    Raises GlassError, of which Unreadable has a line for each folder that is no finished run.
+    folders: of runs, and of sweeps, which stand for their jobs. Runs of the same settings and
+        different seeds are compared as one, averaged prompt by prompt.
+    against: the run from which differences are taken; by default the first.
+    labels: a name for each run, or group of seeds; by default what differs between them.
+    show: keys of the quantities; all by default.
+    csv, latex, plots: where to write the numbers, the table and the plots.
+
+    Raises GlassError, of which Unreadable has a line for each folder that is no whole run.
     """
-    folders = list(folders)
-    base = 0
+    base: list[Path] = []
+    runs, passed_over = read_runs(folders)
     if against is not None:
-        same = [i for i, f in enumerate(folders) if f.resolve() == against.resolve()]
-        if not same:
-            folders.insert(0, against)
-        base = same[0] if same else 0
-    if len(folders) < 2:
-        raise GlassError("one run has nothing to stand against; name two or more, or --against RUN")
-    if len({f.resolve() for f in folders}) < len(folders):
-        raise GlassError("a run is named twice; name each once")
-    if labels and len(labels) != len(folders):
-        raise GlassError(f"{len(labels)} labels for {len(folders)} runs; give one --label a run")
-    found = compare(
-        read_runs(folders), labels or names(folders), base, [k.strip() for k in show] or None
-    )
-    said = [tables.terminal(found)]
+        of_base, more = read_runs([against])
+        base = [run.folder.resolve() for run in of_base]
+        there = {run.folder.resolve() for run in runs}
+        runs = [run for run in of_base if run.folder.resolve() not in there] + runs
+        passed_over += [line for line in more if line not in passed_over]
+    warnings = [f"passing over {line}" for line in passed_over]
+    if len(runs) < 2:
+        alone = "one run has nothing to stand against; name two or more, or --against RUN"
+        raise Unreadable([*warnings, alone])
+    groups = group_seeds(runs, labels)
+    comparison = compare(groups, _index(groups, base), [key.strip() for key in show] or None)
+    lines = [tables.terminal(comparison)]
     for path, text in ((csv, tables.as_csv), (latex, tables.latex)):
         if path is not None:
-            _write(path, text(found))
-            said.append(f"wrote {path}")
+            _write(path, text(comparison))
+            lines.append(f"wrote {path}")
     if plots is not None:
         with writing_to(plots, "name another folder"):
-            said += [f"wrote {path}" for path in write_plots(found, plots)]
-    return "\n".join(said), list(found.warnings)
+            lines += [f"wrote {path}" for path in write_plots(comparison, plots)]
+    return "\n".join(lines), [*warnings, *comparison.warnings]
+
+
+def _index(groups: Sequence[RunGroup], base: Sequence[Path]) -> int:
+    """The group of the runs in the folders of ``base``; the first where there are none."""
+    chosen = [
+        i
+        for i, group in enumerate(groups)
+        if any(folder.resolve() in base for folder in group.folders)
+    ]
+    if len(chosen) > 1:
+        raise GlassError(
+            f"--against names {len(chosen)} runs of different settings; name one of them"
+        )
+    return chosen[0] if chosen else 0
 
 
 def report(folder: Path, out: Path | None, megabytes: float, trees: int) -> str:
-    """Writes the page of the run in ``folder``, there as report.html by default; says where."""
-    return write_report(read_run(folder), out or folder / "report.html", megabytes, trees)
+    """Writes the page of the run in ``folder``, or of each job of a sweep; says where.
+
+    out: the page's file; by default report.html in the run's folder.
+    megabytes, trees: see :func:`glass_cli.report.page.write_report`.
+
+    Jobs of a sweep that are not finished are passed over, with a line on standard error for each.
+    """
+    runs, passed_over = read_runs([folder])
+    if out is not None and len(runs) > 1:
+        raise GlassError(f"{folder} holds {len(runs)} runs; name one of them to write to {out}")
+    for line in passed_over:
+        say(f"warning: passing over {line}")
+    pages = [(run, out or run.folder / "report.html") for run in runs]
+    return "\n".join(write_report(run, page, megabytes, trees) for run, page in pages)
 
 
 def _write(path: Path, text: str) -> None:

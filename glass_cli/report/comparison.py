@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from glass_cli.common.errors import GlassError, near
-from glass_cli.report.quantities import Estimate, Quantity, estimate, quantities
 from glass_cli.output.results import Result, Run
+from glass_cli.report.labels import choice_name
+from glass_cli.report.quantities import Estimate, Prompt, Quantity, estimate, quantities
+from glass_cli.report.run_groups import RunGroup
 
 # Splits of a budget such as 7 x 57 for 400 differ by less than this share.
 ROUNDING = 0.01
@@ -37,13 +38,17 @@ class Cost:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``cells[quantity key][run]`` and ``costs[run]``, runs counted as in ``labels``.
+    """Several runs in numbers, each possibly of several seeds.
 
-    ``pairs`` counts the prompts and seeds that all runs have, ``prompts`` the prompts among them.
+    runs: what is compared, in the order of the table.
+    against: the index of the run from which differences are taken.
+    cells: quantity's key -> a cell for each run.
+    costs: one for each run.
+    prompts, pairs: how many prompts, and prompts with their seeds, all runs have.
+    warnings: a line each.
     """
 
-    labels: tuple[str, ...]
-    folders: tuple[Path, ...]
+    runs: tuple[RunGroup, ...]
     against: int
     quantities: tuple[Quantity, ...]
     cells: Mapping[str, tuple[Cell, ...]]
@@ -52,35 +57,38 @@ class Comparison:
     pairs: int
     warnings: tuple[str, ...]
 
+    @property
+    def labels(self) -> list[str]:
+        return [run.label for run in self.runs]
 
-def keyed(run: Run) -> dict[Key, Result]:
+
+def keyed(run: RunGroup) -> dict[Key, Result]:
     """The results of ``run`` by what is paired."""
-    found: dict[Key, Result] = {}
+    by_key: dict[Key, Result] = {}
     for result in run.results:
         copy = 0
-        while (key := (result.prompt, result.seed, copy)) in found:
+        while (key := (result.prompt, result.seed, copy)) in by_key:
             copy += 1
-        found[key] = result
-    return found
+        by_key[key] = result
+    return by_key
 
 
-def paired(runs: Sequence[Run]) -> tuple[list[dict[Key, Result]], list[Key]]:
+def paired(runs: Sequence[RunGroup]) -> tuple[list[dict[Key, Result]], list[Key]]:
     """Each run's results by key, and the keys that all runs have, in the first one's order."""
     tables = [keyed(run) for run in runs]
     return tables, [key for key in tables[0] if all(key in table for table in tables)]
 
 
 def compare(
-    runs: Sequence[Run],
-    labels: Sequence[str],
-    against: int = 0,
-    show: Sequence[str] | None = None,
+    runs: Sequence[RunGroup], against: int = 0, show: Sequence[str] | None = None
 ) -> Comparison:
     """Compares ``runs`` with ``runs[against]`` on the prompts and seeds that all of them have.
 
-    ``show`` keeps these quantities only (their keys). A quantity that a result lacks leaves that
-    result out of its mean, and out of the difference where either side lacks it. Raises GlassError
-    where no prompt and seed is common to all, or for an unknown quantity.
+    show: the keys of the quantities to be compared; all by default.
+
+    A quantity that a result lacks leaves that result out of its mean, and out of the difference
+    where either side lacks it. Raises GlassError where no prompt and seed is common to all, or for
+    an unknown quantity.
     """
     tables, common = paired(runs)
     if not common:
@@ -88,8 +96,9 @@ def compare(
             "the runs have no prompt with the same seed in common; compare runs of the same"
             " prompts and seed"
         )
-    chosen, warnings = _chosen(quantities(runs), show), []
-    for scale, line in _unlike(runs).items():
+    every_run = [run for group in runs for run in group.runs]
+    chosen, warnings = _chosen(quantities(every_run), show), []
+    for scale, line in _unlike(every_run).items():
         kept = [q for q in chosen if q.scale != scale]
         if len(kept) < len(chosen):
             warnings.append(line)
@@ -102,12 +111,12 @@ def compare(
         for q in chosen
     }  # fmt: skip
     costs = tuple(_cost([table[key] for key in common]) for table in tables)
-    warnings += _unpaired(tables, common, labels)
-    warnings += _unequal(costs, labels, against)
-    warnings += _lacking(tables, common, chosen, labels)
+    names = [run.label for run in runs]
+    warnings += _unpaired(tables, common, names)
+    warnings += _unequal(costs, names, against)
+    warnings += _lacking(tables, common, chosen, names)
     return Comparison(
-        tuple(labels),
-        tuple(run.folder for run in runs),
+        tuple(runs),
         against,
         tuple(chosen),
         cells,
@@ -116,17 +125,6 @@ def compare(
         len(common),
         tuple(warnings),
     )
-
-
-def names(folders: Sequence[Path]) -> list[str]:
-    """Folder names that tell the runs apart, with as many parents as that takes."""
-    paths = [folder.resolve() for folder in folders]
-    longest = max(len(path.parts) for path in paths)
-    for depth in range(1, longest + 1):
-        found = ["/".join(path.parts[-depth:]) for path in paths]
-        if len(set(found)) == len(set(paths)):
-            break
-    return found
 
 
 def _chosen(known: Sequence[Quantity], show: Sequence[str] | None) -> list[Quantity]:
@@ -148,20 +146,20 @@ def _cell(
     quantity: Quantity,
     is_base: bool,
 ) -> Cell:
-    mine: dict[tuple[str, str | None], list[float]] = {}
-    both: dict[tuple[str, str | None], list[tuple[float, float]]] = {}
+    own: dict[Prompt, list[float]] = {}
+    both: dict[Prompt, list[tuple[float, float]]] = {}
     for key in common:
         value, other = quantity.of(table[key]), quantity.of(base[key])
         # The task is the prompt's; a run that was not judged may not know it.
-        group = (key[0], table[key].task or base[key].task)
+        prompt = (key[0], table[key].task or base[key].task)
         if value is not None:
-            mine.setdefault(group, []).append(value)
+            own.setdefault(prompt, []).append(value)
             if other is not None:
-                both.setdefault(group, []).append((value, other))
-    values = {group: quantity.pool(found) for group, found in mine.items()}
+                both.setdefault(prompt, []).append((value, other))
+    values = {prompt: quantity.pool(numbers) for prompt, numbers in own.items()}
     differences = {
-        group: quantity.pool([a for a, _ in pairs]) - quantity.pool([b for _, b in pairs])
-        for group, pairs in both.items()
+        prompt: quantity.pool([a for a, _ in pairs]) - quantity.pool([b for _, b in pairs])
+        for prompt, pairs in both.items()
     }
     return Cell(
         estimate(values, quantity.by_task),
@@ -183,16 +181,17 @@ def _cost(results: Sequence[Result]) -> Cost:
 
 def _unlike(runs: Sequence[Run]) -> dict[str, str]:
     """The scales that the runs do not share, and why, in a line."""
-    found = {}
+    lines = {}
     if len({repr(_scale(run.config.get("reward"))) for run in runs}) > 1:
-        named = ", ".join(dict.fromkeys(run.choice("reward") or "none" for run in runs))
-        found["reward"] = (
+        named = ", ".join(dict.fromkeys(choice_name(run, "reward") or "none" for run in runs))
+        lines["reward"] = (
             f"the runs' rewards differ in kind or settings ({named}): rewards are not compared"
         )
-    judges = dict.fromkeys(str(run.summary.get("benchmark")) for run in runs if run.kind == "eval")
-    if len(judges) > 1:
-        found["judge"] = f"the runs' judges differ ({', '.join(judges)}): they are not compared"
-    return found
+    judges = [str(run.summary.get("benchmark")) for run in runs if run.command == "eval"]
+    if len(set(judges)) > 1:
+        named = ", ".join(dict.fromkeys(judges))
+        lines["judge"] = f"the runs' judges differ ({named}): they are not compared"
+    return lines
 
 
 def _scale(reward: Any) -> Any:

@@ -4,64 +4,38 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.files import atomic_write, writing_to
 from glass_cli.common.version import __version__
-from glass_cli.output.results import Particle, Result, Run
-from glass_cli.report import album, tables
+from glass_cli.output.results import Run
+from glass_cli.report import data_uris, tables
+from glass_cli.report.cards import SORT_KEYS, cards
 from glass_cli.report.charts import charts
-from glass_cli.report.drawn_tree import DrawnTree, drawn
-from glass_cli.report.quantities import estimate_of, mean, quantities
-from glass_cli.report.tree import steered
+from glass_cli.report.labels import choice_name
+from glass_cli.report.quantities import Estimate, estimate_of, quantities
+from glass_cli.report.run_groups import SWEEP_FILE
+from glass_cli.report.tree_layout import TreeLayout
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 MEGABYTES = 24.0
 TREES = 24
-_SORTS = ("chosen", "best", "mean")
 _GROUPS = ("model", "sampler", "steering", "reward")
-# Trees take what the pictures leave.
-_PICTURES_SHARE = 0.6
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One picture of the page; ``uri`` is None where the page had no room for it."""
-
-    uri: str | None
-    alt: str
-    caption: str
-    answer: bool
-    verdict: bool | None
-    reason: str
-
-
-@dataclass
-class Card:
-    """Everything of one prompt. ``trees`` are HTML, with the words above each."""
-
-    number: int
-    prompt: str
-    task: str | None
-    facts: list[tuple[str, str]]
-    sort: dict[str, float | None]
-    correct: str
-    figures: list[Figure] = field(default_factory=list)
-    trees: list[tuple[str, str]] = field(default_factory=list)
 
 
 def write_report(run: Run, out: Path, megabytes: float = MEGABYTES, trees: int = TREES) -> str:
     """Writes the page of ``run`` to ``out``; returns a line that says so.
 
-    The page stays under ``megabytes`` as long as its text alone does: pictures are made smaller,
-    then left out. At most ``trees`` steered runs get a tree. Raises GlassError for a picture that
-    is none, or a file that cannot be written.
+    megabytes: the page stays below as long as its text alone does: pictures are made smaller, then
+        left out.
+    trees: how many steered results get a tree.
+
+    Raises GlassError for a picture that is none, or a file that cannot be written.
     """
     html = page(run, megabytes, trees)
     with writing_to(out, "name another file with -o"):
@@ -72,33 +46,53 @@ def write_report(run: Run, out: Path, megabytes: float = MEGABYTES, trees: int =
 
 
 def page(run: Run, megabytes: float = MEGABYTES, trees: int = TREES) -> str:
-    """The page of ``run`` as HTML."""
-    budget = int(megabytes * 1e6)
-    cards, notes = _cards(run, budget, trees)
-    environment = _environment()
-    return environment.get_template("report.html.j2").render(
-        name=run.folder.resolve().name,
-        version=__version__,
-        kind=run.kind,
-        command=shlex.join(["glass", run.kind, *map(_typed, run.overrides)]),
-        headline=_headline(run),
-        numbers=_numbers(run),
-        costs=_costs(run),
-        charts=charts(run),
-        density=_density(run),
-        groups=[(f"{g}: {run.choice(g)}", _set(run.config[g])) for g in _GROUPS if run.choice(g)],
-        settings=_flat(run.config),
-        cards=cards,
-        judged=any(r.correct is not None for r in run.results),
-        sorts=[key for key in _SORTS if any(card.sort[key] is not None for card in cards)],
-        notes=notes,
+    """The page of ``run`` as HTML, in the limits of :func:`write_report`."""
+    by_prompt, notes = cards(run.results, int(megabytes * 1e6), trees, _tree_html)
+    choices = {group: choice_name(run, group) for group in _GROUPS}
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            name=_name(run.folder.resolve()),
+            version=__version__,
+            kind=run.command,
+            command=shlex.join(["glass", run.command, *map(_typed, run.overrides)]),
+            headline=_headline(run),
+            numbers=_numbers(run),
+            costs=_costs(run),
+            charts=charts(run),
+            density=_density(run),
+            groups=[
+                (f"{group}: {name}", _set(run.config[group]))
+                for group, name in choices.items()
+                if name
+            ],
+            settings=_flat(run.config),
+            cards=by_prompt,
+            judged=any(r.correct is not None for r in run.results),
+            sorts=[k for k in SORT_KEYS if any(card.sort[k] is not None for card in by_prompt)],
+            notes=notes,
+        )
     )
+
+
+def _name(folder: Path) -> str:
+    """The folder's name, of a sweep's job with the sweep's, whose jobs are called 0, 1, 2."""
+    sweep = folder.parent
+    return f"{sweep.name}/{folder.name}" if (sweep / SWEEP_FILE).is_file() else folder.name
 
 
 def _typed(word: str) -> str:
     """An override as the user may type it: glass itself quotes free text for Hydra."""
-    match = re.fullmatch(r"((?:negative_)?prompts?)='(.*)'", word, re.DOTALL)
-    return word if match is None else f"{match[1]}={match[2]}".replace("\\'", "'")
+    prompt = re.fullmatch(r"((?:negative_)?prompts?)=(.*)", word, re.DOTALL)
+    if prompt is None:
+        return word
+    key, text = prompt.groups()
+    if quoted := re.fullmatch(r"'(.*)'", text, re.DOTALL):
+        text = quoted[1].replace("\\'", "'")
+    else:  # in a list, as a job of a sweep gets it
+        text = text.replace("\\ ", " ")
+    return f"{key}={text}"
 
 
 @cache
@@ -115,27 +109,40 @@ def _environment() -> Environment:
 
 
 def _headline(run: Run) -> str:
-    names = [run.choice(group) for group in _GROUPS]
+    names = [choice_name(run, group) for group in _GROUPS]
     path = run.config.get("model", {})
     model = path.get("path") if isinstance(path, Mapping) else None
-    what = [run.summary.get("benchmark"), model or names[0], *names[1:]]
-    return " · ".join(str(name) for name in what if name)
+    parts = [run.summary.get("benchmark"), model or names[0], *names[1:]]
+    return " · ".join(str(part) for part in parts if part)
 
 
 def _numbers(run: Run) -> list[tuple[str, str, int]]:
-    """Label, mean with interval, and over how many prompts."""
-    found = []
+    """Label, mean with interval, and over how many prompts, 0 where that is not known.
+
+    A benchmark's own scores are those of the summary; what else results have is averaged here.
+    """
+    scores = {
+        name.replace("_", " "): Estimate(score.mean, score.interval, score.prompts or 0)
+        for name, score in run.scores.items()
+    }
+    places = min(tables.digits(scores.values()), 3)
+    rows = [
+        (name, tables.estimate_text(score, places), score.prompts) for name, score in scores.items()
+    ]
     for quantity in quantities([run]):
         estimate = estimate_of(run.results, quantity)
-        if estimate is not None:
-            text = tables.spelled(estimate, tables.digits([estimate]))
-            found.append((quantity.label, text, estimate.prompts))
-    return found
+        verdict = quantity.key.partition(".")[0] in ("correct", "one_correct")
+        scored = verdict or quantity.key.removeprefix("judged.") in run.scores
+        if estimate is not None and not (run.scores and scored):
+            text = tables.estimate_text(estimate, tables.digits([estimate]))
+            rows.append((quantity.label, text, estimate.prompts))
+    return rows
 
 
 def _costs(run: Run) -> list[tuple[str, str]]:
     results = run.results
-    found = [("prompts", str(len({r.prompt for r in results}))), ("results", str(len(results)))]
+    prompts = len({r.prompt_index for r in results})
+    rows = [("prompts", str(prompts)), ("results", str(len(results)))]
     for label, values, places in (
         ("network calls a result", [r.nfe for r in results], 0),
         ("reward calls a result", [r.reward_calls for r in results], 0),
@@ -143,33 +150,33 @@ def _costs(run: Run) -> list[tuple[str, str]]:
     ):
         known = [value for value in values if value is not None]
         if known:
-            found.append((label, tables.number(sum(known) / len(known), places)))
+            rows.append((label, tables.number(sum(known) / len(known), places)))
     for label, key, unit, places in (
+        ("network calls of the pilot", "pilot_nfe", 1.0, 0),
         ("seconds in all", "seconds", 1.0, 1),
         ("peak memory, MiB", "peak_memory_bytes", 2.0**20, 0),
     ):
         value = run.summary.get(key)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            found.append((label, tables.number(value / unit, places)))
-    devices = run.summary.get("devices", run.summary.get("device"))
-    if devices:
-        found.append(("device", _shown(devices)))
-    return found
+            rows.append((label, tables.number(value / unit, places)))
+    if devices := run.summary.get("devices"):
+        rows.append(("device", _shown(devices)))
+    return rows
 
 
 def _density(run: Run) -> str | None:
     path = run.folder / "density.png"
-    return album.picture(path, 900) if path.is_file() else None
+    return data_uris.picture(path, 900) if path.is_file() else None
 
 
 def _flat(node: Any, prefix: str = "") -> list[tuple[str, str]]:
     """Dotted key and value of every leaf of the settings."""
     if not isinstance(node, Mapping):
         return [(prefix, _shown(node))]
-    found = []
+    leaves = []
     for key, value in node.items():
-        found += _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return found
+        leaves += _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return leaves
 
 
 def _set(node: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -187,107 +194,5 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _cards(run: Run, budget: int, trees: int) -> tuple[list[Card], list[str]]:
-    """The prompts' cards, within ``budget`` characters, and what was left out."""
-    places = tables.decimals((r for result in run.results for r in result.rewards), 4)
-    groups: dict[tuple[str, int], list[Result]] = {}
-    for result in run.results:
-        groups.setdefault((result.prompt, result.prompt_index), []).append(result)
-    paths = [p.picture for r in run.results for p in r.particles if p.picture is not None]
-    side = album.fitting_side(paths, int(_PICTURES_SHARE * budget))
-    left = budget
-    cards, missing, bare, treeless = [], 0, 0, 0
-    many = sum(map(steered, run.results))
-    for number, ((prompt, _), results) in enumerate(groups.items()):
-        card = _card(number, prompt, results, places)
-        for result, particle in ((r, p) for r in results for p in r.particles):
-            if particle.picture is None:
-                continue
-            uri = album.picture(particle.picture, side) if left > 0 else None
-            missing += uri is None
-            left -= len(uri or "") + 400
-            card.figures.append(_figure(result, particle, uri, len(results) > 1, places))
-        cards.append(card)
-    made = 0
-    for card, results in zip(cards, groups.values(), strict=True):
-        for result in filter(steered, results):
-            if made >= trees or left <= 0:
-                treeless += 1
-                continue
-            tree = drawn(result, f"t{made}")
-            html = _tree_html(tree)
-            if len(html) > left:
-                tree = drawn(result, f"t{made}", thumbnails=False)
-                html = _tree_html(tree)
-                bare += 1
-            left -= len(html)
-            made += 1
-            card.trees.append((_above(result, len(results) > 1), html))
-    notes = []
-    if missing:
-        notes.append(
-            f"{missing} of {len(paths)} pictures are left out: the page would be too large"
-        )
-    if bare:
-        notes.append(f"{bare} trees are without thumbnails: the page would be too large")
-    if treeless:
-        notes.append(f"trees are shown for {made} of {many} steered results (--trees shows more)")
-    return cards, notes
-
-
-def _card(number: int, prompt: str, results: Sequence[Result], places: int) -> Card:
-    def mean_of(values: Iterator[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return mean(known) if known else None
-
-    sort = {
-        "chosen": mean_of(r.chosen_reward for r in results),
-        "best": mean_of(r.best_reward for r in results),
-        "mean": mean_of(r.mean_reward for r in results),
-    }
-    labels = {"chosen": "answer", "best": "best", "mean": "mean particle"}
-    facts = [(labels[k], f"{v:.{places}f}") for k, v in sort.items() if v is not None]
-    judged = [r.correct for r in results if r.correct is not None]
-    if judged:
-        facts.append(("judged correct", f"{sum(judged)} of {len(judged)}"))
-    lineages = mean_of(r.lineages for r in results if steered(r))
-    if lineages is not None:
-        facts.append(("lineages left", f"{lineages:.3g} of {len(results[0].rewards)}"))
-    nfe = mean_of(r.nfe for r in results)
-    if nfe is not None:
-        facts.append(("network calls", f"{nfe:.0f}"))
-    if len(results) == 1:
-        facts.append(("seed", str(results[0].seed)))
-    correct = "" if not judged else "right" if all(judged) else "some" if any(judged) else "wrong"
-    return Card(number, prompt, results[0].task, facts, sort, correct)
-
-
-def _figure(
-    result: Result, particle: Particle, uri: str | None, several: bool, places: int
-) -> Figure:
-    reward = "" if particle.reward is None else f"{particle.reward:.{places}f}"
-    name = f"image {result.image_index}" if several else f"particle {particle.index}"
-    extra = [f"{key} {value:.4g}" for key, value in particle.metrics.items()]
-    answer = result.chosen == particle.index
-    alone = len(result.particles) == 1
-    verdict = result.correct if answer or alone else None
-    reason = result.judged.get("reason")
-    told = {True: ", judged correct", False: ", judged wrong", None: ""}[verdict]
-    alt = f"{result.prompt}; {name}{f', reward {reward}' if reward else ''}{told}"
-    return Figure(
-        uri,
-        alt,
-        " · ".join([reward or name, *extra]),
-        answer and not alone,
-        verdict,
-        "" if reason is None or verdict else str(reason),
-    )
-
-
-def _above(result: Result, several: bool) -> str:
-    which = f", image {result.image_index}, seed {result.seed}" if several else ""
-    return f"Tree of {len(result.rewards)} particles{which}"
-
-
-def _tree_html(tree: DrawnTree) -> str:
+def _tree_html(tree: TreeLayout) -> str:
     return _environment().get_template("tree.html.j2").render(tree=tree)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.files import atomic_write
-from glass_cli.report.comparison import Cell, Comparison
+from glass_cli.report.comparison import ROUNDING, Cell, Comparison
 from glass_cli.report.quantities import Estimate
 
 if TYPE_CHECKING:
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by all; the yellow is left out, being faint on white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f")
 MARKS = "osD^vPX"
+_POINTS_APART, _POINTS_WITHIN = 14.0, 5.0  # between runs of equal cost, between a run's two marks
 _INK = "#010203"  # stands for the page's own text colour in SVG
 
 
 def write_plots(comparison: Comparison, folder: Path) -> list[Path]:
     """Saves what the runs allow, as PNG and PDF: reward against calls, reward against judgement."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = []
+    written = []
     figures = {
         "reward_against_nfe": reward_against_nfe(comparison),
         "reward_against_correct": reward_against_correct(comparison),
@@ -37,43 +38,49 @@ def write_plots(comparison: Comparison, folder: Path) -> list[Path]:
             path = folder / f"{name}.{suffix}"
             with atomic_write(path) as part:
                 figure.savefig(part, dpi=160, bbox_inches="tight")
-            made.append(path)
-    return made
+            written.append(path)
+    return written
 
 
 def reward_against_nfe(comparison: Comparison) -> Figure | None:
-    """Rewards of the best and the mean particle of each run over its network calls a picture."""
+    """Rewards of the best and the mean particle of each run over its network calls a picture.
+
+    Runs of equal cost, which would hide each other's intervals, stand a few points of the page
+    side by side about the tick of their calls; their data are those of the table.
+    """
     cells = comparison.cells
     shown = [key for key in ("best", "mean") if key in cells]
     costs = [cost.nfe for cost in comparison.costs]
-    if not shown or all(cost is None for cost in costs):
+    known = sorted(cost for cost in costs if cost is not None)
+    if not shown or not known:
         return None
     figure, axes = _figure(6.4, 4.0)
-    known = [cost for cost in costs if cost is not None]
-    wide = max(known) > 3 * min(known)
-    for k, key in enumerate(shown):
-        for i, cell in enumerate(cells[key]):
-            cost = costs[i]
-            if cell.value is None or cost is None:
+    equal = _equal_costs(known)
+    for i, cost in enumerate(costs):
+        if cost is None:
+            continue
+        group = next(group for group in equal if cost in group)
+        beside = [j for j, other in enumerate(costs) if other in group].index(i)
+        for k, key in enumerate(shown):
+            offset = _POINTS_APART * (beside - (len(group) - 1) / 2)
+            offset += _POINTS_WITHIN * (k - (len(shown) - 1) / 2)
+            value = cells[key][i].value
+            if value is None:
                 continue
-            # runs of equal cost would hide each other's intervals
-            aside_by = (i - (len(costs) - 1) / 2) + 0.35 * (k - (len(shown) - 1) / 2)
-            axes.errorbar(
-                cost * (1 + 0.015 * aside_by),
-                cell.value.mean,
-                yerr=_bars(cell.value),
+            bar = axes.errorbar(
+                cost,
+                value.mean,
+                yerr=_bars(value),
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKS[i % len(MARKS)],
                 markerfacecolor="white" if key == "mean" else None,
-                capsize=3,
+                capsize=2.5,
                 linestyle="none",
                 label=comparison.labels[i] if k == 0 else None,
             )
-    if wide:
-        axes.set_xscale("log")
-    else:
-        axes.set_xlim(0.85 * min(known), 1.15 * max(known))
-    axes.set_xlabel("network calls a picture")
+            for artist in bar.get_children():
+                artist.set_transform(_moved(axes, offset))
+    _calls_axis(axes, [group[len(group) // 2] for group in equal])
     axes.set_ylabel("reward, 95 % interval over prompts")
     if len(shown) == 2:
         axes.set_title("filled: best particle, hollow: mean particle", fontsize=9)
@@ -81,10 +88,41 @@ def reward_against_nfe(comparison: Comparison) -> Figure | None:
     return figure
 
 
+def _equal_costs(costs: Sequence[float]) -> list[list[float]]:
+    """Rising numbers in groups that differ by the rounding of calls only."""
+    groups: list[list[float]] = []
+    for cost in costs:
+        if groups and cost - groups[-1][0] <= ROUNDING * cost:
+            groups[-1].append(cost)
+        else:
+            groups.append([cost])
+    return groups
+
+
+def _moved(axes: Axes, points: float) -> Any:
+    """The transformation of data that ends so many points of the page to the right."""
+    from matplotlib.transforms import ScaledTranslation
+
+    return axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
+
+
+def _calls_axis(axes: Axes, ticks: Sequence[float]) -> None:
+    """Network calls across, a tick where runs are; logarithmic where they differ threefold."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    if ticks[-1] > 3 * ticks[0]:
+        axes.set_xscale("log")
+    axes.set_xlim(0.85 * ticks[0], 1.15 * ticks[-1])
+    axes.xaxis.set_major_locator(FixedLocator(ticks, nbins=8))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0f}")
+    axes.set_xlabel("network calls a picture")
+
+
 def reward_against_correct(comparison: Comparison) -> Figure | None:
     """The judge's score of each run over its answers' reward; None where either is not known."""
     cells: Mapping[str, tuple[Cell, ...]] = comparison.cells
-    reward = cells.get("chosen") or cells.get("best")
+    reward = cells.get("answer")
     correct = cells.get("correct")
     if reward is None or correct is None:
         return None
@@ -103,7 +141,7 @@ def reward_against_correct(comparison: Comparison) -> Figure | None:
             linestyle="none",
             label=comparison.labels[i],
         )
-    axes.set_xlabel("reward of the chosen particle")
+    axes.set_xlabel("reward of the answer")
     axes.set_ylabel("judged correct, %, 95 % intervals")
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return figure
@@ -132,13 +170,13 @@ def histogram(values: Mapping[str, Sequence[float]], label: str) -> str:
     import numpy as np
 
     figure, axes = _figure(4.6, 2.9, _INK)
-    together = [value for found in values.values() for value in found]
+    together = [value for group in values.values() for value in group]
     edges = np.histogram_bin_edges(together, bins=min(24, max(4, round(len(together) ** 0.5))))
-    for i, (name, found) in enumerate(values.items()):
+    for i, (name, group) in enumerate(values.items()):
         axes.hist(
-            found,
+            group,
             bins=edges.tolist(),
-            weights=[1 / len(found)] * len(found),
+            weights=[1 / len(group)] * len(group),
             color=COLOURS[i],
             alpha=0.55,
             label=name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from glass_cli.common.statistics import bootstrap_interval, stratified_interval
@@ -16,10 +16,13 @@ def mean(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Quantity:
-    """``of`` gives a result's value, None where it has none; ``pool`` makes one of a prompt's.
+    """A number that results have.
 
-    ``by_task``: the mean is that of the tasks' means, as GenEval's overall score is. ``scale`` says
-    what two runs must share to be compared in it: their "reward", their "judge", or nothing.
+    key, label: in a file of numbers, and in a table.
+    of: a result's value, None where it has none.
+    by_task: the mean is that of the tasks' means, as GenEval's overall score is.
+    scale: what two runs must share to be compared in it: their "reward", their "judge", or nothing.
+    pool: makes one value of those of a prompt's results.
     """
 
     key: str
@@ -42,11 +45,12 @@ class Estimate:
 def quantities(runs: Sequence[Run]) -> list[Quantity]:
     """All for which some result of ``runs`` has a value, in the order of the tables."""
     results = [result for run in runs for result in run.results]
+    scores = {name for run in runs for name in run.scores}
     candidates = [
-        Quantity("chosen", "chosen particle", lambda r: r.chosen_reward, scale="reward"),
-        Quantity("best", "best particle", lambda r: r.best_reward, scale="reward"),
-        Quantity("mean", "mean particle", lambda r: r.mean_reward, scale="reward"),
-        *_judged(results),
+        Quantity("answer", "reward of the answer", lambda r: r.reward, scale="reward"),
+        Quantity("best", "reward of the best particle", lambda r: r.best_reward, scale="reward"),
+        Quantity("mean", "reward of the mean particle", lambda r: r.mean_reward, scale="reward"),
+        *_judged(results, scores),
         *_metrics(results),
         Quantity("lineages", "lineages left", lambda r: r.lineages),
     ]
@@ -57,18 +61,20 @@ def _percent(result: Result) -> float | None:
     return None if result.correct is None else 100.0 * result.correct
 
 
-def _judged(results: Sequence[Result]) -> list[Quantity]:
+def _judged(results: Sequence[Result], scores: Collection[str]) -> list[Quantity]:
+    """Verdicts, and the judge's numbers; those that are ``scores`` are means of the tasks' too."""
     tasks = dict.fromkeys(r.task for r in results if r.task is not None and r.correct is not None)
-    found = [Quantity("correct", "judged correct, %", _percent, by_task=True, scale="judge")]
+    judged = [Quantity("correct", "judged correct, %", _percent, by_task=True, scale="judge")]
     for task in tasks:
         label = f"  {task.replace('_', ' ')}, %"
-        found.append(Quantity(f"correct.{task}", label, _of_task(task), scale="judge"))
+        judged.append(Quantity(f"correct.{task}", label, _of_task(task), scale="judge"))
     if any(r.image_index > 0 for r in results):
         label = "prompts with a correct one, %"
-        found.append(Quantity("one_correct", label, _percent, scale="judge", pool=max))
+        judged.append(Quantity("one_correct", label, _percent, scale="judge", pool=max))
     for name in dict.fromkeys(name for result in results for name in result.measured):
-        found.append(Quantity(f"judged.{name}", f"judged {name}", _measured(name), scale="judge"))
-    return found
+        key, label, of = f"judged.{name}", f"judged {name}", _measured(name)
+        judged.append(Quantity(key, label, of, by_task=name in scores, scale="judge"))
+    return judged
 
 
 def _measured(name: str) -> Callable[[Result], float | None]:
@@ -80,13 +86,13 @@ def _of_task(task: str) -> Callable[[Result], float | None]:
 
 
 def _metrics(results: Sequence[Result]) -> list[Quantity]:
-    found = []
+    metrics = []
     for name in dict.fromkeys(name for result in results for name in result.metrics):
-        found.append(Quantity(f"metrics.{name}", f"metric {name}", _metric(name)))
+        metrics.append(Quantity(f"metrics.{name}", f"metric {name}", _metric(name)))
     for name in dict.fromkeys(name for result in results for name in result.mean_metrics):
         label = f"metric {name}, mean particle"
-        found.append(Quantity(f"mean_metrics.{name}", label, _mean_metric(name)))
-    return found
+        metrics.append(Quantity(f"mean_metrics.{name}", label, _mean_metric(name)))
+    return metrics
 
 
 def _metric(name: str) -> Callable[[Result], float | None]:
@@ -97,10 +103,12 @@ def _mean_metric(name: str) -> Callable[[Result], float | None]:
     return lambda result: result.mean_metrics.get(name)
 
 
-def estimate(
-    values: Mapping[tuple[str, str | None], float], by_task: bool = False
-) -> Estimate | None:
-    """The mean of ``values``, one for each prompt and its task; None where there are none.
+Prompt = tuple[Hashable, str | None]
+"""What tells a prompt from others, and its task."""
+
+
+def estimate(values: Mapping[Prompt, float], by_task: bool = False) -> Estimate | None:
+    """The mean of ``values``, one for each prompt; None where there are none.
 
     Where ``by_task``, and all have tasks, prompts are drawn anew within each task and the tasks'
     means are averaged.
@@ -113,16 +121,16 @@ def estimate(
             strata.setdefault(task, []).append(value)
         groups = list(strata.values())
         return Estimate(mean([mean(g) for g in groups]), stratified_interval(groups), len(values))
-    found = list(values.values())
-    return Estimate(mean(found), bootstrap_interval(found), len(found))
+    numbers = list(values.values())
+    return Estimate(mean(numbers), bootstrap_interval(numbers), len(numbers))
 
 
 def estimate_of(results: Iterable[Result], quantity: Quantity) -> Estimate | None:
     """The estimate of one run's ``quantity``; pictures of a prompt are not independent."""
-    values: dict[tuple[str, str | None], list[float]] = {}
+    values: dict[Prompt, list[float]] = {}
     for result in results:
         value = quantity.of(result)
         if value is not None:
-            values.setdefault((result.prompt, result.task), []).append(value)
-    pooled = {key: quantity.pool(found) for key, found in values.items()}
+            values.setdefault((result.prompt_index, result.task), []).append(value)
+    pooled = {prompt: quantity.pool(numbers) for prompt, numbers in values.items()}
     return estimate(pooled, quantity.by_task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from glass_cli.output.tables import text_table
 from glass_cli.report.comparison import Comparison
@@ -38,12 +38,12 @@ def digits(estimates: Iterable[Estimate | None]) -> int:
 
     Without intervals, four digits of the largest mean.
     """
-    found = [e for e in estimates if e is not None]
-    halves = [(e.interval[1] - e.interval[0]) / 2 for e in found if e.interval]
+    known = [e for e in estimates if e is not None]
+    halves = [(e.interval[1] - e.interval[0]) / 2 for e in known if e.interval]
     narrow = min((half for half in halves if half > 0), default=0.0)
     if narrow > 0:
         return min(max(1 - math.floor(math.log10(narrow)), 0), 4)
-    return decimals((e.mean for e in found), 4)
+    return decimals((e.mean for e in known), 4)
 
 
 def decimals(values: Iterable[float | None], figures: int) -> int:
@@ -62,7 +62,7 @@ def number(value: float | None, places: int, signed: bool = False) -> str:
     return f"{rounded:{'+' if signed else ''}.{places}f}"
 
 
-def spelled(estimate: Estimate | None, places: int, signed: bool = False) -> str:
+def estimate_text(estimate: Estimate | None, places: int, signed: bool = False) -> str:
     """An estimate as "76.7 [74.8, 78.5]", or "-"."""
     if estimate is None:
         return "-"
@@ -77,27 +77,26 @@ def basis(comparison: Comparison) -> str:
     """What the numbers stand on, in one line."""
     prompts = f"{comparison.prompts} prompt{'s' * (comparison.prompts != 1)}"
     pictures = "" if comparison.pairs == comparison.prompts else f", {comparison.pairs} results"
-    return (
-        f"{prompts}{pictures}; 95 % bootstrap intervals over prompts, differences paired by prompt"
-        " and seed"
-    )
+    several = len(comparison.runs) > 1
+    paired = ", differences paired by prompt and seed" if several else ""
+    return f"{prompts}{pictures}; 95 % bootstrap intervals over prompts{paired}"
 
 
 def terminal(comparison: Comparison) -> str:
     """The table that `glass compare` prints."""
-    base = comparison.labels[comparison.against]
-    head = ["", "NFE", "mean", f"less {base}"]
+    labels = comparison.labels
+    head = ["", "NFE", "mean", *[f"less {labels[comparison.against]}"] * (len(labels) > 1)]
     rows: list[list[str]] = []
     for quantity in comparison.quantities:
         cells = comparison.cells[quantity.key]
         places = digits(e for cell in cells for e in (cell.value, cell.difference))
         rows.append([quantity.label.strip()])
         for i, cell in enumerate(cells):
-            difference = "" if i == comparison.against else spelled(cell.difference, places, True)
-            cost = number(comparison.costs[i].nfe, 0)
-            rows.append(
-                [f"  {comparison.labels[i]}", cost, spelled(cell.value, places), difference]
-            )
+            row = [f"  {labels[i]}", number(comparison.costs[i].nfe, 0)]
+            row.append(estimate_text(cell.value, places))
+            if i != comparison.against:
+                row.append(estimate_text(cell.difference, places, True))
+            rows.append(row)
     return "\n".join([basis(comparison), "", text_table(head, rows)])
 
 
@@ -121,7 +120,12 @@ COLUMNS = (
 
 
 def as_csv(comparison: Comparison) -> str:
-    """One line a quantity and run, numbers in full, what is not known empty."""
+    """One line a quantity and run, numbers in full, what is not known empty.
+
+    The folders of several seeds are separated by semicolons.
+    """
+    labels = [_inert(label) for label in comparison.labels]
+    folders = [_inert("; ".join(map(str, run.folders))) for run in comparison.runs]
     text = io.StringIO()
     write = csv.writer(text, lineterminator="\n")
     write.writerow(COLUMNS)
@@ -130,20 +134,25 @@ def as_csv(comparison: Comparison) -> str:
             cost = comparison.costs[i]
             write.writerow(
                 [
-                    quantity.key,
-                    comparison.labels[i],
-                    comparison.folders[i],
+                    _inert(quantity.key),
+                    labels[i],
+                    folders[i],
                     comparison.prompts if cell.value is None else cell.value.prompts,
                     comparison.pairs,
                     cost.nfe,
                     cost.reward_calls,
                     cost.seconds,
                     *_three(cell.value),
-                    "" if i == comparison.against else comparison.labels[comparison.against],
+                    "" if i == comparison.against else labels[comparison.against],
                     *_three(cell.difference),
                 ]
             )
     return text.getvalue()
+
+
+def _inert(text: str) -> str:
+    """Text that a spreadsheet does not take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _three(estimate: Estimate | None) -> list[float | None]:
@@ -174,8 +183,8 @@ def latex(comparison: Comparison) -> str:
         cells = [(q, comparison.cells[q.key][i]) for q in shown]
         rows.append([*start, *(_math(c.value, places[q.key], False) for q, c in cells)])
         if i != comparison.against:
-            told = [_math(c.difference, places[q.key], True) for q, c in cells]
-            differences.append([start[0], "", *told])
+            shifts = [_math(c.difference, places[q.key], True) for q, c in cells]
+            differences.append([start[0], "", *shifts])
     lines += [" & ".join(row) + r" \\" for row in rows]
     if differences:
         base = escaped(comparison.labels[comparison.against])

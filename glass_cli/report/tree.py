@@ -10,11 +10,16 @@ from glass_cli.output.results import Result, StepRow
 
 @dataclass(frozen=True)
 class Node:
-    """A particle at a step. ``row`` is its place from the top, chosen so that no lines cross.
+    """A particle at a step.
 
-    ``copies`` are its children by resampling, None where nobody was resampled. ``lineage`` is its
-    ancestor at t=0; ``lives`` whether it has descendants at the end, ``answer`` whether the answer
-    is one of them.
+    column, row: its place; rows from the top, such that no lines cross.
+    parent: the row in the column before of the particle that it continues; None at the start.
+    lineage: its ancestor at t=0.
+    reward, weight: as scored, and its share of all weights; None where nothing was scored.
+    copies: its children by resampling, None where nobody was resampled.
+    lives: whether it has descendants at the end.
+    answer: whether the answer is one of them.
+    description: all this as a sentence.
     """
 
     column: int
@@ -27,7 +32,7 @@ class Node:
     copies: int | None
     lives: bool
     answer: bool
-    told: str
+    description: str
 
     @property
     def killed(self) -> bool:
@@ -36,46 +41,51 @@ class Node:
 
 @dataclass(frozen=True)
 class Tree:
-    """``columns[k][row]`` are the nodes at ``steps[k]``; ``parent`` is a row one column before."""
+    """The nodes of a steered run.
+
+    columns: at each of the steps the nodes by their rows.
+    size: the most particles of any step.
+    descriptions: of each step, what happened.
+    """
 
     steps: tuple[StepRow, ...]
     columns: tuple[tuple[Node, ...], ...]
     size: int
-    told: tuple[str, ...]
+    descriptions: tuple[str, ...]
 
 
-def steered(result: Result) -> bool:
+def is_steered(result: Result) -> bool:
     """Whether rewards were scored on the way, so that there is a tree to show."""
     return any(step.rewards is not None for step in result.steps[:-1])
 
 
 def tree_of(result: Result) -> Tree:
     """The tree of ``result``, at its start, its end, and every step with rewards or resampling."""
-    rows, n = result.steps, len(result.rewards)
+    rows = result.steps
     shown = [
         step
         for k, step in enumerate(rows)
         if k in (0, len(rows) - 1) or step.rewards is not None or step.ancestors is not None
     ]
-    same = tuple(range(n))
     # A step that is not shown resamples nobody: particles pass it under their own number.
-    parents = [same, *(step.ancestors or same for step in shown[:-1])]
-    lives, answer = [set(same)], [{result.chosen} - {None}]
+    parents = [tuple(range(shown[0].number))]
+    parents += [step.ancestors or tuple(range(step.number)) for step in shown[:-1]]
+    lives, answer = [set(range(shown[-1].number))], [{result.chosen} - {None}]
     for step_parents in reversed(parents[1:]):
         lives.append({step_parents[i] for i in lives[-1]})
         answer.append({step_parents[i] for i in answer[-1] if i is not None})
     lives.reverse()
     answer.reverse()
     columns: list[tuple[Node, ...]] = []
-    place = list(same)  # particle -> row
-    lineage = list(same)
+    place = list(range(shown[0].number))  # particle -> row
+    lineage = list(place)
     for k, step in enumerate(shown):
-        mine = parents[k]
+        mine, same = parents[k], range(step.number)
         before = place
         # children stand in the order of their parents: then no two lines cross
         order = [i for _, i in sorted((before[mine[i]], i) for i in same)]
         place = [order.index(i) for i in same]
-        lineage = [lineage[mine[i]] for i in same] if k else list(same)
+        lineage = [lineage[mine[i]] for i in same]
         copies = Counter(step.ancestors) if step.ancestors is not None else None
         columns.append(
             tuple(
@@ -90,13 +100,13 @@ def tree_of(result: Result) -> Tree:
                     copies=None if copies is None else copies[i],
                     lives=i in lives[k],
                     answer=i in answer[k],
-                    told=_told(result, step, i, copies, k == len(shown) - 1),
+                    description=_description(result, step, i, copies, k == len(shown) - 1),
                 )
                 for row, i in enumerate(order)
             )
         )
-    told = tuple(_happened(step, k, len(shown)) for k, step in enumerate(shown))
-    return Tree(tuple(shown), tuple(columns), n, told)
+    happened = tuple(_happened(step, k, len(shown)) for k, step in enumerate(shown))
+    return Tree(tuple(shown), tuple(columns), max(step.number for step in shown), happened)
 
 
 def percent(share: float) -> str:
@@ -105,8 +115,10 @@ def percent(share: float) -> str:
     return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f} %" if value >= 0.05 else "<0.1 %"
 
 
-def _told(result: Result, step: StepRow, i: int, copies: Counter[int] | None, last: bool) -> str:
-    n = len(result.rewards)
+def _description(
+    result: Result, step: StepRow, i: int, copies: Counter[int] | None, last: bool
+) -> str:
+    n = step.number
     parts = [f"Particle {i}, finished" if last else f"Particle {i} at t = {step.t:.3g}"]
     reward = step.rewards[i] if step.rewards else None
     weight = step.weights[i] if step.weights and step.rewards else None
@@ -116,10 +128,9 @@ def _told(result: Result, step: StepRow, i: int, copies: Counter[int] | None, la
         parts.append(f"weight {percent(weight)}, an even share being {percent(1 / n)}")
     text = ", ".join(parts) + "."
     if copies is not None:
-        made = copies[i]
-        expected = f"{n * weight:.2f}" if weight is not None else "?"
-        end = {0: "none: killed", 1: "one"}.get(made, str(made))
-        text += f" Resampling owed it {expected} copies and made {end}."
+        expected = f"{copies.total() * weight:.2f}" if weight is not None else "?"
+        number = {0: "none: killed", 1: "one"}.get(copies[i], str(copies[i]))
+        text += f" Resampling owed it {expected} copies and made {number}."
     elif step.rewards is not None and not last and step.ess is not None:
         text += f" Nobody was resampled (ESS {step.ess:.1f} of {n}); the weight carries over."
     if last and result.chosen == i:
@@ -128,7 +139,7 @@ def _told(result: Result, step: StepRow, i: int, copies: Counter[int] | None, la
 
 
 def _happened(step: StepRow, k: int, count: int) -> str:
-    """One step in words, for the table beside the drawing."""
+    """One step, for the table beside the drawing."""
     if k == count - 1:
         return "finished"
     if step.ancestors is None:
@@ -137,10 +148,10 @@ def _happened(step: StepRow, k: int, count: int) -> str:
     weights = step.weights or ()
     killed = [
         f"{i} ({percent(weights[i])})" if weights else str(i)
-        for i in range(len(step.ancestors))
+        for i in range(step.number)
         if copies[i] == 0
     ]
-    copied = [f"{i} × {made}" for i, made in sorted(copies.items()) if made > 1]
-    if not killed:
-        return "resampled, all kept"
-    return f"killed {', '.join(killed)}; copied {', '.join(copied)}"
+    copied = [f"{i} × {n}" for i, n in sorted(copies.items()) if n > 1]
+    parts = [f"killed {', '.join(killed)}"] * bool(killed)
+    parts += [f"copied {', '.join(copied)}"] * bool(copied)
+    return "; ".join(parts) or "resampled, all kept"

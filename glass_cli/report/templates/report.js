@@ -28,7 +28,7 @@
   document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
 
   for (const tree of document.querySelectorAll(".tree")) {
-    const told = tree.nextElementSibling;
+    const description = tree.nextElementSibling;
     const nodes = [...tree.querySelectorAll(".node")];
     const at = new Map(nodes.map((node) => [`${node.dataset.c},${node.dataset.r}`, node]));
     let seen = null;
@@ -36,7 +36,7 @@
       if (seen) seen.classList.remove("seen");
       seen = node;
       node.classList.add("seen");
-      told.textContent = node.querySelector("title").textContent;
+      description.textContent = node.querySelector("title").textContent;
     };
     tree.addEventListener("pointerover", (event) => {
       const node = event.target.closest(".node");

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from PIL import Image
-
-from glass_cli.common.errors import GlassError, one_line
-from glass_cli.output import thumbnails as strips
-from glass_cli.report.album import embedded
 from glass_cli.output.results import Result
+from glass_cli.output.thumbnails import tiles
+from glass_cli.report.data_uris import embedded, picture
 from glass_cli.report.tables import decimals
 from glass_cli.report.tree import Node, Tree, percent, tree_of
 
 HEAD = 44
 MARGIN = 12
-_CAPTIONED = 40
-"""Tiles below this have no room for words beneath them."""
+_CAPTIONED = 40  # smaller tiles have no room for text beneath them
+_SIDE = 96
 
 
 @dataclass(frozen=True)
-class Spot:
-    """A node in the drawing: its tile's corner, its picture, what stands below it."""
+class PlacedNode:
+    """A node in the drawing.
+
+    x, y: its tile's upper left corner.
+    uri: its picture; None where none was kept.
+    caption: what stands below it.
+    bar: its weight as a share of the heaviest in its column, from 0 to 1.
+    hue: the colour of its lineage, in degrees.
+    """
 
     node: Node
     x: float
@@ -35,7 +38,7 @@ class Spot:
 
 @dataclass(frozen=True)
 class Line:
-    """From a parent to its child, as an SVG path."""
+    """From a parent to its child, as an SVG path; ``lives`` and ``answer`` are the child's."""
 
     path: str
     hue: int
@@ -44,7 +47,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Head:
+class ColumnHead:
     """Above a column: two lines of text."""
 
     x: float
@@ -53,36 +56,43 @@ class Head:
 
 
 @dataclass(frozen=True)
-class DrawnTree:
-    """Everything for the template. ``rows`` are the table that tells the same in words."""
+class TreeLayout:
+    """Everything for the template.
 
-    key: str
+    width, height, tile: of the drawing, and of a node's tile.
+    pictures: whether any node has one.
+    rows: the same as a table.
+    summary: the same in a sentence.
+    """
+
     width: float
     height: float
     tile: float
     pictures: bool
-    spots: tuple[Spot, ...]
+    nodes: tuple[PlacedNode, ...]
     lines: tuple[Line, ...]
-    heads: tuple[Head, ...]
+    heads: tuple[ColumnHead, ...]
     rows: tuple[tuple[str, ...], ...]
     summary: str
 
 
-def drawn(result: Result, key: str, thumbnails: bool = True) -> DrawnTree:
-    """Places the tree of ``result``; ``key`` makes its ids unique in the page.
+def layout(result: Result, thumbnails: bool = True) -> TreeLayout:
+    """Places the tree of ``result``.
+
+    thumbnails: whether nodes have pictures, where there are any.
 
     Raises GlassError where a kept picture is damaged.
     """
     tree = tree_of(result)
     n = tree.size
     places = decimals((r for step in tree.steps for r in step.rewards or ()), 3)
-    pictures = _pictures(result, tree, 96) if thumbnails else {}
+    pictures = _pictures(result, tree) if thumbnails else {}
     tile = (64 if n <= 12 else 48 if n <= 24 else 24) if pictures else 22 if n <= 24 else 14
     captioned = tile >= _CAPTIONED or (not pictures and n <= 24)
     across = max(tile, 72 if captioned else 40) + 60
     down = tile + (30 if captioned else 8)
     left = MARGIN + max(0, (72 - tile) / 2 if captioned else 16)
-    spots, lines = [], []
+    placed, lines = [], []
     for k, column in enumerate(tree.columns):
         heaviest = max((node.weight or 0.0 for node in column), default=0.0)
         for node in column:
@@ -90,7 +100,8 @@ def drawn(result: Result, key: str, thumbnails: bool = True) -> DrawnTree:
             hue = round(360 * node.lineage / n)
             bar = (node.weight or 0.0) / heaviest if heaviest else 0.0
             caption = _caption(node, places) if captioned else ""
-            spots.append(Spot(node, x, y, pictures.get((k, node.particle)), caption, bar, hue))
+            uri = pictures.get((k, node.particle))
+            placed.append(PlacedNode(node, x, y, uri, caption, bar, hue))
             if node.parent is not None:
                 bare = pictures and (k - 1, 0) not in pictures
                 x0 = x - across + (tile / 2 if bare else tile)
@@ -99,20 +110,19 @@ def drawn(result: Result, key: str, thumbnails: bool = True) -> DrawnTree:
                 path = f"M{x0:g} {y0:g}C{x0 + bend:g} {y0:g} {x - bend:g} {y1:g} {x:g} {y1:g}"
                 lines.append(Line(path, hue, node.lives, node.answer))
     heads = [
-        Head(
+        ColumnHead(
             left + k * across + tile / 2,
             f"t = {step.t:.2g}",
             "" if step.ess is None or step.rewards is None else f"ESS {step.ess:.1f}",
         )
         for k, step in enumerate(tree.steps)
     ]
-    return DrawnTree(
-        key=key,
+    return TreeLayout(
         width=left + (len(tree.columns) - 1) * across + max(tile, 72) + MARGIN,
         height=HEAD + n * down + MARGIN,
         tile=tile,
         pictures=bool(pictures),
-        spots=tuple(spots),
+        nodes=tuple(placed),
         # the answer's line over the others, those that end under them
         lines=tuple(sorted(lines, key=lambda line: (line.answer, line.lives))),
         heads=tuple(heads),
@@ -127,35 +137,24 @@ def _caption(node: Node, places: int) -> str:
     return " · ".join(text for text in (reward, weight) if text)
 
 
-def _pictures(result: Result, tree: Tree, side: int) -> dict[tuple[int, int], str]:
+def _pictures(result: Result, tree: Tree) -> dict[tuple[int, int], str]:
     """Data URIs by column and particle: the kept strips, and at the end the finished pictures."""
-    found = {}
-    for k, step in enumerate(tree.steps):
-        if step.thumbnails is None:
-            continue
-        for i, image in enumerate(_tiles(step.thumbnails, tree.size)):
-            found[k, i] = embedded(image, side)
-    if not found:
+    uris = {
+        (k, i): embedded(tile, _SIDE)
+        for k, step in enumerate(tree.steps)
+        if step.thumbnails is not None
+        for i, tile in enumerate(tiles(step.thumbnails, step.number))
+    }
+    if not uris:
         return {}
     last = len(tree.steps) - 1
-    for particle in result.particles:
-        if particle.picture is not None:
-            with Image.open(particle.picture) as image:
-                found[last, particle.index] = embedded(image, side)
-    return found
-
-
-def _tiles(path: Path, count: int) -> list[Image.Image]:
-    try:
-        return strips.tiles(path, count)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise GlassError(f"{path} is not a whole strip ({one_line(error)[:80]})") from error
+    return uris | {(last, p.index): picture(path, _SIDE) for p, path in result.shown}
 
 
 def _rows(tree: Tree) -> tuple[tuple[str, ...], ...]:
     rows = []
     places = decimals((r for step in tree.steps for r in step.rewards or ()), 4)
-    for step, told in zip(tree.steps, tree.told, strict=True):
+    for step, happened in zip(tree.steps, tree.descriptions, strict=True):
         known = [r for r in step.rewards or () if r is not None]
         rows.append(
             (
@@ -165,7 +164,7 @@ def _rows(tree: Tree) -> tuple[tuple[str, ...], ...]:
                 f"{sum(known) / len(known):.{places}f}" if known else "-",
                 "-" if step.ess is None else f"{step.ess:.1f}",
                 "-" if step.lineages is None else str(step.lineages),
-                told,
+                happened,
             )
         )
     return tuple(rows)
@@ -176,6 +175,12 @@ def _summary(result: Result, tree: Tree) -> str:
     killed = sum(node.killed for column in tree.columns for node in column)
     times = "once" if resampled == 1 else f"{resampled} times"
     return (
-        f"{tree.size} particles over {len(tree.steps)} times, resampled {times}, {killed} killed;"
-        f" {result.lineages} of {tree.size} lineages are left at the end."
+        f"{_numbers(tree)} particles over {len(tree.steps)} times, resampled {times}, {killed}"
+        f" killed; {result.lineages} of {result.started} lineages are left at the end."
     )
+
+
+def _numbers(tree: Tree) -> str:
+    """How many particles there are, "8" or "16 to 3"."""
+    first, last = tree.steps[0].number, tree.steps[-1].number
+    return str(first) if {step.number for step in tree.steps} == {first} else f"{first} to {last}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from glass_cli.common.errors import GlassError, one_line
+from glass_cli.output.pictures import load_picture
 
 SIDES = (320, 224, 160, 112, 80, 56)
 _SAMPLE = 24
@@ -34,12 +34,7 @@ def embedded(image: Image.Image, side: int) -> str:
 
 def picture(path: Path, side: int) -> str:
     """The picture at ``path`` as a data URI. Raises GlassError where it is none."""
-    try:
-        with Image.open(path) as image:
-            return embedded(image, side)
-    # Pillow tells of a damaged file by one of these, depending on where it notices
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise GlassError(f"{path} is not a whole picture ({one_line(error)[:80]})") from error
+    return embedded(load_picture(path), side)
 
 
 def fitting_side(paths: Sequence[Path], budget: int) -> int:

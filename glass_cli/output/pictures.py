@@ -1,0 +1,21 @@
+"""Picture files read back, which may be damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from glass_cli.common.errors import GlassError, one_line
+
+
+def load_picture(path: Path) -> Image.Image:
+    """The whole picture in a file. Raises GlassError, one line that names it, where it is none."""
+    try:
+        image: Image.Image
+        with Image.open(path) as image:
+            image.load()
+    # Pillow raises one of these for a damaged file, depending on where it notices
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise GlassError(f"{path} is not a whole picture ({one_line(error)[:80]})") from error
+    return image
