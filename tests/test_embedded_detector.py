@@ -20,12 +20,14 @@ from glass_cli.benchmarks.grid_network import Cells, GridNetwork, centres
 from glass_cli.common.errors import GlassError
 from glass_cli.common.hub import EMBEDDED
 from glass_cli.embedded.train import judging
-from glass_cli.embedded.world.objects import EMBEDDED_CLASSES
+from glass_cli.embedded.world.content import WEIGHTS, Content, Group, Relation
+from glass_cli.embedded.world.negatives import RESPECTS
+from glass_cli.embedded.world.objects import CLASSES
 from glass_cli.embedded.world.render import FONT, render
-from glass_cli.embedded.world.scenes import Item, Scene, World
+from glass_cli.embedded.world.scene import Item, Scene
 from glass_cli.pipelines.codec import PatchAutoencoder
 
-WORLD = World(classes=EMBEDDED_CLASSES)
+NOTHING = Content(())  # of scenes of which only the objects matter
 CONFIG = {"classes": ["cat", "dog"], "colours": ["red", "blue", ""], "image_size": 64}
 needs_font = pytest.mark.skipif(not FONT.exists(), reason="fonts-noto-color-emoji is missing")
 
@@ -129,7 +131,7 @@ def test_a_part_of_a_picture_shifted_by_cells_is_seen_shifted() -> None:
 
 def test_it_knows_the_worlds_classes_and_colours() -> None:
     settings = EmbeddedDetector()
-    assert settings.classes == EMBEDDED_CLASSES
+    assert settings.classes == CLASSES
     assert settings.config["colours"] == [*COLOURS, ""]
     files = list((EMBEDDED / "detector").iterdir())
     assert sum(path.stat().st_size for path in files) < 5 * 2**20
@@ -142,8 +144,8 @@ def test_benches_are_found_where_they_stand(
 ) -> None:
     """The one class whose pictogram needs no font."""
     corners = [(0, 0), (40, 8), (8, 40), (40, 40)][:count]
-    scene = Scene("counting", tuple(Item("bench", color, *xy, 24) for xy in corners), 2, "")
-    picture = torch.from_numpy(render(WORLD, scene)).permute(2, 0, 1)[None] / 255
+    scene = Scene(NOTHING, tuple(Item("bench", color, *xy, 24) for xy in corners), 2, "")
+    picture = torch.from_numpy(render(scene)).permute(2, 0, 1)[None] / 255
     found = [one for one in detector.detect(picture)[0] if one.score > 0.3]
     assert len(found) == count
     for one in found:
@@ -155,8 +157,8 @@ def test_benches_are_found_where_they_stand(
 
 def test_a_picture_does_not_depend_on_its_batch(detector: LoadedEmbeddedDetector) -> None:
     x = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(5))
-    scene = Scene("counting", (Item("bench", None, 8, 8, 32),), 0, "")
-    x[2] = torch.from_numpy(render(WORLD, scene)).permute(2, 0, 1) / 255
+    scene = Scene(NOTHING, (Item("bench", None, 8, 8, 32),), 0, "")
+    x[2] = torch.from_numpy(render(scene)).permute(2, 0, 1) / 255
     together, alone = detector.detect(x)[2], detector.detect(x[2:3])[0]
     assert [one.name for one in together] == [one.name for one in alone] == ["bench"]
     assert together[0].score == pytest.approx(alone[0].score, abs=1e-5)
@@ -172,13 +174,16 @@ def test_noise_and_plain_grounds_hold_nothing(detector: LoadedEmbeddedDetector) 
 
 @needs_font
 def test_verdicts_on_held_out_scenes(detector: LoadedEmbeddedDetector) -> None:
-    """Goal 97 %: such a detector has 281 or more of 300 right, but for once in a thousand times."""
+    """Goal 99.9 %: such a detector has 3 or fewer of 360 wrong, but for once in a thousand times.
+
+    With a noise of 0.3 on the codes too, a quarter of their standard deviation.
+    """
     vae = PatchAutoencoder.from_pretrained(EMBEDDED / "emoji" / "vae", dtype=torch.float32).eval()
-    shares = {
-        name: judging.evaluate(detector, WORLD, 50, change)["all verdicts"]
-        for name, change in judging.changes(vae, 0.3).items()
-    }
-    assert 100 * sum(shares.values()) >= 281, shares
+    found = [
+        judging.evaluate(detector, 56, change) for change in judging.changes(vae, 0.3).values()
+    ]
+    wrong = 112 * sum(1 - shares["all verdicts"] for shares in found)
+    assert wrong < 3.5, found
 
 
 # the measurement itself
@@ -209,26 +214,48 @@ def _seen(item: Item) -> Detection:
 def test_the_measurement_trusts_an_oracle_and_not_the_blind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def numbered(_: World, batch: list[Scene]) -> Tensor:
+    def numbered(batch: list[Scene]) -> Tensor:
         """Each picture carries its scene's number."""
         _KEPT.update(enumerate(batch))
         numbers = torch.arange(len(batch)).double()[:, None, None, None] / 1e4
         return (2 * numbers - 1).expand(-1, 3, 2, 2)
 
     monkeypatch.setattr(judging, "pictures", numbered)
-    found = judging.evaluate(Oracle(), WORLD, 300, lambda x: x)
-    respects = {"class", "color", "colors swapped", "count", "side"}
-    assert {key for key in found if key.startswith("wrong")} == {f"wrong: {r}" for r in respects}
-    assert len([key for key in found if key.startswith("right")]) == 6
+    found = judging.evaluate(Oracle(), 300, lambda x: x)
+    assert set(found) == {
+        *(f"right: {kind}" for kind in WEIGHTS),
+        *(f"wrong: {respect}" for respect in RESPECTS),
+        "all verdicts",
+    }
     assert set(found.values()) == {1.0}
-    blind = judging.evaluate(Oracle(blind=True), WORLD, 300, lambda x: x)
+    blind = judging.evaluate(Oracle(blind=True), 300, lambda x: x)
     assert all(
         share == float(key.startswith("wrong")) for key, share in blind.items() if ":" in key
     )
-    assert blind["all verdicts"] == 0.5
+    # 38 scenes of each of eight kinds are there, 43 negatives in each of seven respects
+    assert blind["all verdicts"] == pytest.approx(7 * 43 / (7 * 43 + 8 * 38))
 
 
-def test_a_twin_is_wrong_by_the_record_and_its_scene_right() -> None:
+def test_records_ask_for_what_the_prompt_says() -> None:
+    content = Content(
+        (Group("dog", "red", 2), Group("cat"), Group("cup", "blue")), (Relation(0, "above", 1),)
+    )
+    assert judging.record_of(content, "compose") == {
+        "tag": "compose",
+        "prompt": "a photo of two red dogs above a cat and a blue cup",
+        "include": [
+            {"class": "dog", "count": 2, "color": "red"},
+            {"class": "cat", "count": 1},
+            {"class": "cup", "count": 1, "color": "blue"},
+            {"class": "dog", "count": 2, "color": "red", "position": ["above", 1]},
+        ],
+        "exclude": [{"class": "dog", "count": 3}],
+    }
+    only = judging.record_of(content, "compose", ["cat", "car"])["exclude"]
+    assert only == [{"class": "cat", "count": 2}, {"class": "car", "count": 1}]
+
+
+def test_a_turned_side_is_wrong_by_the_record_and_its_scene_right() -> None:
     """Without any picture: the rules on the scenes' own boxes."""
     judge = SimpleNamespace(detect=lambda x: [[_seen(item) for item in x.items]])
     judge.colours = lambda image, found, name: [one.colour or "" for one in found]
@@ -237,13 +264,14 @@ def test_a_twin_is_wrong_by_the_record_and_its_scene_right() -> None:
         def __getitem__(self, _: None) -> Picture:
             return self
 
-    items = (Item("cat", None, 0, 0, 24), Item("dog", None, 40, 0, 24))
-    scene = Scene("position", items, 0, "a photo of a dog right of a cat", "right of")
+    cat, dog = Item("cat", None, 0, 0, 24), Item("dog", None, 40, 0, 24)
+    content = Content((Group("dog"), Group("cat")), (Relation(0, "right of", 1),))
     loaded = LoadedGenEval(judge)  # type: ignore[arg-type]
-    picture: Any = Picture(items=items)
-    assert loaded.judge(picture, judging.record_of(scene))["correct"]
-    picture = Picture(items=(items[0], items[1].__class__("dog", None, 0, 40, 24)))
-    assert not loaded.judge(picture, judging.record_of(scene))["correct"]
+    record = judging.record_of(content, "position")
+    picture: Any = Picture(items=(dog, cat))
+    assert loaded.judge(picture, record)["correct"]
+    picture = Picture(items=(Item("dog", None, 0, 40, 24), cat))
+    assert not loaded.judge(picture, record)["correct"]
 
 
 # mistakes

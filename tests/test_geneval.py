@@ -16,10 +16,12 @@ from torch import Tensor
 
 from glass_cli.benchmarks import geneval_emoji, lists
 from glass_cli.benchmarks.detections import Detection
+from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
 from glass_cli.benchmarks.geneval import URL, GenEval, LoadedGenEval
 from glass_cli.benchmarks.geneval_rules import TASKS
 from glass_cli.common.errors import GlassError
-from glass_cli.embedded.world.objects import COLORS, EMBEDDED_CLASSES
+from glass_cli.common.hub import EMBEDDED
+from glass_cli.embedded.world.objects import CLASSES, COLORS
 
 PUBLISHED = REPOSITORY.parent / "shared" / "geneval" / "evaluation_metadata.jsonl"
 needs_list = pytest.mark.skipif(
@@ -113,11 +115,14 @@ def test_the_embedded_model_has_a_list_of_its_own_offline() -> None:
     assert benchmark.title == "GenEval (embedded detector, prompts made for it)"
     assert records == GenEval(model="embedded:emoji").records()
     counts = Counter(record["tag"] for record in records)
-    # 32 of 80 classes: two fifths of the published numbers
-    assert counts == dict(zip(TASKS, (32, 40, 32, 38, 40, 40), strict=True))
+    # all 80 classes: the published numbers
+    assert counts == geneval_emoji.PUBLISHED
+    # and of fewer classes as much fewer
+    few = Counter(record["tag"] for record in geneval_emoji.prompts(CLASSES[:32]))
+    assert few == dict(zip(TASKS, (32, 40, 32, 38, 40, 40), strict=True))
     assert len({record["prompt"] for record in records}) == len(records)
     classes = Counter(c["class"] for r in records for c in r["include"])
-    assert set(classes) == set(EMBEDDED_CLASSES) and min(classes.values()) >= 5
+    assert set(classes) == set(CLASSES) and min(classes.values()) >= 5
 
 
 @needs_list
@@ -133,6 +138,7 @@ def test_the_list_made_has_the_published_forms() -> None:
             for colour in COLORS:
                 words = words.replace(f"a {colour} {clause['class']}", "a COLOUR THING")
                 words = words.replace(f"an {colour} {clause['class']}", "a COLOUR THING")
+        for clause in record["include"]:  # after the colours, of which "orange" is one
             words = words.replace(f"an {clause['class']}", "a THING")
             words = words.replace(f"a {clause['class']}", "a THING")
         keys = tuple(tuple(sorted(clause)) for clause in clauses)
@@ -140,7 +146,7 @@ def test_the_list_made_has_the_published_forms() -> None:
         return record["tag"], keys, counting or words, counting and words.split()[:4]
 
     forms = {str(form(record)) for record in published}
-    for record in geneval_emoji.prompts(EMBEDDED_CLASSES):
+    for record in geneval_emoji.prompts(CLASSES):
         assert str(form(record)) in forms, record
     # and word for word where the published list asks for the same
     texts = {
@@ -150,7 +156,7 @@ def test_the_list_made_has_the_published_forms() -> None:
         for r in published
     }  # fmt: skip
     same = 0
-    for record in geneval_emoji.prompts(EMBEDDED_CLASSES):
+    for record in geneval_emoji.prompts(CLASSES):
         key = json.dumps([record["include"], record.get("exclude")], sort_keys=True)
         if key in texts:
             same += 1
@@ -159,12 +165,22 @@ def test_the_list_made_has_the_published_forms() -> None:
 
 
 @needs_list
-def test_of_the_published_list_the_embedded_detector_takes_what_it_knows() -> None:
+def test_of_the_published_list_a_detector_takes_what_it_knows(tmp_path: Path) -> None:
     benchmark = GenEval(path=str(PUBLISHED), detector="embedded")
-    assert benchmark.title == "GenEval (embedded detector, 145 of 553 prompts)"
+    assert benchmark.title == "GenEval (embedded detector)"
     published = [json.loads(line) for line in PUBLISHED.read_text().splitlines()]
-    known = [r for r in published if all(c["class"] in EMBEDDED_CLASSES for c in r["include"])]
-    assert benchmark.records() == known
+    assert benchmark.records() == published
+    # one that knows fewer classes
+    for file in (EMBEDDED / "detector").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    few = config["classes"][:32]
+    (tmp_path / "config.json").write_text(json.dumps({**config, "classes": few}))
+    detector = EmbeddedDetector(str(tmp_path))
+    benchmark = GenEval(path=str(PUBLISHED), detector="embedded", embedded=detector)
+    known = [r for r in published if all(c["class"] in few for c in r["include"])]
+    assert benchmark.records() == known and 0 < len(known) < 553
+    assert benchmark.title == f"GenEval (embedded detector, {len(known)} of 553 prompts)"
     whole = GenEval(path=str(PUBLISHED))
     assert whole.title == "GenEval (transformers detector)"
     assert whole.records() == published

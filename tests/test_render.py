@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 from glass_cli.embedded.world import render as rendering
+from glass_cli.embedded.world.content import Content
 from glass_cli.embedded.world.drawn import DRAWN
 from glass_cli.embedded.world.objects import BACKGROUNDS, CLASSES, COLORS, EMOJI
 from glass_cli.embedded.world.render import FONT, FontMissing, glyph, render, sprite
-from glass_cli.embedded.world.scenes import Item, Scene, World
+from glass_cli.embedded.world.scene import Item, Scene
 
 needs_font = pytest.mark.skipif(not FONT.exists(), reason=f"{FONT} is not installed")
 
 
 def picture_of(*items: Item, background: int = 0) -> np.ndarray:
-    return render(World(), Scene("single_object", items, background, ""))
+    return render(Scene(Content(()), items, background, ""))
 
 
 @pytest.mark.parametrize("background", range(len(BACKGROUNDS)))

@@ -14,17 +14,17 @@ from conftest import REPOSITORY
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from glass_cli.embedded.train import flow, text
+from glass_cli.embedded.train import clip, flow, text
 from glass_cli.embedded.train.data import scenes
 from glass_cli.embedded.world.objects import CLASSES, COLORS, english_plural, plural
-from glass_cli.embedded.world.scenes import World, random_scene
+from glass_cli.embedded.world.scene import training_scenes
 
 GENEVAL = REPOSITORY.parent / "shared" / "geneval"
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> CLIPTokenizer:
-    return text.train_tokenizer(World(), 0)
+    return text.train_tokenizer(0)
 
 
 def test_words_of_the_world_are_single_tokens(tokenizer: CLIPTokenizer) -> None:
@@ -35,8 +35,9 @@ def test_words_of_the_world_are_single_tokens(tokenizer: CLIPTokenizer) -> None:
     assert [word for word in sorted(words) if len(tokenizer.tokenize(word)) != 1] == []
     rng = random.Random(5)
     for _ in range(500):
-        prompt = random_scene(World(), rng).prompt
-        assert tokenizer.tokenize(prompt) == [f"{word}</w>" for word in prompt.split()]
+        prompt = training_scenes(rng)[0].prompt
+        words_and_commas = prompt.replace(",", " ,").split()
+        assert tokenizer.tokenize(prompt) == [f"{word}</w>" for word in words_and_commas]
 
 
 @pytest.mark.skipif(not GENEVAL.is_dir(), reason="GenEval's prompts are not beside the repository")
@@ -68,12 +69,12 @@ def test_tokenizer_saved_and_loaded(tokenizer: CLIPTokenizer, tmp_path: Path) ->
 
 def test_tokenizer_is_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints hold embeddings by number, and every process learns its tokenizer anew."""
-    few = scenes(World(), 0, 0, 300)
+    few = scenes(0, 0, 300)
 
     def learn() -> CLIPTokenizer:
         cycle = itertools.cycle(few)
-        monkeypatch.setattr(text, "random_scene", lambda *_: next(cycle))
-        return text.train_tokenizer(World(), 0)
+        monkeypatch.setattr(text, "training_scenes", lambda *_: [next(cycle)])
+        return text.train_tokenizer(0)
 
     first = learn()
     again = learn()
@@ -83,7 +84,7 @@ def test_tokenizer_is_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_prompts_are_padded_as_by_the_pipeline(tokenizer: CLIPTokenizer) -> None:
     pipe = tiny_pipeline.pipeline()
-    config = flow.text_config(tokenizer, layers=1)
+    config = clip.text_config(tokenizer, layers=1)
     pipe.register_modules(tokenizer=tokenizer, text_encoder=CLIPTextModel(config).eval())
     seen: list[Tensor] = []
     pipe.text_encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

@@ -1,41 +1,45 @@
-"""Training of the embedded model: the batches, the targets, and all parts in small."""
+"""Training of the embedded models: the batches, warm starts, and all parts in small."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import sys
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
-from safetensors.torch import load_file
 from test_train_loop import assert_same
-from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
 from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
+from glass_cli.common.errors import GlassError
+from glass_cli.common.hub import EMBEDDED
 from glass_cli.embedded.train import __main__ as command
-from glass_cli.embedded.train import clip, detector, export, flow, text
+from glass_cli.embedded.train import card, clip, codec, detector, flow, imagereward, measure, text
+from glass_cli.embedded.train.codes import CodeTable
 from glass_cli.embedded.train.data import pictures, scenes
-from glass_cli.embedded.train.loop import averaged
-from glass_cli.embedded.world.drawn import DRAWN
-from glass_cli.embedded.world.objects import CLASSES, COLORS
-from glass_cli.embedded.world.scenes import Item, Scene, World
+from glass_cli.embedded.train.loop import averaged, copy_matching
+from glass_cli.embedded.train.spoil import spoil
+from glass_cli.embedded.world.objects import CLASSES
+from glass_cli.embedded.world.render import FONT
 from glass_cli.rewards.clip import Clip
+from glass_cli.rewards.imagereward import ImageReward
+from glass_cli.rewards.pickscore import PickScore
 
-FONT_FREE = World(classes=tuple(DRAWN))
+needs_font = pytest.mark.skipif(not FONT.exists(), reason="fonts-noto-color-emoji is missing")
+CPU = torch.device("cpu")
 
 
+@needs_font
 def test_batches_are_made_again() -> None:
-    assert scenes(World(), 3, 5, 10) == scenes(World(), 3, 5, 10)
-    assert scenes(World(), 3, 5, 10) != scenes(World(), 3, 6, 10)
-    assert scenes(World(), 3, 5, 10) != scenes(World(), 4, 5, 10)
-    x = pictures(FONT_FREE, scenes(FONT_FREE, 0, 0, 4))
+    assert scenes(3, 5, 10) == scenes(3, 5, 10)
+    assert scenes(3, 5, 10) != scenes(3, 6, 10)
+    assert scenes(3, 5, 10) != scenes(4, 5, 10)
+    x = pictures(scenes(0, 0, 4))
     assert x.shape == (4, 3, 64, 64)
     assert x.dtype == torch.float32
     assert -1.0 <= float(x.min()) < 0 < float(x.max()) <= 1.0
@@ -44,15 +48,15 @@ def test_batches_are_made_again() -> None:
 def test_spoiled_pictures() -> None:
     x = torch.rand(400, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     before = x.clone()
-    y = clip.spoil(x, torch.Generator().manual_seed(1))
+    y = spoil(x, torch.Generator().manual_seed(1))
     assert torch.equal(x, before)
-    assert torch.equal(clip.spoil(x, torch.Generator().manual_seed(1)), y)
-    assert not torch.equal(clip.spoil(x, torch.Generator().manual_seed(2)), y)
+    assert torch.equal(spoil(x, torch.Generator().manual_seed(1)), y)
+    assert not torch.equal(spoil(x, torch.Generator().manual_seed(2)), y)
     # 0.6 * 0.6 of the pictures are left alone; four standard errors of that share
     same = (x == y).flatten(1).all(1)
     assert float(same.float().mean()) == pytest.approx(0.36, abs=4 * math.sqrt(0.36 * 0.64 / 400))
     # a picture of one value is its own blur: what is added to it is the noise alone
-    level = (clip.spoil(torch.ones_like(x), torch.Generator().manual_seed(1)) - 1).flatten(1).std(1)
+    level = (spoil(torch.ones_like(x), torch.Generator().manual_seed(1)) - 1).flatten(1).std(1)
     noised = level > 1e-4
     assert float(noised.float().mean()) == pytest.approx(0.4, abs=4 * math.sqrt(0.24 / 400))
     assert float(level.max()) < 0.25 * 1.1
@@ -62,63 +66,57 @@ def test_spoiled_pictures() -> None:
     assert bool((blurred.flatten(1).std(1) < x[~noised & ~same].flatten(1).std(1)).all())
 
 
-def test_content_targets() -> None:
-    batch = scenes(World(), 0, 0, 200)
-    things, count = clip.content(batch)
-    assert things.shape == (200, len(CLASSES) * (len(COLORS) + 1))
-    assert things.sum(1).numpy() == pytest.approx(1.0, abs=1e-6)
-    assert (count + 1).tolist() == [len(scene.items) for scene in batch]
-    items = (Item("cat", None, 0, 0, 24), Item("dog", "red", 32, 0, 24))
-    things, count = clip.content([Scene("two_object", items, 0, "")])
-    cat, dog = CLASSES.index("cat") * 11, CLASSES.index("dog") * 11 + 1 + list(COLORS).index("red")
-    assert things[0].nonzero()[:, 0].tolist() == sorted([cat, dog])
-    assert things[0, [cat, dog]].tolist() == [0.5, 0.5]
-    assert count.tolist() == [1]
-
-
-def test_content_head_loss_is_the_cross_entropy() -> None:
-    torch.manual_seed(0)
-    head = clip.ContentHead(6)
-    embedding = torch.randn(5, 6)
-    things, count = clip.content(scenes(World(), 0, 1, 5))
+@needs_font
+def test_codes_from_the_table_are_the_encoders() -> None:
+    vae = codec.shipped(EMBEDDED)
+    batch = scenes(0, 0, 40)
     with torch.no_grad():
-        of_things = head.things(embedding).log_softmax(1)
-        of_count = head.count(embedding).log_softmax(1)
-        expected = -(things * of_things).sum(1).mean() - of_count[range(5), count].mean()
-        assert float(head(embedding, things, count)) == pytest.approx(float(expected), rel=1e-5)
+        wanted = vae.codes(pictures(batch))
+    found = CodeTable(vae)(batch)
+    # the table is in half precision
+    assert float((found - wanted).abs().max()) < 2**-10 * float(wanted.abs().max())
+
+
+def test_what_fits_is_copied() -> None:
+    old, new = torch.nn.Linear(3, 4), torch.nn.Linear(3, 4)
+    state = {f"part.{key}": value for key, value in old.state_dict().items()}
+    state["part.bias"] = torch.zeros(5)
+    bias = new.bias.detach().clone()
+    assert copy_matching(new, state, prefix="part.") == ["bias"]
+    assert torch.equal(new.weight, old.weight) and torch.equal(new.bias, bias)
+
+
+def test_a_detector_starts_from_one_of_other_classes() -> None:
+    """Outputs are matched by their names, so the same picture gets the same answers."""
+    torch.manual_seed(0)
+    network = detector.build()
+    detector.start_from(network, EMBEDDED / "detector")
+    shipped = EmbeddedDetector().load(CPU, torch.float32).network
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    names = EmbeddedDetector().classes
+    with torch.no_grad():
+        ours, theirs = network(x), shipped(x)
+    for i, name in enumerate(names):
+        torch.testing.assert_close(
+            ours.classes[:, CLASSES.index(name)], theirs.classes[:, i], atol=1e-4, rtol=1e-4
+        )
+    torch.testing.assert_close(ours.presence, theirs.presence, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ours.sides, theirs.sides, atol=1e-4, rtol=1e-4)
+
+
+def test_no_codec_is_told(tmp_path: Path) -> None:
+    with pytest.raises(GlassError, match="has no codec with an encoder; train the part codec"):
+        codec.load(tmp_path, None)
+    assert codec.load(tmp_path, EMBEDDED).config.latent_channels == 32
 
 
 @pytest.fixture
 def tokenizer(monkeypatch: pytest.MonkeyPatch) -> CLIPTokenizer:
     """Learned from few prompts, which is quicker."""
-    few = itertools.cycle(scenes(World(), 0, 0, 2000))
+    few = itertools.cycle(scenes(0, 0, 2000))
     with monkeypatch.context() as patch:
-        patch.setattr(text, "random_scene", lambda *_: next(few))
-        return text.train_tokenizer(World(), 0)
-
-
-class Oracle:
-    """Scores a picture by whether its own prompt is asked; pictures are their prompts' tokens."""
-
-    def __init__(self, sign: float) -> None:
-        self._sign = sign
-
-    def __call__(self, input_ids: Tensor, pixel_values: Tensor) -> SimpleNamespace:
-        same = (pixel_values[:, None] == input_ids[None]).all(-1)
-        return SimpleNamespace(logits_per_image=self._sign * same.float())
-
-
-def test_evaluation_of_an_oracle(tokenizer: CLIPTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    def as_tokens(_: World, batch: list[Scene]) -> Tensor:
-        return flow.encode(tokenizer, [scene.prompt for scene in batch])
-
-    monkeypatch.setattr(clip, "pictures", as_tokens)
-    world = World(classes=CLASSES[:6])
-    right: Any = Oracle(1.0)
-    wrong: Any = Oracle(-1.0)
-    respects = {"class", "color", "colors swapped", "count", "side", "retrieval of 100"}
-    assert clip.evaluate(right, tokenizer, world, 200) == dict.fromkeys(sorted(respects), 1.0)
-    assert clip.evaluate(wrong, tokenizer, world, 200) == dict.fromkeys(sorted(respects), 0.0)
+        patch.setattr(text, "training_scenes", lambda *_: [next(few)])
+        return text.train_tokenizer(0)
 
 
 def small_unet(**settings: Any) -> UNet2DConditionModel:
@@ -126,87 +124,110 @@ def small_unet(**settings: Any) -> UNet2DConditionModel:
     return UNet2DConditionModel(**{**settings, **sizes})
 
 
+def halved(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.half().float() for key, value in module.state_dict().items()}
+
+
+@needs_font
 @pytest.mark.slow
 def test_everything_in_small(
     tokenizer: CLIPTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two steps of every part on classes that need no font, exported, reloaded and used."""
-    monkeypatch.setattr(flow, "SHARD", 64)
+    """Two steps of every part, exported, reloaded and used."""
     monkeypatch.setattr(flow, "UNet2DConditionModel", small_unet)
-    monkeypatch.setattr(command, "World", lambda **_: FONT_FREE)
-    for name in ("write", "write_detector"):
-        monkeypatch.setattr(command.card, name, partial(getattr(command.card, name), count=100))
-    for module in (command, export):
-        monkeypatch.setattr(module, "train_tokenizer", lambda *_: tokenizer)
+    monkeypatch.setattr(command, "train_tokenizer", lambda *_: tokenizer)
+    for module in (imagereward, clip):
+        monkeypatch.setattr(module, "PROMPTS", 2)
+    monkeypatch.setattr(measure, "CALLS", (2,))
+    monkeypatch.setattr(measure, "ATOMS", (4,))
     folder, out = tmp_path / "runs", tmp_path / "weights"
-    numbers = {"codec-steps": 2, "clip-steps": 2, "flow-steps": 2, "warm-steps": 1, "shards": 1}
-    numbers["detector-steps"] = 2
-    options = [f"--{name}={number}" for name, number in numbers.items()]
+    out.mkdir()
+    steps = [f"--{part}-steps=2" for part in command.STEPS]
     threads = f"--threads={torch.get_num_threads()}"
-    arguments = ["train", f"--folder={folder}", f"--out={out}", threads, *options]
+    arguments = ["train", f"--folder={folder}", f"--out={out}", threads, "--count=8", *steps]
     monkeypatch.setattr(sys, "argv", arguments)
     command.main()
 
-    # everything is done: a second call trains and encodes nothing
-    files = [*folder.glob("*.pt"), *folder.glob("codes*/*")]
-    assert len(files) == 4 + 5 + 1
+    # everything is done: a second call trains nothing
+    files = sorted(folder.glob("*.pt"))
+    assert [path.stem for path in files] == sorted(command.STEPS)
     before = {path: path.read_bytes() for path in files}
-    monkeypatch.setattr(sys, "argv", [*arguments, "codec", "codes", "flow", "clip", "detector"])
+    monkeypatch.setattr(sys, "argv", [*arguments, *command.STEPS])
     command.main()
     assert all(path.read_bytes() == data for path, data in before.items())
 
     # the flow, in half precision
     pipe = StableDiffusionPipeline.from_pretrained(out / "emoji")
-    unet, encoder = flow.build(FONT_FREE, tokenizer)
+    unet, encoder = flow.build(tokenizer)
     assert averaged("flow", {"unet": unet, "text": encoder}, folder) == 2
     for ours, theirs in ((unet, pipe.unet), (encoder, pipe.text_encoder)):
-        halved = {key: value.half().float() for key, value in ours.state_dict().items()}
-        assert_same({k: v.float() for k, v in theirs.state_dict().items()}, halved)
-    codes = load_file(folder / "codes" / "0000.safetensors")["codes"]
-    assert pipe.vae.config.scaling_factor == pytest.approx(1 / float(codes.float().std()), rel=1e-6)
+        assert_same({k: v.float() for k, v in theirs.state_dict().items()}, halved(ours))
+    vae = codec.load(folder, None)
+    assert pipe.vae.config.scaling_factor == pytest.approx(flow.code_scale(CodeTable(vae)))
     assert pipe.tokenizer.get_vocab() == tokenizer.get_vocab()
-    pipe.set_progress_bar_config(disable=True)
     drawn = pipe.to(dtype=torch.float32)("a red oven", num_inference_steps=2, output_type="pt")
     assert drawn.images.shape == (1, 3, 64, 64)
 
-    # the reward, whose preprocessing of the world's pictures is the training's
+    # CLIP and PickScore, whose preprocessing of the world's pictures is the training's
+    batch = scenes(0, 0, 5)
+    x = pictures(batch)
+    ids = flow.encode(tokenizer, [batch[0].prompt])
     model = CLIPModel.from_pretrained(out / "clip", dtype=torch.float32).eval()
-    trained = {"clip": clip.build(FONT_FREE, tokenizer), "head": clip.ContentHead(flow.WIDTH)}
-    assert averaged("clip", trained, folder) == 2
-    halved = {key: value.half().float() for key, value in trained["clip"].state_dict().items()}
-    assert_same(dict(model.state_dict()), halved)
-    batch = scenes(FONT_FREE, 0, 0, 5)
-    x = pictures(FONT_FREE, batch)
+    trained = clip.build(tokenizer)
+    assert averaged("clip", {"clip": trained, **clip.helpers()}, folder) == 2
+    assert_same(dict(model.state_dict()), halved(trained))
     with torch.no_grad():
-        logits = model(flow.encode(tokenizer, [batch[0].prompt]), x).logits_per_image[:, 0]
+        logits = model(ids, x).logits_per_image[:, 0]
     cosine = (logits / model.logit_scale.exp()).detach()
-    scores = Clip(str(out / "clip")).load(torch.device("cpu"), torch.float32)
-    found = scores.score(x / 2 + 0.5, batch[0].prompt)
+    found = Clip(str(out / "clip")).load(CPU, torch.float32).score(x / 2 + 0.5, batch[0].prompt)
     assert found.numpy() == pytest.approx(100 * cosine.clamp(min=0).numpy(), abs=1e-3)
-    shares = clip.evaluate(model, tokenizer, FONT_FREE, 100)
-    assert all(0.0 <= share <= 1.0 for share in shares.values())
+    model = CLIPModel.from_pretrained(out / "pickscore", dtype=torch.float32).eval()
+    with torch.no_grad():
+        logits = model(ids, x).logits_per_image[:, 0]
+    picks = PickScore(str(out / "pickscore")).load(CPU, torch.float32)
+    scores = picks.score(x / 2 + 0.5, batch[0].prompt)
+    assert scores.numpy() == pytest.approx(logits.numpy(), abs=1e-3)
+
+    # ImageReward, through the published one's code
+    networks = imagereward.Networks(len(tokenizer))
+    modules = {"networks": networks, "helpers": imagereward.Helpers()}
+    assert averaged("imagereward", modules, folder) == 2
+    networks.load_state_dict(halved(networks))
+    reward = ImageReward(str(out / "imagereward")).load(CPU, torch.float32)
+    pixels = reward.pixels(x / 2 + 0.5)
+    with torch.no_grad():
+        mask = imagereward.mask_of(ids, tokenizer)
+        wanted, _, _ = networks.eval()(pixels, ids.expand(5, -1), mask.expand(5, -1))
+    scores = reward.score(x / 2 + 0.5, batch[0].prompt)
+    assert scores.numpy() == pytest.approx(wanted.numpy(), abs=1e-4)
 
     # the detector, in half precision
-    network = detector.build(FONT_FREE)
+    network = detector.build()
     assert averaged("detector", {"network": network}, folder) == 2
-    settings = EmbeddedDetector(str(out / "detector"))
-    assert settings.classes == FONT_FREE.classes
-    seen = settings.load(torch.device("cpu"), torch.float32)
-    assert_same(
-        dict(seen.network.state_dict()),
-        {key: value.half().float() for key, value in network.state_dict().items()},
-    )
+    seen = EmbeddedDetector(str(out / "detector")).load(CPU, torch.float32)
+    assert_same(dict(seen.network.state_dict()), halved(network))
 
     # the card says what was done
     text_of_card = (out / "README.md").read_text()
-    for name, share in shares.items():
-        assert f"| {name} | {share:.3f} |" in text_of_card
-    assert all(f"| {name} |" in text_of_card for name in ("codec", "flow", "clip"))
-    # exported again, the detector's part stays
-    assert text_of_card.count("## The detector") == 1 and "| all verdicts |" in text_of_card
-    monkeypatch.setattr(sys, "argv", [*arguments, "export"])
+    figures = json.loads((out / card.FIGURES).read_text())
+    assert set(figures) == set(command.STEPS)
+    assert all(f"| {part} | " in text_of_card for part in command.STEPS)
+    for part in ("clip", "detector", "flow"):
+        for name, share in next(iter(figures[part]["shares"].values())).items():
+            assert f"| {name} | {share:.3f} |" in text_of_card
+    assert card.render(figures) == text_of_card
+
+    # begun with these weights, the decoder alone is trained
+    again = tmp_path / "again"
+    monkeypatch.setattr(
+        sys, "argv", ["train", f"--folder={again}", f"--from={out}", threads, *steps, "codec"]
+    )
     command.main()
-    assert (out / "README.md").read_text() == text_of_card
+    assert_same(dict(codec.load(again, out).encoder.state_dict()), halved(vae.encoder))
+    changed = codec.load(again, out).decoder.state_dict()
+    assert any(not torch.equal(v, changed[k]) for k, v in halved(vae.decoder).items())
+    with pytest.raises(GlassError, match="give --from WEIGHTS"):
+        codec.load(again, None)
 
 
 def test_unknown_part_is_named(
@@ -216,4 +237,13 @@ def test_unknown_part_is_named(
     with pytest.raises(SystemExit) as caught:
         command.main()
     assert caught.value.code == 2
-    assert "no part is called codex; parts are codec, codes" in capsys.readouterr().err
+    assert "no part is called codex; parts are codec, flow" in capsys.readouterr().err
+
+
+def test_a_start_without_weights_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", f"--from={tmp_path}"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert f"--from={tmp_path} has no emoji/vae" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The emoji world: prompts, scenes and twins."""
+"""The emoji world: contents, prompts, layouts and hard negatives."""
 
 from __future__ import annotations
 
@@ -7,14 +7,40 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from functools import partial
 from itertools import combinations, product
 
 import numpy as np
 import pytest
 from conftest import REPOSITORY
 
+from glass_cli.embedded.world.content import (
+    MOST,
+    OPPOSITE,
+    RELATIONS,
+    WEIGHTS,
+    Content,
+    Group,
+    Relation,
+    held_out,
+    in_test_share,
+    random_content,
+    training_content,
+)
 from glass_cli.embedded.world.drawn import DRAWN
+from glass_cli.embedded.world.grammar import OPENINGS, describe, random_prompt
+from glass_cli.embedded.world.layout import (
+    GRID,
+    LARGE,
+    SIDE,
+    SMALL,
+    holds,
+    members,
+    placements,
+    possible,
+    random_layout,
+    stands,
+)
+from glass_cli.embedded.world.negatives import RESPECTS, negative, random_negative
 from glass_cli.embedded.world.objects import (
     BACKGROUNDS,
     CLASSES,
@@ -24,119 +50,128 @@ from glass_cli.embedded.world.objects import (
     english_plural,
     plural,
 )
-from glass_cli.embedded.world.scenes import (
-    NUMBERS,
-    RELATIONS,
-    TASKS,
-    Item,
-    Scene,
-    World,
-    describe,
-    make_scene,
-    random_scene,
-    relations,
-)
-from glass_cli.embedded.world.twins import OPPOSITE, twin
+from glass_cli.embedded.world.scene import Scene, training_scenes
 
 GENEVAL = REPOSITORY.parent / "shared" / "geneval"
 needs_geneval = pytest.mark.skipif(
     not GENEVAL.is_dir(), reason="GenEval's prompt list is not beside the repository"
 )
-OPENINGS = ("a photo of ", "a picture of ", "an image of ", "")
-WORLDS = {"all": World(), "embedded": World(classes=EMBEDDED_CLASSES)}
-each_world = pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 
 
-def some_scenes(world: World, count: int) -> list[Scene]:
-    rng = random.Random(7)
-    return [random_scene(world, rng) for _ in range(count)]
+def content_of(record: dict[str, object]) -> Content:
+    """What a record of GenEval's list asks for; the first of two clauses is the object there."""
+    include: list[dict[str, object]] = record["include"]  # type: ignore[assignment]
+    groups = [Group(c["class"], c.get("color"), c["count"]) for c in include]  # type: ignore[arg-type]
+    position = include[-1].get("position")
+    if not position:
+        return Content(tuple(groups))
+    return Content((groups[1], groups[0]), (Relation(0, position[0], 1),))  # type: ignore[index]
 
 
-def content(scene: Scene) -> list[tuple[str, str | None]]:
-    return [(item.name, item.color) for item in scene.items]
-
-
-def assert_well_placed(world: World, scene: Scene) -> None:
-    for item in scene.items:
-        assert item.size in (world.large, world.small)
-        for corner in (item.x, item.y):
-            assert corner % world.grid == 0
-            assert 0 <= corner <= world.image_size - item.size
-    for a, b in combinations(scene.items, 2):
-        across = min(a.x + a.size, b.x + b.size) - max(a.x, b.x)
-        down = min(a.y + a.size, b.y + b.size) - max(a.y, b.y)
-        assert min(across, down) <= 0
-    if scene.relation is not None:
-        assert scene.relation in relations(scene.items[1], scene.items[0])
-    assert 0 <= scene.background < len(BACKGROUNDS)
+def geneval_records() -> list[dict[str, object]]:
+    lines = (GENEVAL / "evaluation_metadata.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
 
 
 @needs_geneval
 def test_classes_are_genevals() -> None:
     assert list(CLASSES) == (GENEVAL / "object_names.txt").read_text().split("\n")[:80]
     assert set(EMBEDDED_CLASSES) < set(CLASSES)
-    assert list(EMBEDDED_CLASSES) == sorted(EMBEDDED_CLASSES, key=CLASSES.index)
     assert set(DRAWN) == {name for name, char in EMOJI.items() if char is None}
 
 
 @needs_geneval
-def test_every_geneval_prompt_is_described() -> None:
-    lines = (GENEVAL / "evaluation_metadata.jsonl").read_text().splitlines()
-    tasks: Counter[str] = Counter()
-    for record in map(json.loads, lines):
-        items = [
-            Item(clause["class"], clause.get("color"), 0, 0, 24)
-            for clause in record["include"]
-            for _ in range(clause["count"])
-        ]
-        relation, of = record["include"][-1].get("position", (None, 0))
-        assert of == 0
-        assert describe(record["tag"], items, relation, "a photo of") == record["prompt"]
-        tasks[record["tag"]] += 1
-    assert sum(tasks.values()) == 553
-    assert set(tasks) == set(TASKS)
+def test_every_geneval_prompt_is_described_and_held_out() -> None:
+    records = geneval_records()
+    assert len(records) == 553
+    for record in records:
+        content = content_of(record)
+        assert describe(content) == record["prompt"]
+        # of a single object there are no two contents to choose from
+        assert held_out(content) == (record["tag"] != "single_object"), record["prompt"]
 
 
 @pytest.mark.parametrize(
-    ("task", "names", "colors", "relation", "opening", "prompt"),
+    ("groups", "relations", "prompt"),
     [
-        ("single_object", ["apple"], [None], None, "a photo of", "a photo of an apple"),
-        ("single_object", ["zebra"], [None], None, "", "a zebra"),
-        ("two_object", ["cat", "orange"], [None] * 2, None, "", "a cat and an orange"),
-        ("two_object", ["cat", "dog"], [None, "orange"], None, "", "a cat and an orange dog"),
-        ("counting", ["bus"] * 3, [None] * 3, None, "an image of", "an image of three buses"),
-        ("colors", ["apple"], ["red"], None, "a picture of", "a picture of a red apple"),
-        ("position", ["oven", "cup"], [None] * 2, "below", "", "a cup below an oven"),
-        ("color_attr", ["car", "egg"], ["red", "blue"], None, "", "a red car and a blue egg"),
+        ([("apple", None, 1)], [], "a photo of an apple"),
+        ([("bus", None, 3)], [], "a photo of three buses"),
+        ([("bench", "red", 2)], [], "a photo of two red benchs"),
+        ([("cat", None, 1), ("dog", "orange", 1)], [], "a photo of a cat and an orange dog"),
+        ([("cat", None, 1), ("dog", None, 1), ("cup", "blue", 2)], [],
+         "a photo of a cat, a dog and two blue cups"),
+        ([("apple", "red", 2), ("car", "blue", 1)], [(0, "left of", 1)],
+         "a photo of two red apples left of a blue car"),
+        ([("dog", "green", 1), ("cat", None, 1), ("cup", "purple", 1)], [(0, "above", 1)],
+         "a photo of a green dog above a cat and a purple cup"),
+        ([("dog", None, 1), ("cat", None, 1), ("cup", None, 1)],
+         [(0, "above", 1), (0, "left of", 2)], "a photo of a dog above a cat and left of a cup"),
+        ([("dog", None, 1), ("cat", None, 1), ("cup", None, 1), ("car", None, 1)],
+         [(0, "above", 1), (2, "below", 3)],
+         "a photo of a dog above a cat and a cup below a car"),
     ],
-)
+)  # fmt: skip
 def test_wording(
-    task: str,
-    names: list[str],
-    colors: list[str | None],
-    relation: str | None,
-    opening: str,
+    groups: list[tuple[str, str | None, int]],
+    relations: list[tuple[int, str, int]],
     prompt: str,
 ) -> None:
-    items = [Item(name, color, 0, 0, 24) for name, color in zip(names, colors, strict=True)]
-    assert describe(task, items, relation, opening) == prompt
+    content = Content(tuple(Group(*g) for g in groups), tuple(Relation(*r) for r in relations))
+    assert describe(content) == prompt
+    words = sum(1 + (color is not None) + (count > 1) for _, color, count in groups)
+    assert content.atoms == words + len(relations)
+    assert content.total == sum(count for _, _, count in groups)
 
 
 def test_plurals() -> None:
     spelt = {"person": "persons", "bench": "benchs", "knife": "knifes", "bus": "buses"}
     assert {name: plural(name) for name in spelt} == spelt
     assert plural("skis") == english_plural("skis") == "skis"
-    assert plural("scissors") == english_plural("scissors") == "scissors"
     proper = {"person": "people", "bench": "benches", "wine glass": "wine glasses", "cat": "cats"}
     assert {name: english_plural(name) for name in proper} == proper
     assert len(set(map(plural, CLASSES))) == len(CLASSES)
 
 
-def rule(a: Item, b: Item) -> set[str]:
-    """The position rule of GenEval's protocol, written from its text."""
-    size_a, size_b = np.array([a.size, a.size]), np.array([b.size, b.size])
-    offset = np.array([a.x, a.y]) + size_a / 2 - np.array([b.x, b.y]) - size_b / 2
-    shrunk = np.maximum(np.abs(offset) - 0.1 * (size_a + size_b), 0) * np.sign(offset)
+def test_training_never_shows_what_tests_ask_for() -> None:
+    """Whatever the wording, the order of groups or the side that a relation is told from."""
+    rng = random.Random(3)
+    shown = [training_content(rng) for _ in range(3000)]
+    assert not any(map(held_out, shown))
+    assert not any(map(in_test_share, shown))
+    turned = 0
+    for content in shown:
+        if len(content.groups) == 2 and content.relations:
+            (relation,) = content.relations
+            back = Relation(0, OPPOSITE[relation.word], 1)
+            turned += 1
+            assert not held_out(Content(content.groups[::-1], (back,)))
+    assert turned > 300
+    # one pair in sixteen is kept, within four standard errors
+    pairs = [random_content(rng, "color_attr") for _ in range(4000)]
+    kept = np.mean([in_test_share(content) for content in pairs])
+    assert kept == pytest.approx(1 / 16, abs=4 * np.sqrt(15 / 256 / 4000))
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_contents_of_each_kind(kind: str) -> None:
+    rng = random.Random(1)
+    for _ in range(300):
+        content = random_content(rng, kind)
+        names = [group.name for group in content.groups]
+        assert len(set(names)) == len(names) and set(names) <= set(CLASSES)
+        assert {g.color for g in content.groups} <= {None, *COLORS}
+        assert all(g.count >= 1 for g in content.groups) and content.total <= MOST
+        assert bool(content.relations) <= (kind in ("position", "compose"))
+        if kind in ("colors", "color_attr", "colored_count"):
+            assert all(g.color for g in content.groups)
+        if "count" in kind:
+            assert len(names) == 1 and content.total >= 2
+
+
+def rule(a: np.ndarray, b: np.ndarray, size: int) -> set[str]:
+    """The position rule of GenEval's protocol for boxes of one size, written from its text."""
+    offset = (a - b).astype(float)
+    shrunk = np.maximum(np.abs(offset) - 0.1 * (size + size), 0) * np.sign(offset)
     if (np.abs(shrunk) < 1e-3).all():
         return set()
     dx, dy = shrunk / np.linalg.norm(offset)
@@ -144,133 +179,138 @@ def rule(a: Item, b: Item) -> set[str]:
     return {name for name, holds in held.items() if holds}
 
 
-def test_relations_follow_the_rule() -> None:
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_relations_follow_the_rule(size: int) -> None:
+    line = np.arange(-SIDE, SIDE + 1, 4)
     seen: Counter[frozenset[str]] = Counter()
-    for size_a, size_b in product((10, 24, 32), repeat=2):
-        b = Item("cat", None, 40, 40, size_b)
-        for x, y in product(range(0, 81, 2), repeat=2):
-            a = Item("dog", None, x, y, size_a)
-            assert relations(a, b) == rule(a, b), (a, b)
-            seen[frozenset(relations(a, b))] += 1
-            assert relations(b, a) == {OPPOSITE[name] for name in relations(a, b)}
-    # none, each alone, and the four corners
-    assert len(seen) == 9
+    for x, y in product(line, line):
+        dx, dy = np.array([float(x)]), np.array([float(y)])
+        found = {word for word in RELATIONS if stands(dx, dy, size, word)[0]}
+        assert found == rule(np.array([x, y]), np.zeros(2), size), (x, y)
+        seen[frozenset(found)] += 1
+    assert len(seen) == 9  # none, each alone, and the four corners
 
 
-@pytest.mark.parametrize(
-    ("x", "y", "held"),
-    [
-        (0, 0, set()),  # one upon the other
-        (2, 2, set()),  # the shrunk offset is 0 exactly
-        (4, 0, set()),  # exactly a half
-        (5, 0, {"right of"}),
-        (-5, 0, {"left of"}),
-        (0, 5, {"below"}),
-        (0, -5, {"above"}),
-        (20, -20, {"right of", "above"}),
-        (4, 3, set()),  # (4 - 2) / 5 and (3 - 2) / 5: too close to say
-    ],
-)
-def test_relations_at_ties(x: int, y: int, held: set[str]) -> None:
-    a, b = Item("cat", None, x, y, 10), Item("dog", None, 0, 0, 10)
-    assert relations(a, b) == rule(a, b) == held
+@pytest.mark.parametrize(("number", "size"), [(1, LARGE), (2, LARGE), (3, SMALL), (4, SMALL)])
+def test_placements_are_all_that_fit(number: int, size: int) -> None:
+    found = placements(number, size)
+    places = list(product(range(0, SIDE - size + 1, GRID), repeat=2))
+    if number <= 2:
+        right = [
+            chosen
+            for chosen in product(places, repeat=number)
+            if all(
+                max(abs(a - c), abs(b - d)) >= size for (a, b), (c, d) in combinations(chosen, 2)
+            )
+        ]
+        assert {tuple(map(tuple, way)) for way in found.tolist()} == set(right)
+    assert len({way.tobytes() for way in found}) == len(found) > 0
+    assert (found % GRID == 0).all() and found.min() == 0 and found.max() <= SIDE - size
+    for i, j in combinations(range(number), 2):
+        assert (np.abs(found[:, i] - found[:, j]).max(-1) >= size).all()
 
 
-@each_world
-def test_random_scenes(world: World) -> None:
-    tasks: Counter[str] = Counter()
+def assert_shows(scene: Scene) -> None:
+    groups = scene.content.groups
+    wanted = [(g.name, g.color) for g in groups for _ in range(g.count)]
+    assert [(item.name, item.color) for item in scene.items] == wanted
+    assert len({item.size for item in scene.items}) == 1
+    for a, b in combinations(scene.items, 2):
+        assert max(abs(a.x - b.x), abs(a.y - b.y)) >= a.size
+    who = members(scene.content)
+    for relation in scene.content.relations:
+        for i, j in product(who[relation.subject], who[relation.object]):
+            corners = [np.array([scene.items[k].x, scene.items[k].y]) for k in (i, j)]
+            assert relation.word in rule(*corners, scene.items[i].size)
+    assert 0 <= scene.background < len(BACKGROUNDS)
+
+
+def test_training_scenes_show_their_prompts() -> None:
+    rng = random.Random(7)
+    kinds: Counter[int] = Counter()
     openings: Counter[str] = Counter()
-    for scene in some_scenes(world, 3000):
-        tasks[scene.task] += 1
-        assert_well_placed(world, scene)
-        names = [item.name for item in scene.items]
-        colors = [item.color for item in scene.items]
-        assert set(names) <= set(world.classes)
-        assert set(colors) <= {None, *COLORS}
-        if scene.task == "counting":
-            assert len(names) in (2, 3, 4)
-            assert len(set(names)) == 1
-            assert set(colors) == {None}
-        else:
-            pair = scene.task in ("two_object", "position", "color_attr")
-            assert len(set(names)) == len(names) == (2 if pair else 1)
-        if scene.task in ("colors", "color_attr"):
-            assert None not in colors
-            assert len(set(colors)) == len(colors)
-        assert (scene.relation is not None) == (scene.task == "position")
-        opening = next(o for o in OPENINGS if scene.prompt.startswith(o))
+    for _ in range(500):
+        first, second = training_scenes(rng, 2)
+        assert first.prompt == second.prompt and first.content == second.content
+        assert_shows(first)
+        assert_shows(second)
+        opening = next(o for o in OPENINGS if first.prompt.startswith(o))
         openings[opening] += 1
-        words = describe(scene.task, scene.items, scene.relation, "")
-        allowed = {opening + words}
-        if scene.task == "counting":
-            number = NUMBERS[len(names) - 1]
-            allowed.add(f"{opening}{number} {english_plural(names[0])}")
-        assert scene.prompt in allowed
-    assert set(tasks) == set(TASKS)
-    assert set(openings) == set(OPENINGS)
+        assert first.prompt in (
+            describe(first.content, opening),
+            describe(first.content, opening, english=True),
+        )
+        kinds[len(first.content.groups)] += 1
+    assert set(kinds) == {1, 2, 3, 4} and set(openings) == set(OPENINGS)
+
+
+def test_impossible_contents_are_told() -> None:
+    line = Content(
+        tuple(Group(name) for name in CLASSES[:3]),
+        (Relation(0, "left of", 1), Relation(0, "right of", 2)),
+    )
+    assert not possible(line)  # the first between the others: 72 pixels
+    with pytest.raises(ValueError, match="no layout"):
+        random_layout(line, random.Random(0))
+    pair = Content(line.groups[:2], line.relations[:1])
+    assert possible(pair)
+    every = placements(2, SMALL)
+    assert 0 < holds(pair, every, SMALL).sum() < len(every)
 
 
 def test_scenes_are_made_again_in_another_process() -> None:
     program = (
-        "import random; from glass_cli.embedded.world.scenes import *; rng = random.Random('3/7');"
-        "print([random_scene(World(), rng) for _ in range(20)])"
+        "import random; from glass_cli.embedded.world.scene import training_scenes;"
+        "rng = random.Random('3/7'); print([training_scenes(rng)[0] for _ in range(20)])"
     )
     rng = random.Random("3/7")
-    here = [random_scene(World(), rng) for _ in range(20)]
+    here = [training_scenes(rng)[0] for _ in range(20)]
     found = subprocess.run(
         [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == repr(here)
 
 
-def test_relation_of_a_made_scene_holds() -> None:
-    rng = random.Random(0)
-    for relation in RELATIONS * 20:
-        scene = make_scene(World(), "position", ["cat", "dog"], [None, None], rng, relation)
-        assert relation in relations(scene.items[1], scene.items[0])
-        assert scene.prompt == f"a photo of a dog {relation} a cat"
-
-
-@each_world
-def test_twins_differ_in_what_they_name(world: World) -> None:
+def test_negatives_differ_in_what_they_name() -> None:
     rng = random.Random(1)
-    respects: Counter[str] = Counter()
-    for scene in some_scenes(world, 3000):
-        respect, other = twin(world, scene, rng)
-        respects[respect] += 1
-        assert_well_placed(world, other)
-        assert other.task == scene.task
-        words = partial(describe, scene.task, opening="")
-        old = words(scene.items, relation=scene.relation)
-        new = words(other.items, relation=other.relation)
-        assert other.prompt == f"a photo of {new}"
-        assert new != old
-        a, b = content(scene), content(other)
-        names = [[name for name, _ in side] for side in (a, b)]
-        colors = [[color for _, color in side] for side in (a, b)]
-        if respect == "count":
-            assert set(a) == set(b)
-            assert abs(len(a) - len(b)) == 1
-            continue
-        changed = [i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y]
-        if respect == "side":
-            assert not changed
-            assert scene.relation is not None
-            assert other.relation == OPPOSITE[scene.relation]
-            assert scene.relation not in relations(other.items[1], other.items[0])
-            continue
-        assert other.relation == scene.relation
-        if respect == "colors swapped":
-            assert names[0] == names[1]
-            assert colors[0] == colors[1][::-1] != colors[1]
-            continue
-        assert len(changed) == 1
-        (i,) = changed
-        if respect == "color":
-            assert a[i][0] == b[i][0]
-            assert None not in (a[i][1], b[i][1])
+    seen: Counter[str] = Counter()
+    for _ in range(2000):
+        content = training_content(rng)
+        respect, other = random_negative(content, rng)
+        seen[respect] += 1
+        assert other != content and possible(other) and other.total <= MOST
+        random_prompt(other, rng)  # there are words for it
+        old, new = ([(g.name, g.color, g.count) for g in c.groups] for c in (content, other))
+        if respect == "extra object":
+            assert other.total == content.total + 1
+        elif respect == "missing object":
+            assert len(new) == len(old) - 1 and set(new) < set(old)
+        elif respect == "side":
+            assert new == old
+            changed = [
+                (a.word, b.word)
+                for a, b in zip(content.relations, other.relations, strict=True)
+                if a != b
+            ]
+            assert len(changed) == 1 and OPPOSITE[changed[0][0]] == changed[0][1]
         else:
-            assert respect == "class"
-            assert a[i][1] == b[i][1]
-            assert b[i][0] not in names[0]
-    assert set(respects) == {"count", "side", "colors swapped", "color", "class"}
+            assert content.relations == other.relations
+            changed_groups = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
+            assert len(changed_groups) == (2 if respect == "colors swapped" else 1)
+            part = {"class": 0, "color": 1, "colors swapped": 1, "count": 2}[respect]
+            for a, b in changed_groups:
+                assert [i for i in range(3) if a[i] != b[i]] == [part]
+            if respect == "colors swapped":
+                (a, b), (c, d) = changed_groups
+                assert (a[1], c[1]) == (d[1], b[1])
+            if respect == "count":
+                assert abs(changed_groups[0][0][2] - changed_groups[0][1][2]) == 1
+    assert set(seen) == set(RESPECTS) and min(seen.values()) > 30
+
+
+def test_what_cannot_be_wrong_has_no_such_negative() -> None:
+    rng = random.Random(0)
+    single = Content((Group("cat"),))
+    assert [r for r in RESPECTS if negative(single, r, rng)] == ["class", "extra object"]
+    with pytest.raises(ValueError, match="no negative in side"):
+        random_negative(single, rng, ["side"])

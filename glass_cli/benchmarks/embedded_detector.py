@@ -1,4 +1,4 @@
-"""The detector of the emoji world: it sees the 32 classes that the embedded model draws.
+"""The detector of the emoji world: it sees GenEval's 80 classes.
 
 Trained on rendered scenes by ``python -m glass_cli.embedded.train detector``; the model card
 (glass_cli/embedded/weights/README.md) says how, and how often it is right. It shares no weights and

@@ -26,18 +26,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILE = "ImageReward.pt"
+BERT = "google-bert/bert-base-uncased"
 WORDS = 35  # tokens that a prompt is cut or padded to
 HEAD = 64  # how wide an attention head is in both towers, which no shape tells
 # mean and standard deviation of the raw score over the authors' validation set
 MEAN, STD = 0.16717362830052426, 1.0333394966054072
 
-_TOP = {
+TOP = {
     "cls_token": "embeddings.class_embedding",
     "pos_embed": "embeddings.position_embedding",
     "patch_embed.proj": "embeddings.patch_embedding",
     "norm": "post_layernorm",
 }
-_BLOCK = {
+BLOCK = {
     "norm1": "layer_norm1",
     "norm2": "layer_norm2",
     "attn.qkv": "self_attn.qkv",
@@ -59,8 +60,10 @@ class ImageReward(Reward):
     less 0.167, over 1.033. Pictures are preprocessed as by the authors: rounded to 8 bits, shortest
     side to 224 by Pillow's bicubic, torchvision's centre cut out.
 
-    path: a repository of the hub, a folder with ImageReward.pt, or the file itself.
-    tokenizer: of BERT, a repository of the hub or a folder.
+    path: a repository of the hub, a folder with ImageReward.pt, or the file itself;
+        ``embedded:imagereward`` for a small one of the same architecture in the package.
+    tokenizer: of BERT, a repository of the hub or a folder; null for the published one, or for the
+        CLIP tokenizer that lies beside the weights (tokenizer.json), as with the embedded model.
     batch: pictures scored at a time, 1 or more.
     device: auto, cpu, mps, cuda or cuda:N; null for the model's.
     dtype: of the network; the linear layers always compute in float32. In bfloat16 scores moved by
@@ -71,25 +74,35 @@ class ImageReward(Reward):
     differentiable = True
 
     path: str = "zai-org/ImageReward"
-    tokenizer: str = "google-bert/bert-base-uncased"
+    tokenizer: str | None = None
     batch: int = 16
     device: str | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         hub.check(self.path, "reward.path", [FILE], f"{FILE} or its folder")
-        hub.check(self.tokenizer, "reward.tokenizer", (), "the folder of a BERT tokenizer")
+        hub.check(self.words, "reward.tokenizer", (), "the folder of a BERT tokenizer")
         check_common(self.batch, self.device)
+
+    @property
+    def words(self) -> str:
+        """Where the tokenizer comes from."""
+        if self.tokenizer is not None:
+            return self.tokenizer
+        folder = hub.local(self.path)
+        return self.path if folder and (folder / "tokenizer.json").is_file() else BERT
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedImageReward:
         """Reads the weights; in ``self.dtype``, whatever the model's is. Raises GlassError."""
-        from transformers import BertTokenizer
+        from transformers import BertTokenizer, CLIPTokenizer
 
         name = f"reward.path={self.path}"
         state = checkpoint.read(hub.file(self.path, FILE, "reward.path"), name)
         networks = Networks.of(state, name, number_type(self.dtype))
         words = networks.text.config.vocab_size
-        tokenizer = checkpoint.tokenizer(BertTokenizer, self.tokenizer, "reward.tokenizer", words)
+        # the embedded one reads the words of its world by CLIP's byte pairs
+        kind = CLIPTokenizer if self.words == self.path else BertTokenizer
+        tokenizer = checkpoint.tokenizer(kind, self.words, "reward.tokenizer", words)
         return LoadedImageReward(networks.to(place(self.device, device)), tokenizer, self.batch)
 
 
@@ -159,7 +172,7 @@ def _vision_key(key: str) -> str:
     """The name in ``BlipVisionModel``; a name that is not known stays as it is."""
     block = _BLOCKS.fullmatch(key)
     before, key, names = (
-        (f"encoder.layers.{block[1]}.", block[2], _BLOCK) if block else ("", key, _TOP)
+        (f"encoder.layers.{block[1]}.", block[2], BLOCK) if block else ("", key, TOP)
     )
     module, _, kind = key.rpartition(".")
     if key in names:

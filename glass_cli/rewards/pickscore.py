@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from glass_cli.rewards import two_towers
+from glass_cli.common import hub
+from glass_cli.rewards import checkpoint, two_towers
 from glass_cli.rewards.base import LoadedReward, Reward, check_common, number_type, place
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+PROCESSOR = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,10 @@ class PickScore(Reward):
     means odds of e in the authors' model of people's choices. Pictures are preprocessed as by the
     authors: rounded to 8 bits, shortest side to 224 by Pillow's bicubic, the centre cut out.
 
-    path: the model, a repository of the hub or a folder.
-    processor: its tokenizer and colours, likewise.
+    path: the model, a repository of the hub or a folder; ``embedded:pickscore`` for a small one in
+        the package.
+    processor: its tokenizer and colours, likewise; null for the published ones, or for those that
+        lie beside the weights (preprocessor_config.json), as with the embedded model.
     batch: pictures scored at a time, 1 or more.
     device: auto, cpu, mps, cuda or cuda:N; null for the model's.
     dtype: of the network. In bfloat16 scores moved by at most 0.11 (their spread: 1.4), measured
@@ -32,19 +37,28 @@ class PickScore(Reward):
     differentiable = True
 
     path: str = "yuvalkirstain/PickScore_v1"
-    processor: str = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
+    processor: str | None = None
     batch: int = 8
     device: str | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
-        two_towers.check_folders(self.path, self.processor, "reward.processor")
+        two_towers.check_folders(self.path, self.beside, "reward.processor")
         check_common(self.batch, self.device)
+
+    @property
+    def beside(self) -> str:
+        """Where tokenizer and colours come from."""
+        if self.processor is not None:
+            return self.processor
+        folder = hub.local(self.path)
+        own = folder is not None and checkpoint.first_of(folder, two_towers.PREPROCESSORS)
+        return self.path if own else PROCESSOR
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedPickScore:
         """Reads the weights; in ``self.dtype``, whatever the model's is. Raises GlassError."""
         towers = two_towers.load(
-            self.path, self.processor, "reward.processor", self.batch, number_type(self.dtype)
+            self.path, self.beside, "reward.processor", self.batch, number_type(self.dtype)
         )
         towers.model.to(place(self.device, device))
         return LoadedPickScore(towers)

@@ -1,6 +1,7 @@
 """``python -m glass_cli.embedded.train``: renders the emoji world and trains everything embedded.
 
-Every part resumes where it was stopped; run the same command again.
+Every part resumes where it was stopped; run the same command again. ``export`` writes what has been
+trained so far as weights, and ``card`` measures the weights and writes their README.
 """
 
 from __future__ import annotations
@@ -10,62 +11,78 @@ from pathlib import Path
 
 import torch
 
-from glass_cli.embedded.train import card, clip, codec, detector, export, flow
-from glass_cli.embedded.train.loop import averaged
+from glass_cli.common.errors import GlassError
+from glass_cli.embedded.train import card, clip, codec, detector, export, flow, imagereward
+from glass_cli.embedded.train.codes import CodeTable
 from glass_cli.embedded.train.text import train_tokenizer
-from glass_cli.embedded.world.objects import EMBEDDED_CLASSES
-from glass_cli.embedded.world.scenes import World
-from glass_cli.pipelines.codec import PatchAutoencoder
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-PARTS = ("codec", "codes", "flow", "clip", "export", "detector")
+STEPS = {
+    "codec": 1600,
+    "flow": 24_000,
+    "detector": 12_000,
+    "imagereward": 5000,
+    "clip": 2500,
+    "pickscore": 800,
+}
+PARTS = (*STEPS, "export", "card")
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m glass_cli.embedded.train", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}; all when left out")
     parser.add_argument("--folder", type=Path, default=Path("runs/emoji"), help="checkpoints")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the weights are exported")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="where weights are exported")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        type=Path,
+        metavar="WEIGHTS",
+        help="a folder of weights to begin with where they fit; its codec's encoder is kept",
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--codec-steps", type=int, default=1600)
-    parser.add_argument("--shards", type=int, default=24, help="of 2,048 encoded scenes")
-    parser.add_argument("--warm-steps", type=int, default=1201, help="of the flow on all classes")
-    parser.add_argument("--flow-steps", type=int, default=4200)
-    parser.add_argument("--clip-steps", type=int, default=1900)
-    parser.add_argument("--detector-steps", type=int, default=3200)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--count", type=int, default=2000, help="of pictures a figure of the card")
+    for part, steps in STEPS.items():
+        parser.add_argument(f"--{part}-steps", type=int, default=steps)
     args = parser.parse_args()
     unknown = sorted(set(args.parts) - set(PARTS))
     if unknown:
         parser.error(f"no part is called {unknown[0]}; parts are {', '.join(PARTS)}")
+    if args.start is not None and not (args.start / "emoji" / "vae").is_dir():
+        parser.error(f"--from={args.start} has no emoji/vae; give a folder like {WEIGHTS}")
+    return args
+
+
+def main() -> None:
+    args = arguments()
     torch.set_num_threads(args.threads)
     args.folder.mkdir(parents=True, exist_ok=True)
-    everything, world = World(), World(classes=EMBEDDED_CLASSES)
     parts = args.parts or PARTS
-    folder, seed = args.folder, args.seed
-    tokenizer = train_tokenizer(everything, seed)
+    folder, seed, start = args.folder, args.seed, args.start
     if "codec" in parts:
-        codec.train(everything, folder, args.codec_steps, seed)
-    if "codes" in parts:
-        vae = PatchAutoencoder()
-        averaged("codec", {"vae": vae}, folder)
-        flow.write_codes(everything, vae, tokenizer, folder / "codes-all", args.shards + 4, seed)
-        flow.write_codes(world, vae, tokenizer, folder / "codes", args.shards, seed)
+        codec.train(folder, args.codec_steps, seed, start)
+    try:
+        vae = codec.load(folder, start)
+    except GlassError as error:
+        raise SystemExit(str(error)) from None
+    tokenizer = train_tokenizer(seed)
     if "flow" in parts:
-        steps, warm = args.flow_steps, args.warm_steps
-        flow.train(everything, tokenizer, folder, folder / "codes-all", steps, seed, stop=warm)
-        flow.train(world, tokenizer, folder, folder / "codes", steps, seed)
-    if "clip" in parts:
-        clip.train(world, tokenizer, folder, args.clip_steps, seed)
-    if "export" in parts:
-        steps = export.export_pipeline(world, folder, args.out / "emoji", seed)
-        steps["clip"] = export.export_clip(world, folder, args.out / "clip", seed)
-        card.write(world, args.out, folder, steps, args.warm_steps, seed)
+        flow.train(tokenizer, CodeTable(vae), folder, args.flow_steps, seed, start)
     if "detector" in parts:
-        vae = PatchAutoencoder.from_pretrained(args.out / "emoji" / "vae", dtype=torch.float32)
-        detector.train(world, vae.eval(), folder, args.detector_steps, seed)
-        done = export.export_detector(world, folder, args.out / "detector")
-        card.write_detector(world, args.out, folder, done)
+        detector.train(vae, folder, args.detector_steps, seed, start and start / "detector")
+    if "imagereward" in parts:
+        imagereward.train(vae, tokenizer, folder, args.imagereward_steps, seed, start)
+    if "clip" in parts:
+        clip.train(vae, tokenizer, folder, args.clip_steps, seed, start)
+    if "pickscore" in parts:
+        clip.train_pickscore(vae, tokenizer, folder, args.pickscore_steps, seed, start)
+    if "export" in parts:
+        for part, (name, write) in export.FOLDERS.items():
+            if (folder / f"{part}.pt").exists():
+                write(folder, args.out / name, vae, tokenizer)
+    if "card" in parts:
+        card.write(folder, args.out, args.count)
 
 
 if __name__ == "__main__":

@@ -1,162 +1,191 @@
-"""The embedded model's card: what it was trained on, how far, and what it can and cannot draw."""
+"""The embedded models' card: what they were trained on, how far, and how good they are.
+
+Figures are kept in ``figures.json`` beside the weights, so that parts may be trained and measured
+at different times; the card is written from them alone.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import CLIPModel, CLIPTokenizer
 
 from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
-from glass_cli.embedded.train import clip, codec, detector, flow, judging
-from glass_cli.embedded.world.scenes import World
+from glass_cli.benchmarks.geneval import LoadedGenEval
+from glass_cli.common.files import atomic_write
+from glass_cli.embedded.train import clip, codec, detector, flow, imagereward, judging
+from glass_cli.embedded.train import measure as drawing
+from glass_cli.embedded.train.preferences import PICTURES
+from glass_cli.embedded.train.ranking import accuracy
 from glass_cli.pipelines.codec import PatchAutoencoder
+from glass_cli.rewards.base import Reward
+from glass_cli.rewards.clip import Clip
+from glass_cli.rewards.imagereward import ImageReward
+from glass_cli.rewards.pickscore import PickScore
 
-_CARD = """# The embedded emoji model
+FIGURES = "figures.json"
+NOISE = 0.6  # on the codes, whose standard deviation is 1.2
+CPU = torch.device("cpu")
 
-A text-to-image flow model of 64x64 scenes, and the small CLIP that is its reward. Both ship with
-glass so that every command works offline; they are made to be steered, not to be beautiful.
+# what each part is, and pictures a step
+PARTS = {
+    "codec": ("patch autoencoder; its encoder is older than this decoder", codec.BATCH),
+    "flow": ("U-Net on 8x8 codes, with its text encoder", flow.BATCH),
+    "detector": ("the judge: a convolutional network", detector.BATCH),
+    "imagereward": ("BLIP with cross-attention", imagereward.PROMPTS * PICTURES),
+    "clip": ("CLIP, picture and text towers", clip.PROMPTS * PICTURES),
+    "pickscore": ("the CLIP, trained further on choices", clip.PROMPTS * PICTURES),
+}
+
+_CARD = """# The embedded emoji models
+
+A text-to-image flow model of 64x64 scenes, three rewards and a judge. They ship with glass so that
+every command works offline; they are made to be steered, not to be beautiful.
 
 ## Data
 
-Scenes rendered by `glass_cli/embedded/world`: objects of GenEval's classes (Noto Color Emoji, SIL
-Open Font License 1.1; eleven without an emoji drawn by `world/drawn.py`), its ten colours,
-counts to four, and the four relations, on six plain grounds. Objects are 32 or 24 pixels large and
-stand on a grid of 8 pixels. Prompts are GenEval's six forms with four openings ("a photo of ...").
-Nothing was downloaded, and no photograph is in the data.
+Scenes rendered by `glass_cli/embedded/world`: objects of GenEval's 80 classes (Noto Color Emoji,
+SIL Open Font License 1.1; eleven without an emoji drawn by `world/drawn.py`), in their own or one
+of ten colours, on six plain grounds. A scene has one to four objects in groups of different
+classes, with relations between the groups: left of, right of, above, below. Objects are 32 or 24
+pixels large and stand on a grid of 8 pixels. Prompts are in GenEval's wording, with four openings
+("a photo of ..."). Nothing was downloaded, and no photograph is in the data.
 
-The renderer knows all 80 classes. The model was trained on {classes} of them (the flow's first
-{warm:,} samples and the codec on all 80): {names}.
-
-## What it can and cannot draw
-
-Those classes, one to four objects, in their own or one of ten colours, left of, right of, above or
-below each other. It often gets the count, a colour or a side wrong; that is what steering is for.
-Other classes come out as coloured blobs, and words outside the prompts' forms do nothing.
+One pair of groups in sixteen, by a hash, and all contents of GenEval's published prompts but single
+objects, were never trained on (`world/content.py`); everything below is measured on these.
 
 ## Parts
 
-| part | what | samples seen | last figures |
+| part | what | pictures seen | last figures |
 |---|---|---|---|
 {rows}
 
-All parts: AdamW, seed {seed}, weights averaged over steps, stored in half precision. Trained on two
-CPU cores by `python -m glass_cli.embedded.train`, stopped and resumed on the way; the same command
-makes such a model again, not the same bits.
+All parts: AdamW, weights averaged over steps, stored in half precision; CPU cores, stopped and
+resumed on the way, by `python -m glass_cli.embedded.train`. The same command makes such models
+again, not the same bits. The rewards and the judge share neither weights nor training pictures.
+{measured}"""
 
-The flow is `StableDiffusionPipeline` with a U-Net on 8x8 codes that predicts the flow-matching
-velocity; its CLIP text encoder was trained along with it. The codes come from a patch autoencoder
-(`glass_cli.pipelines.codec.PatchAutoencoder`). diffusers' AutoencoderKL, tried first on the same
-scenes, had a mean absolute error of 0.142 (of a range of 2) after 5,200 scenes in 200 seconds; a
-16-channel draft of the patch autoencoder had 0.042 after 10,000 scenes in 80 seconds.
+_FLOW = """
+## What the flow draws
 
-## The CLIP reward on held-out scenes
-
-The share of {count} scenes for which the right prompt scores above that of a twin that differs in
-one respect, and the share whose prompt scores highest among 100:
-
-| respect | accuracy |
-|---|---|
-{clip}
-
-It does not tell left from right or above from below (chance is 0.5): steering by it mends objects,
-colours and counts, not sides.
-"""
-
-_DETECTOR = "## The detector of `glass eval`\n"
-_DETECTOR_CARD = """
-A convolutional network of {parameters:.1f} M parameters (`glass_cli/benchmarks/grid_network.py`)
-that says of every cell of 8x8 pixels whether an object's centre is there, its class, its colour and
-its box. It was trained on {samples:,} scenes of its own (`embedded/train/untidy.py`: any number of
-objects, on the grid and off it, some faded, cut off, overlapping or turning into another class),
-most of them through the codec, some blurred and noised, one in twenty noise without any object; it
-shares nothing with the CLIP reward. An object in its own colours has no colour to it: a natural
-apple is not "a red apple". Last figures in training: {last}.
-
-Measured on {count:,} held-out scenes, each with a twin that is wrong in one respect, both judged by
-GenEval's rules against the scene's own prompt: the share of verdicts that are right (of a scene
-that it is, of a twin that it is not). A code's standard deviation is 1.2.
+Plain ODE, guidance {guidance:g}, one picture a prompt, {count:,} prompts a row, judged by the
+embedded detector (`python -m glass_cli.embedded.train.measure`):
 
 {table}
+"""
 
-    python -m glass_cli.embedded.train detector
+_DETECTOR = """
+## The detector of `glass eval`
 
-trains it, exports it and measures it again.
+It says of every cell of 8x8 pixels whether an object's centre is there, its class, its colour and
+its box (`glass_cli/benchmarks/grid_network.py`). It was trained on pictures of its own
+(`embedded/train/imperfect.py`: any number of objects, on the grid and off it, some faded, cut off,
+overlapping or turning into another class), most of them through the codec, some blurred and noised,
+one in twenty noise without any object. An object in its own colours has no colour to it: a natural
+apple is not "a red apple".
+
+{count:,} held-out scenes and as many hard negatives, wrong in one respect, judged by GenEval's
+rules against the scene's own prompt, any object more being wrong: the share of verdicts that are
+right.
+
+{table}
+"""
+
+_REWARD = """
+## reward={name}, path=embedded:{name}
+
+The share of {count:,} held-out pairs a row, which differ in one respect, whose right picture has
+the higher score:
+
+{table}
 """
 
 
-def _last(folder: Path, name: str) -> str:
-    line = json.loads((folder / f"{name}.jsonl").read_text().splitlines()[-1])
-    return ", ".join(f"{k} {v:g}" for k, v in line.items() if k not in ("step", "steps_per_s"))
+def _samples(folder: Path, part: str) -> dict[str, Any]:
+    """Pictures seen by a run, and the last line of its log."""
+    line = json.loads((folder / f"{part}.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    last = {key: value for key, value in line.items() if key not in ("step", "steps_per_s")}
+    return {"pictures": line["step"] * PARTS[part][1], "last": last}
 
 
-def write(
-    world: World,
-    out: Path,
-    folder: Path,
-    steps: dict[str, int],
-    warm_steps: int,
-    seed: int,
-    count: int = 2000,
-) -> None:
-    """Measures the exported CLIP on ``world``'s held-out scenes and writes ``out``/README.md."""
-    what = {
-        "codec": ("patch autoencoder, 2.1 M parameters", codec.BATCH),
-        "flow": ("U-Net and text encoder, 10.8 M parameters", flow.BATCH),
-        "clip": ("CLIP, picture and text towers", 2 * clip.PAIRS),
-    }
-    rows = [
-        f"| {name} | {text} | {steps[name] * batch:,} | {_last(folder, name)} |"
-        for name, (text, batch) in what.items()
-    ]
-    model = CLIPModel.from_pretrained(out / "clip")
-    tokenizer = CLIPTokenizer.from_pretrained(out / "clip")
-    found = clip.evaluate(model.float().eval(), tokenizer, world, count)
-    accuracy = [f"| {respect} | {share:.3f} |" for respect, share in found.items()]
-    text = _CARD.format(
-        rows="\n".join(rows),
-        seed=seed,
-        count=f"{count:,}",
-        clip="\n".join(accuracy),
-        classes=len(world.classes),
-        names=", ".join(world.classes),
-        warm=warm_steps * flow.BATCH,
-    )
-    kept = _detector_part(out / "README.md")
-    (out / "README.md").write_text(f"{text}\n{kept}" if kept else text)
-
-
-def _detector_part(card: Path) -> str:
-    """What the card says of the detector, which is trained by itself."""
-    text = card.read_text() if card.exists() else ""
-    return _DETECTOR + text.split(_DETECTOR, 1)[1] if _DETECTOR in text else ""
-
-
-def write_detector(
-    world: World, out: Path, folder: Path, steps: int, count: int = 2000, noise: float = 0.6
-) -> None:
-    """Measures the exported detector and writes its part of ``out``/README.md."""
-    settings = EmbeddedDetector(str(out / "detector"))
-    found = settings.load(torch.device("cpu"), torch.float32)
-    vae = PatchAutoencoder.from_pretrained(out / "emoji" / "vae", dtype=torch.float32).eval()
+def _flow(out: Path, count: int) -> dict[str, Any]:
+    pipe = drawing.load(out / "emoji")
+    judge = LoadedGenEval(EmbeddedDetector(str(out / "detector")).load(CPU, torch.float32))
     shares = {
-        name: judging.evaluate(found, world, count, change)
-        for name, change in judging.changes(vae, noise).items()
+        f"{calls} calls": drawing.correctness(pipe, judge, count, calls) for calls in drawing.CALLS
     }
-    rows = [f"| verdict | {' | '.join(shares)} |", "|---|" + "---|" * len(shares)]
-    for part in next(iter(shares.values())):
-        rows.append(
-            f"| {part} | " + " | ".join(f"{one[part]:.4f}" for one in shares.values()) + " |"
-        )
-    parameters = sum(p.numel() for p in detector.build(world).parameters())
-    part = _DETECTOR + _DETECTOR_CARD.format(
-        parameters=parameters / 1e6,
-        samples=steps * detector.BATCH,
-        last=_last(folder, "detector"),
-        count=count,
-        table="\n".join(rows),
-    )
-    card = out / "README.md"
-    before = card.read_text().split(_DETECTOR, 1)[0].rstrip() if card.exists() else ""
-    card.write_text(f"{before}\n\n{part}".lstrip())
+    return {"count": count, "guidance": drawing.GUIDANCE, "shares": shares}
+
+
+def _changed(out: Path, measured: Callable[[Any], dict[str, float]]) -> dict[str, Any]:
+    vae = PatchAutoencoder.from_pretrained(out / "emoji" / "vae", dtype=torch.float32).eval()
+    ways = judging.changes(vae, NOISE)
+    return {"shares": {name: measured(change) for name, change in ways.items()}}
+
+
+def _detector(out: Path, count: int) -> dict[str, Any]:
+    found = EmbeddedDetector(str(out / "detector")).load(CPU, torch.float32)
+    return {
+        "count": count,
+        **_changed(out, lambda change: judging.evaluate(found, count, change)),
+    }
+
+
+def _reward(out: Path, name: str, count: int) -> dict[str, Any]:
+    path = str(out / name)
+    kinds: dict[str, Callable[[], Reward]] = {
+        "imagereward": lambda: ImageReward(path),
+        "clip": lambda: Clip(path),
+        "pickscore": lambda: PickScore(path),
+    }
+    loaded = kinds[name]().load(CPU, torch.float32)
+    pairs = max(1, count // 4)
+    return {"count": pairs, **_changed(out, lambda change: accuracy(loaded, pairs, change))}
+
+
+def _measured(out: Path, part: str, count: int) -> dict[str, Any]:
+    if part == "codec":
+        return {}
+    if part == "flow":
+        return _flow(out, max(1, count // 20))
+    return _detector(out, count) if part == "detector" else _reward(out, part, count)
+
+
+def write(folder: Path, out: Path, count: int) -> None:
+    """Measures the exported weights of every part trained in ``folder``; writes ``out``/README.md.
+
+    count: scenes that the detector is measured on; pairs are a quarter of it, prompts a twentieth.
+    """
+    file = out / FIGURES
+    figures = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for part in PARTS:
+        if (folder / f"{part}.pt").exists():
+            figures[part] = {**_samples(folder, part), **_measured(out, part, count)}
+    texts = {file: json.dumps(figures, indent=1) + "\n", out / "README.md": render(figures)}
+    for path, text in texts.items():
+        with atomic_write(path) as aside:
+            aside.write_text(text, encoding="utf-8")
+
+
+def render(figures: dict[str, Any]) -> str:
+    """The card of the figures that :func:`write` keeps."""
+    rows = []
+    for part, found in figures.items():
+        last = ", ".join(f"{name} {value:g}" for name, value in found["last"].items())
+        rows.append(f"| {part} | {PARTS[part][0]} | {found['pictures']:,} | {last} |")
+    measured = ""
+    for part, found in figures.items():
+        if "shares" not in found:
+            continue
+        head = {"flow": "prompts", "detector": "verdict"}.get(part, "respect")
+        text = {"flow": _FLOW, "detector": _DETECTOR}.get(part, _REWARD)
+        table = drawing.table(found["shares"], head)
+        measured += text.format(name=part, table=table, **_plain(found))
+    return _CARD.format(rows="\n".join(rows), measured=measured)
+
+
+def _plain(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if not isinstance(value, dict)}

@@ -8,22 +8,49 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from glass_cli.common.errors import GlassError
 from glass_cli.embedded.train.data import pictures, scenes
-from glass_cli.embedded.train.loop import fit
-from glass_cli.embedded.world.scenes import World
+from glass_cli.embedded.train.loop import averaged, fit
 from glass_cli.pipelines.codec import PatchAutoencoder
 
 BATCH = 16
 CODE_NOISE = 0.1  # what the flow's small errors look like to the decoder
 
 
-def _start_at_principal_components(vae: PatchAutoencoder, world: World, seed: int) -> None:
+def load(folder: Path, start: Path | None) -> PatchAutoencoder:
+    """The codec trained in ``folder``, else that of the weights ``start``.
+
+    Raises GlassError where there is neither, or where only the decoder was trained and the weights
+    that its encoder is from are not given.
+    """
+    path = folder / "codec.pt"
+    parts = torch.load(path, weights_only=True)["modules"] if path.exists() else {}
+    if start is None and "encoder" not in parts:
+        raise GlassError(
+            f"{folder} has no codec with an encoder; train the part codec, or give --from WEIGHTS"
+        )
+    vae = PatchAutoencoder() if start is None else shipped(start)
+    if parts:
+        averaged("codec", {part: getattr(vae, part) for part in parts}, folder)
+    vae.eval()
+    return vae
+
+
+def shipped(weights: Path) -> PatchAutoencoder:
+    """The codec of a folder of weights."""
+    vae: PatchAutoencoder = PatchAutoencoder.from_pretrained(
+        weights / "emoji" / "vae", dtype=torch.float32
+    )
+    return vae
+
+
+def start_at_principal_components(vae: PatchAutoencoder, seed: int) -> None:
     """Sets the linear maps to the leading components of patches, half whitened.
 
     Scaling by variance**(-1/4) keeps the coarse components larger than the fine ones without
     drowning the fine ones in the flow's noise; the whole is scaled to unit variance.
     """
-    x = functional.pixel_unshuffle(pictures(world, scenes(world, seed + 3, 0, 1500)), vae.patch)
+    x = functional.pixel_unshuffle(pictures(scenes(seed + 3, 0, 1500)), vae.patch)
     patches = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
     mean = patches.mean(0)
     variances, vectors = torch.linalg.eigh((patches - mean).T.cov())
@@ -40,18 +67,27 @@ def _start_at_principal_components(vae: PatchAutoencoder, world: World, seed: in
     )
 
 
-def train(world: World, folder: Path, steps: int, seed: int) -> PatchAutoencoder:
-    """Mean absolute error through codes with a little noise; codes kept near unit variance."""
+def train(folder: Path, steps: int, seed: int, start: Path | None = None) -> PatchAutoencoder:
+    """Mean absolute error through codes with a little noise; codes kept near unit variance.
+
+    ``start``: weights to begin with, whose encoder is kept as it is, so that what was trained on
+    its codes stays right.
+    """
     torch.manual_seed(seed)
-    vae = PatchAutoencoder()
-    _start_at_principal_components(vae, world, seed)
+    vae = PatchAutoencoder() if start is None else shipped(start)
+    modules = {"decoder": vae.decoder}
+    if start is None:
+        start_at_principal_components(vae, seed)
+        modules["encoder"] = vae.encoder
+    else:
+        vae.encoder.requires_grad_(False)
 
     def loss_fn(step: int) -> tuple[Tensor, dict[str, float]]:
-        x = pictures(world, scenes(world, seed, step, BATCH))
+        x = pictures(scenes(seed, step, BATCH))
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         z = vae.codes(x)
         noise = torch.randn(z.shape, generator=generator)
-        out = vae.decode(z + CODE_NOISE * noise).sample
+        out = vae.decode(z + CODE_NOISE * noise, return_dict=False)[0]
         error = (out - x).abs().mean()
         size = z.square().mean()
         parts = {
@@ -61,5 +97,5 @@ def train(world: World, folder: Path, steps: int, seed: int) -> PatchAutoencoder
         }
         return error + 1e-3 * (size - 1).clamp(min=0), parts
 
-    fit("codec", {"vae": vae}, loss_fn, steps=steps, lr=2e-3, folder=folder, ema_decay=0.995)
+    fit("codec", modules, loss_fn, steps=steps, lr=2e-3, folder=folder, ema_decay=0.995)
     return vae

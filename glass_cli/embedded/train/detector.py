@@ -5,20 +5,23 @@ It shares nothing with the CLIP reward: other network, other loss, other scenes.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
 from glass_cli.benchmarks.grid_network import STRIDE, Cells, GridNetwork, centres
-from glass_cli.embedded.train.clip import spoil
 from glass_cli.embedded.train.data import pictures, scenes
-from glass_cli.embedded.train.loop import fit
-from glass_cli.embedded.train.untidy import COLOURS, Target, tidy, untidy
-from glass_cli.embedded.world.scenes import World
+from glass_cli.embedded.train.imperfect import COLOURS, Target, imperfect, targets_of
+from glass_cli.embedded.train.loop import copy_matching, fit
+from glass_cli.embedded.train.spoil import rubbish, spoil, through_codec
+from glass_cli.embedded.world.layout import SIDE
+from glass_cli.embedded.world.objects import CLASSES
 from glass_cli.pipelines.codec import PatchAutoencoder
 
 BATCH = 32
@@ -39,18 +42,38 @@ class Goal(NamedTuple):
     sides: Tensor
 
 
-def build(world: World) -> GridNetwork:
-    return GridNetwork(len(world.classes), len(COLOURS))
+def build() -> GridNetwork:
+    return GridNetwork(len(CLASSES), len(COLOURS))
 
 
-def goal(world: World, batch: list[list[Target]]) -> Goal:
+def start_from(network: GridNetwork, folder: Path) -> None:
+    """Copies a shipped detector's trunk, and of its head what classes and colours they share."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    state = load_file(folder / "model.safetensors")
+    copy_matching(network.trunk, state, prefix="trunk.")
+    colours = [colour or "" for colour in COLOURS]
+    ours = ["presence", *CLASSES, *(f"colour {c}" for c in colours), *range(4)]
+    theirs = [
+        "presence",
+        *config["classes"],
+        *(f"colour {c}" for c in config["colours"]),
+        *range(4),
+    ]
+    pairs = [(i, theirs.index(name)) for i, name in enumerate(ours) if name in theirs]
+    mine, source = (torch.tensor(side) for side in zip(*pairs, strict=True))
+    with torch.no_grad():
+        for name, parameter in network.head.named_parameters():
+            parameter[mine] = state[f"head.{name}"].to(parameter)[source]
+
+
+def goal(batch: list[list[Target]]) -> Goal:
     """Cells around an object's centre see it: for a whole object, one to five of them."""
-    side = world.image_size // STRIDE
+    side = SIDE // STRIDE
     x, y = centres(side, side)
     n = len(batch)
     presence = torch.zeros(n, side, side)
     nearest = torch.full((n, side, side), torch.inf)
-    classes = torch.zeros(n, len(world.classes), side, side)
+    classes = torch.zeros(n, len(CLASSES), side, side)
     colours = torch.zeros(n, len(COLOURS), side, side)
     sides = torch.zeros(n, 4, side, side)
     for i, targets in enumerate(batch):
@@ -92,51 +115,30 @@ def losses(cells: Cells, goal: Goal) -> dict[str, Tensor]:
     }
 
 
-@torch.no_grad()
-def through_codec(vae: PatchAutoencoder, x: Tensor, generator: torch.Generator) -> Tensor:
-    """Seven in ten pictures (in [0, 1]) as the codec gives them back, half of these noised."""
-    chosen = torch.rand(len(x), generator=generator) < 0.7
-    codes = vae.codes(2 * x[chosen] - 1)
-    level = 0.35 * torch.rand(len(codes), 1, 1, 1, generator=generator)
-    level = level * (torch.rand(len(codes), 1, 1, 1, generator=generator) < 0.5)
-    codes = codes + level * torch.randn(codes.shape, generator=generator)
-    x = x.clone()
-    x[chosen] = (vae.decode(codes, return_dict=False)[0] / 2 + 0.5).clamp(0.0, 1.0)
-    return x
-
-
-@torch.no_grad()
-def rubbish(vae: PatchAutoencoder, count: int, generator: torch.Generator) -> Tensor:
-    """Pictures (N, 3, 64, 64) of nothing: noise of pixels, soft colours, or noise of codes."""
-    codes = 1.2 * torch.randn(count, vae.config.latent_channels, 8, 8, generator=generator)
-    soft = torch.rand(count, 3, 8, 8, generator=generator)
-    kinds = torch.stack(
-        [
-            torch.rand(count, 3, 64, 64, generator=generator),
-            functional.interpolate(soft, (64, 64), mode="bilinear"),
-            (vae.decode(codes, return_dict=False)[0] / 2 + 0.5).clamp(0.0, 1.0),
-        ]
-    )
-    return kinds[torch.randint(3, (count,), generator=generator), torch.arange(count)]
-
-
-def batch_of(world: World, seed: int, step: int) -> tuple[Tensor, list[list[Target]]]:
+def batch_of(seed: int, step: int) -> tuple[Tensor, list[list[Target]]]:
     """Pictures (N, 3, H, W) in [0, 1] and their objects; a quarter are the world's own scenes."""
     rng = np.random.default_rng((seed, step, 77))
-    own = scenes(world, seed + 5, step, BATCH // 4)
-    made = [untidy(world, rng) for _ in range(BATCH - len(own))]
+    own = scenes(seed + 5, step, BATCH // 4)
+    made = [imperfect(rng) for _ in range(BATCH - len(own))]
     x = torch.from_numpy(np.stack([picture for picture, _ in made])).permute(0, 3, 1, 2)
-    x = torch.cat([pictures(world, own) / 2 + 0.5, x]).contiguous()
-    return x, [tidy(world, scene) for scene in own] + [targets for _, targets in made]
+    x = torch.cat([pictures(own) / 2 + 0.5, x]).contiguous()
+    return x, [targets_of(scene) for scene in own] + [targets for _, targets in made]
 
 
-def train(world: World, vae: PatchAutoencoder, folder: Path, steps: int, seed: int) -> GridNetwork:
-    """Fits the network to pictures that have gone through the codec, blurred and noised."""
+def train(
+    vae: PatchAutoencoder, folder: Path, steps: int, seed: int, start: Path | None = None
+) -> GridNetwork:
+    """Fits the network to pictures that have gone through the codec, blurred and noised.
+
+    ``start`` is the folder of a detector whose weights are begun with.
+    """
     torch.manual_seed(seed)
-    network = build(world)
+    network = build()
+    if start is not None:
+        start_from(network, start)
 
     def loss_fn(step: int) -> tuple[Tensor, dict[str, float]]:
-        x, targets = batch_of(world, seed, step)
+        x, targets = batch_of(seed, step)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         x = through_codec(vae, x, generator)
         untouched = torch.rand(len(x), 1, 1, 1, generator=generator) < 0.5
@@ -144,7 +146,9 @@ def train(world: World, vae: PatchAutoencoder, folder: Path, steps: int, seed: i
         nothing = torch.rand(len(x), generator=generator) < RUBBISH
         x[nothing] = rubbish(vae, int(nothing.sum()), generator)
         targets = [[] if none else t for none, t in zip(nothing.tolist(), targets, strict=True)]
-        parts = losses(network(x), goal(world, targets))
+        with torch.autocast("cpu", torch.bfloat16):
+            cells = network(x)
+        parts = losses(Cells(*(part.float() for part in cells)), goal(targets))
         return sum(parts.values(), torch.zeros(())), {k: v.item() for k, v in parts.items()}
 
     fit("detector", {"network": network}, loss_fn, steps=steps, lr=1e-3, folder=folder,

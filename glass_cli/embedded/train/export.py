@@ -1,23 +1,27 @@
-"""Writes the trained parts as a diffusers pipeline folder and a CLIP folder, in half precision."""
+"""Writes the trained parts as folders that diffusers, transformers and glass load, in half
+precision."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
+from transformers import CLIPModel, CLIPTokenizer
 
-from glass_cli.embedded.train import clip, detector, flow
+from glass_cli.embedded.train import clip, detector, flow, imagereward
+from glass_cli.embedded.train.codes import CodeTable
+from glass_cli.embedded.train.imperfect import COLOURS
 from glass_cli.embedded.train.loop import averaged
-from glass_cli.embedded.train.text import train_tokenizer
-from glass_cli.embedded.train.untidy import COLOURS
-from glass_cli.embedded.world.scenes import World
+from glass_cli.embedded.world.layout import SIDE
+from glass_cli.embedded.world.objects import CLASSES
 from glass_cli.pipelines.codec import PatchAutoencoder
+from glass_cli.rewards.imagereward import FILE
 
 
 @contextmanager
@@ -31,16 +35,13 @@ def _replaced(out: Path) -> Iterator[Path]:
     aside.rename(out)
 
 
-def export_pipeline(world: World, folder: Path, out: Path, seed: int) -> dict[str, int]:
-    """Averaged weights of codec and flow to ``out``; returns the steps each has been trained."""
-    vae, tokenizer = PatchAutoencoder(), train_tokenizer(World(), seed)
-    unet, text = flow.build(world, tokenizer)
-    steps = {
-        "codec": averaged("codec", {"vae": vae}, folder),
-        "flow": averaged("flow", {"unet": unet, "text": text}, folder),
-    }
-    codes = [load_file(path)["codes"] for path in sorted((folder / "codes").glob("*.safetensors"))]
-    vae.register_to_config(scaling_factor=flow.code_scale(torch.cat(codes[:2])))
+def export_pipeline(
+    folder: Path, out: Path, vae: PatchAutoencoder, tokenizer: CLIPTokenizer
+) -> None:
+    """Averaged weights of the flow, with the codec on whose codes it was trained."""
+    unet, text = flow.build(tokenizer)
+    averaged("flow", {"unet": unet, "text": text}, folder)
+    vae.register_to_config(scaling_factor=flow.code_scale(CodeTable(vae)))
     scheduler = DPMSolverMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0, steps_offset=1
     )
@@ -62,44 +63,69 @@ def export_pipeline(world: World, folder: Path, out: Path, seed: int) -> dict[st
         config = aside / "text_encoder" / "config.json"
         words = {**json.loads(config.read_text(encoding="utf-8")), "dtype": "float32"}
         config.write_text(json.dumps(words, indent=2) + "\n", encoding="utf-8")
-    return steps
+    vae.float()
 
 
-def export_clip(world: World, folder: Path, out: Path, seed: int) -> int:
-    """Averaged weights of the CLIP reward to ``out``; returns the steps it has been trained."""
-    tokenizer = train_tokenizer(World(), seed)
-    model = clip.build(world, tokenizer)
-    steps = averaged("clip", {"clip": model, "head": clip.ContentHead(flow.WIDTH)}, folder)
-    size = {"shortest_edge": world.image_size}
+def export_clip(folder: Path, out: Path, vae: PatchAutoencoder, tokenizer: CLIPTokenizer) -> None:
+    """Averaged weights of the CLIP reward."""
+    model = clip.build(tokenizer)
+    averaged("clip", {"clip": model, **clip.helpers()}, folder)
+    _write_clip(model, out, tokenizer)
+
+
+def export_pickscore(
+    folder: Path, out: Path, vae: PatchAutoencoder, tokenizer: CLIPTokenizer
+) -> None:
+    """Averaged weights of the PickScore reward."""
+    model = clip.build(tokenizer)
+    averaged("pickscore", {"clip": model}, folder)
+    _write_clip(model, out, tokenizer)
+
+
+def _write_clip(model: CLIPModel, out: Path, tokenizer: CLIPTokenizer) -> None:
     settings = {
         "image_processor_type": "CLIPImageProcessor",
         "do_resize": True,
-        "size": size,
+        "size": {"shortest_edge": SIDE},
         "resample": 3,
         "do_center_crop": True,
-        "crop_size": {"height": world.image_size, "width": world.image_size},
+        "crop_size": {"height": SIDE, "width": SIDE},
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [0.5, 0.5, 0.5],
+        "image_mean": list(clip.COLOUR_MEAN),
+        "image_std": list(clip.COLOUR_STD),
         "do_convert_rgb": True,
     }
     with _replaced(out) as aside:
         model.half().save_pretrained(aside)
         tokenizer.save_pretrained(aside)
         (aside / "preprocessor_config.json").write_text(json.dumps(settings, indent=2) + "\n")
-    return steps
 
 
-def export_detector(world: World, folder: Path, out: Path) -> int:
-    """Averaged weights of the detector to ``out``; returns the steps it has been trained."""
-    network = detector.build(world)
-    steps = averaged("detector", {"network": network}, folder)
+def export_imagereward(
+    folder: Path, out: Path, vae: PatchAutoencoder, tokenizer: CLIPTokenizer
+) -> None:
+    """Averaged weights of the ImageReward reward, under the published file's names."""
+    networks = imagereward.Networks(len(tokenizer))
+    modules = {"networks": networks, "helpers": imagereward.Helpers()}
+    averaged("imagereward", modules, folder)
+    state = imagereward.published_names(networks.half())
+    with _replaced(out) as aside:
+        torch.save({key: value.contiguous() for key, value in state.items()}, aside / FILE)
+        tokenizer.save_pretrained(aside)
+
+
+def export_detector(
+    folder: Path, out: Path, vae: PatchAutoencoder, tokenizer: CLIPTokenizer
+) -> None:
+    """Averaged weights of the detector."""
+    network = detector.build()
+    averaged("detector", {"network": network}, folder)
     settings = {
-        "classes": list(world.classes),
+        "classes": list(CLASSES),
         "colours": [colour or "" for colour in COLOURS],
-        "image_size": world.image_size,
+        "image_size": SIDE,
         "width": network.width,
         "blocks": network.blocks,
     }
@@ -107,4 +133,14 @@ def export_detector(world: World, folder: Path, out: Path) -> int:
         state = {key: value.half().contiguous() for key, value in network.state_dict().items()}
         save_file(state, aside / "model.safetensors")
         (aside / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
-    return steps
+
+
+Export = Callable[[Path, Path, PatchAutoencoder, CLIPTokenizer], None]
+# each part's folder among the weights, and what writes it
+FOLDERS: dict[str, tuple[str, Export]] = {
+    "flow": ("emoji", export_pipeline),
+    "detector": ("detector", export_detector),
+    "imagereward": ("imagereward", export_imagereward),
+    "clip": ("clip", export_clip),
+    "pickscore": ("pickscore", export_pickscore),
+}

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
 from transformers import CLIPTokenizer, T5Config, T5EncoderModel
 
 from glass_cli.embedded.train.codes import CodeTable
-from glass_cli.embedded.train.loop import fit
+from glass_cli.embedded.train.loop import copy_matching, fit
 from glass_cli.embedded.train.text import LENGTH
 from glass_cli.embedded.world.scene import training_scenes
 
@@ -74,15 +75,35 @@ def code_scale(table: CodeTable) -> float:
     return 1 / float(table([training_scenes(rng)[0] for _ in range(2048)]).std())
 
 
-def train(tokenizer: CLIPTokenizer, table: CodeTable, folder: Path, steps: int, seed: int) -> None:
+def start_from(unet: nn.Module, text: nn.Module, weights: Path) -> None:
+    """Copies what fits of the flow in a folder of weights, such as the shipped one."""
+    networks = (
+        (unet, "unet/diffusion_pytorch_model.safetensors"),
+        (text, "text_encoder/model.safetensors"),
+    )
+    for network, file in networks:
+        copy_matching(network, load_file(weights / "emoji" / file))
+
+
+def train(
+    tokenizer: CLIPTokenizer,
+    table: CodeTable,
+    folder: Path,
+    steps: int,
+    seed: int,
+    start: Path | None = None,
+) -> None:
     """Velocity matching on fresh scenes; noise levels logit-normal (arXiv 2403.03206).
 
     They lean to the noisy side: what is drawn, and where, is decided near sigma = 0.9.
+    ``start``: a folder of weights to begin with, as far as they fit.
     """
     scale = code_scale(table)
     empty = encode(tokenizer, [""])[0]
     torch.manual_seed(seed)
     unet, text = build(tokenizer)
+    if start is not None:
+        start_from(unet, text, start)
 
     def loss_fn(step: int) -> tuple[Tensor, dict[str, float]]:
         rng = random.Random(f"flow/{seed}/{step}")

@@ -1,10 +1,10 @@
-"""How often the embedded detector is right: held-out scenes, and their twins that are wrong."""
+"""How often the embedded detector is right: on held-out scenes, and on hard negatives of them."""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,54 +12,70 @@ from torch import Tensor
 
 from glass_cli.benchmarks.detections import LoadedDetector
 from glass_cli.benchmarks.geneval import LoadedGenEval
-from glass_cli.embedded.train.data import pictures, scenes
-from glass_cli.embedded.world.scenes import Scene, World
-from glass_cli.embedded.world.twins import twin
+from glass_cli.embedded.train.data import pictures, unseen_pairs, unseen_scene
+from glass_cli.embedded.world.content import WEIGHTS, Content
+from glass_cli.embedded.world.grammar import describe
+from glass_cli.embedded.world.negatives import RESPECTS
+from glass_cli.embedded.world.objects import CLASSES
+from glass_cli.embedded.world.scene import Scene
 from glass_cli.pipelines.codec import PatchAutoencoder
 
-HELD_OUT = 987_654_321  # the scenes' seed; training has small ones
+SEED = 987_654_321  # of the held-out scenes; training has small ones
+BATCH = 50
 
 
-def record_of(scene: Scene) -> dict[str, Any]:
-    """GenEval's record of what a scene's prompt says."""
-    record: dict[str, Any] = {"tag": scene.task, "prompt": scene.prompt}
-    items = scene.items[:1] if scene.task == "counting" else scene.items
-    include: list[dict[str, Any]] = [{"class": item.name, "count": 1} for item in items]
-    for clause, item in zip(include, items, strict=True):
-        if item.color is not None:
-            clause["color"] = item.color
-    if scene.task == "counting":
-        count = len(scene.items)
-        include[0]["count"] = count
-        record["exclude"] = [{"class": items[0].name, "count": count + 1}]
-    if scene.relation is not None:
-        include[1]["position"] = [scene.relation, 0]
-    return {**record, "include": include}
+def record_of(content: Content, tag: str, only: Sequence[str] | None = None) -> dict[str, Any]:
+    """GenEval's record of what a content's prompt says.
+
+    A group's colour and number are one clause, each relation another one with the same group.
+    ``only``: the classes of which no object may be there that the content does not have, so that
+    one object too many is a mistake; None for GenEval's own rule, by which only objects of a
+    counted class can be too many.
+    """
+    include: list[dict[str, Any]] = []
+    for group in content.groups:
+        clause: dict[str, Any] = {"class": group.name, "count": group.count}
+        include.append(clause if group.color is None else {**clause, "color": group.color})
+    for relation in content.relations:
+        place = [relation.word, relation.object]
+        include.append({**include[relation.subject], "position": place})
+    counts = {group.name: group.count for group in content.groups}
+    limited = [name for name, n in counts.items() if n > 1] if only is None else only
+    exclude = [{"class": name, "count": counts.get(name, 0) + 1} for name in limited]
+    return {"tag": tag, "prompt": describe(content), "include": include, "exclude": exclude}
 
 
 @torch.no_grad()
 def evaluate(
-    detector: LoadedDetector, world: World, count: int, change: Callable[[Tensor], Tensor]
+    detector: LoadedDetector, count: int, change: Callable[[Tensor], Tensor]
 ) -> dict[str, float]:
-    """The share of verdicts that are right, over ``count`` scenes and as many twins.
+    """The share of verdicts that are right, over ``count`` held-out scenes and as many negatives.
 
-    A scene is to be judged right by its own record; its twin, which differs in one respect, wrong
-    by the same one. ``change`` is what is done to the pictures (N, 3, H, W) in [0, 1] before.
-    ``right: <task>`` and ``wrong: <respect>`` are the parts, ``all verdicts`` the whole.
+    ``right: <kind>`` are scenes that are to be found right by their own record, ``wrong:
+    <respect>`` hard negatives that are to be found wrong by the record of the scene that they
+    differ from, ``all verdicts`` the whole. An object more than the record names is wrong here.
+    ``change`` is what is done to the pictures (N, 3, H, W) in [0, 1] before.
     """
     judge = LoadedGenEval(detector)
-    rng = random.Random("held out")
+    rng = random.Random(SEED)
     hits: dict[str, list[bool]] = defaultdict(list)
-    for step in range(max(1, count // 50)):
-        batch = scenes(world, HELD_OUT, step, 50)
-        pairs = [twin(world, scene, rng) for scene in batch]
-        x = change(pictures(world, batch + [scene for _, scene in pairs]) / 2 + 0.5)
-        for i, scene in enumerate(batch):
-            record = record_of(scene)
-            hits[f"right: {scene.task}"].append(judge.judge(x[i], record)["correct"])
-            wrong = judge.judge(x[len(batch) + i], record)
-            hits[f"wrong: {pairs[i][0]}"].append(not wrong["correct"])
-    shares = {key: sum(values) / len(values) for key, values in sorted(hits.items())}
+
+    def correct(batch: Sequence[Scene], wanted: Sequence[Content], tag: str) -> list[bool]:
+        verdicts: list[bool] = []
+        for start in range(0, len(batch), BATCH):
+            x = change(pictures(batch[start : start + BATCH]) / 2 + 0.5)
+            records = [record_of(c, tag, CLASSES) for c in wanted[start : start + BATCH]]
+            verdicts += [judge.judge(*pair)["correct"] for pair in zip(x, records, strict=True)]
+        return verdicts
+
+    for kind in WEIGHTS:
+        batch = [unseen_scene(rng, kind) for _ in range(-(-count // len(WEIGHTS)))]
+        hits[f"right: {kind}"] = correct(batch, [scene.content for scene in batch], kind)
+    for respect in RESPECTS:
+        pairs = unseen_pairs(rng, respect, -(-count // len(RESPECTS)))
+        found = correct([other for _, other in pairs], [s.content for s, _ in pairs], "negative")
+        hits[f"wrong: {respect}"] = [not verdict for verdict in found]
+    shares = {key: sum(values) / len(values) for key, values in hits.items()}
     every = [hit for values in hits.values() for hit in values]
     return {**shares, "all verdicts": sum(every) / len(every)}
 
@@ -69,7 +85,7 @@ def changes(vae: PatchAutoencoder, noise: float) -> dict[str, Callable[[Tensor],
 
     def through(x: Tensor, level: float) -> Tensor:
         codes = vae.codes(2 * x - 1)
-        generator = torch.Generator().manual_seed(HELD_OUT)
+        generator = torch.Generator().manual_seed(SEED)
         codes = codes + level * torch.randn(codes.shape, generator=generator)
         return (vae.decode(codes, return_dict=False)[0] / 2 + 0.5).clamp(0.0, 1.0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -104,3 +104,18 @@ def averaged(name: str, modules: dict[str, nn.Module], folder: Path) -> int:
         for p, average in zip(params, state["ema"], strict=True):
             p.copy_(average)
     return int(state["step"])
+
+
+def copy_matching(module: nn.Module, state: Mapping[str, Tensor], prefix: str = "") -> list[str]:
+    """Copies those weights of ``state`` whose names and shapes fit; returns the others' names.
+
+    Names in ``state`` begin with ``prefix``, which the module's own lack.
+    """
+    own = module.state_dict()
+    fitting = {
+        name: state[prefix + name].to(tensor)
+        for name, tensor in own.items()
+        if prefix + name in state and state[prefix + name].shape == tensor.shape
+    }
+    module.load_state_dict({**own, **fitting})
+    return sorted(own.keys() - fitting.keys())

@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from glass_cli.embedded.world.drawn import draw
+from glass_cli.embedded.world.layout import SIDE
 from glass_cli.embedded.world.objects import BACKGROUNDS, COLORS, EMOJI
-from glass_cli.embedded.world.scenes import Scene, World
+from glass_cli.embedded.world.scene import Scene
 
 FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 _STRIKE = 109  # the one bitmap size that the font contains
@@ -61,9 +62,9 @@ def sprite(name: str, color: str | None, size: int) -> np.ndarray:
     return out
 
 
-def render(world: World, scene: Scene) -> np.ndarray:
-    """The scene as (H, W, 3) uint8."""
-    picture = np.empty((world.image_size, world.image_size, 3), dtype=np.float32)
+def render(scene: Scene) -> np.ndarray:
+    """The scene as (SIDE, SIDE, 3) uint8."""
+    picture = np.empty((SIDE, SIDE, 3), dtype=np.float32)
     picture[:] = BACKGROUNDS[scene.background]
     for item in scene.items:
         patch = sprite(item.name, item.color, item.size)

@@ -1,4 +1,4 @@
-"""Pictures for the detector: objects of any number and place, some of them half-formed.
+"""Pictures for the detector: objects of any number and place, some of them imperfect.
 
 A flow model's pictures are not the renderer's: objects fade, break off at a cell's edge, run into
 each other or turn into another class half-way. A detector that saw only whole objects would judge
@@ -14,13 +14,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from glass_cli.embedded.world.objects import BACKGROUNDS, COLORS
+from glass_cli.embedded.world.layout import GRID, LARGE, SIDE, SMALL
+from glass_cli.embedded.world.objects import BACKGROUNDS, CLASSES, COLORS
 from glass_cli.embedded.world.render import sprite
-from glass_cli.embedded.world.scenes import Item, Scene, World
+from glass_cli.embedded.world.scene import Item, Scene
 
 Array = NDArray[np.float32]
 COLOURS: tuple[str | None, ...] = (*COLORS, None)  # None: the object's own colours
-CELL = 8
 GONE, WHOLE = 0.35, 0.7  # the share left of an object that is not to be seen, or is
 
 
@@ -50,22 +50,20 @@ def _one_hot(names: Sequence[str | None], name: str | None) -> Array:
     return np.array([float(n == name) for n in names], dtype=np.float32)
 
 
-def whole(world: World, item: Item) -> Target:
+def whole(item: Item) -> Target:
     """An undamaged object's target."""
     x0, y0, x1, y1 = tight(item.name, item.size)
     box = (item.x + x0, item.y + y0, item.x + x1, item.y + y1)
-    return Target(1.0, box, _one_hot(world.classes, item.name), _one_hot(COLOURS, item.color))
+    return Target(1.0, box, _one_hot(CLASSES, item.name), _one_hot(COLOURS, item.color))
 
 
-def _places(world: World, rng: np.random.Generator, sizes: list[int], grid: int) -> list[list[int]]:
+def _places(rng: np.random.Generator, sizes: list[int], grid: int) -> list[list[int]]:
     """Corners for as many of the boxes as fit; now and then boxes may overlap a little."""
     slack = int(rng.choice((0, 0, 0, 0, 4, 8)))
     placed: list[list[int]] = []
     for size in sizes:
         for _ in range(30):
-            x, y = (
-                int(v) * grid for v in rng.integers(0, (world.image_size - size) // grid + 1, 2)
-            )
+            x, y = (int(v) * grid for v in rng.integers(0, (SIDE - size) // grid + 1, 2))
             if all(
                 x + size - slack <= px or px + ps - slack <= x
                 or y + size - slack <= py or py + ps - slack <= y
@@ -76,24 +74,24 @@ def _places(world: World, rng: np.random.Generator, sizes: list[int], grid: int)
     return placed
 
 
-def _items(world: World, rng: np.random.Generator) -> list[Item]:
+def _items(rng: np.random.Generator) -> list[Item]:
     """Up to five objects, often of one class, a third of the scenes off the world's grid."""
     number = int(rng.choice(6, p=(0.03, 0.17, 0.3, 0.2, 0.2, 0.1)))
     on_grid = rng.random() < 0.7
     if on_grid:
-        size = world.large if number <= 2 and rng.random() < 0.7 else world.small
-        sizes = [size if rng.random() < 0.9 else world.small for _ in range(number)]
+        size = LARGE if number <= 2 and rng.random() < 0.7 else SMALL
+        sizes = [size if rng.random() < 0.9 else SMALL for _ in range(number)]
     else:
-        sizes = [int(v) for v in rng.integers(world.small - 4, world.large + 5, number)]
+        sizes = [int(v) for v in rng.integers(SMALL - 4, LARGE + 5, number)]
     same, tinted = rng.random() < 0.4, rng.choice((0.0, 0.5, 1.0))
-    first = rng.choice(world.classes)
+    first = rng.choice(CLASSES)
     return [
         Item(
-            str(first if same else rng.choice(world.classes)),
+            str(first if same else rng.choice(CLASSES)),
             str(rng.choice(tuple(COLORS))) if rng.random() < tinted else None,
             *place,
         )
-        for place in _places(world, rng, sizes, world.grid if on_grid else 1)
+        for place in _places(rng, sizes, GRID if on_grid else 1)
     ]
 
 
@@ -105,16 +103,16 @@ def _cells_mask(rng: np.random.Generator, item: Item, share: float) -> Array:
         cut = round(share * size)
         mask[:cut] = 1.0
         return np.rot90(mask, int(rng.integers(4)))
-    for top in range(-(item.y % CELL), size, CELL):
-        for left in range(-(item.x % CELL), size, CELL):
+    for top in range(-(item.y % GRID), size, GRID):
+        for left in range(-(item.x % GRID), size, GRID):
             if rng.random() < share:
-                mask[max(top, 0) : top + CELL, max(left, 0) : left + CELL] = 1.0
+                mask[max(top, 0) : top + GRID, max(left, 0) : left + GRID] = 1.0
     return mask
 
 
-def _damaged(world: World, rng: np.random.Generator, item: Item) -> tuple[Array, Target]:
+def damaged(rng: np.random.Generator, item: Item) -> tuple[Array, Target]:
     """The object's pixels (size, size, 4) with a fault, and what is to be seen in them."""
-    patch, target = sprite(item.name, item.color, item.size).copy(), whole(world, item)
+    patch, target = sprite(item.name, item.color, item.size).copy(), whole(item)
     body = float(patch[..., 3].sum())
     fault = rng.choice(("fade", "cut", "mix"))
     if fault == "fade":
@@ -125,7 +123,7 @@ def _damaged(world: World, rng: np.random.Generator, item: Item) -> tuple[Array,
         left = float(patch[..., 3].sum()) / body
     else:
         other = Item(
-            str(rng.choice(world.classes)),
+            str(rng.choice(CLASSES)),
             str(rng.choice(tuple(COLORS))) if rng.random() < 0.5 else item.color,
             item.x,
             item.y,
@@ -139,7 +137,7 @@ def _damaged(world: World, rng: np.random.Generator, item: Item) -> tuple[Array,
         seen = float((second[..., 3] * mask).sum())
         share = seen / max(seen + float((patch[..., 3] * (1 - mask)).sum()), 1e-6)
         patch += mask[..., None] * (second - patch)
-        away = whole(world, other)
+        away = whole(other)
         mixed = Target(
             1.0,
             target.box if share < 0.5 else away.box,
@@ -162,30 +160,30 @@ def _smudge(picture: Array, rng: np.random.Generator) -> None:
     picture += (rng.uniform(0.2, 0.9) * blot * (colour - picture)).astype(np.float32)
 
 
-def _paste(picture: Array, item: Item, patch: Array) -> None:
+def paste(picture: Array, item: Item, patch: Array) -> None:
     window = picture[item.y : item.y + item.size, item.x : item.x + item.size]
     window += patch[..., 3:] * (patch[..., :3] - window)
 
 
-def untidy(world: World, rng: np.random.Generator) -> tuple[Array, list[Target]]:
+def imperfect(rng: np.random.Generator) -> tuple[Array, list[Target]]:
     """A picture (H, W, 3) in [0, 1] and its objects."""
-    side = world.image_size
+    side = SIDE
     picture = np.empty((side, side, 3), dtype=np.float32)
     picture[:] = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))] + rng.normal(0, 0.015, 3)
     if rng.random() < 0.2:
         _smudge(picture, rng)
     faults = rng.choice((0.0, 0.25, 0.6), p=(0.5, 0.3, 0.2))
     targets = []
-    for item in _items(world, rng):
+    for item in _items(rng):
         if rng.random() < faults:
-            patch, target = _damaged(world, rng, item)
+            patch, target = damaged(rng, item)
         else:
-            patch, target = sprite(item.name, item.color, item.size), whole(world, item)
-        _paste(picture, item, patch)
+            patch, target = sprite(item.name, item.color, item.size), whole(item)
+        paste(picture, item, patch)
         targets.append(target)
     return picture.clip(0, 1), targets
 
 
-def tidy(world: World, scene: Scene) -> list[Target]:
+def targets_of(scene: Scene) -> list[Target]:
     """The targets of one of the world's own scenes."""
-    return [whole(world, item) for item in scene.items]
+    return [whole(item) for item in scene.items]
