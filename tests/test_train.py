@@ -197,7 +197,7 @@ def test_everything_in_small(
     pixels = reward.pixels(x / 2 + 0.5)
     with torch.no_grad():
         mask = imagereward.mask_of(ids, tokenizer)
-        wanted, _, _ = networks.eval()(pixels, ids.expand(5, -1), mask.expand(5, -1))
+        wanted = networks.eval()(pixels, ids.expand(5, -1), mask.expand(5, -1)).score
     scores = reward.score(x / 2 + 0.5, batch[0].prompt)
     assert scores.numpy() == pytest.approx(wanted.numpy(), abs=1e-4)
 

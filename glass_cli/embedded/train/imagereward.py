@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from transformers import (
     CLIPTokenizer,
 )
 
+from glass_cli.embedded.train.atoms import atoms
 from glass_cli.embedded.train.helpers import CellHead
 from glass_cli.embedded.train.loop import copy_matching, fit
 from glass_cli.embedded.train.preferences import (
@@ -30,6 +32,7 @@ from glass_cli.embedded.train.preferences import (
     training_batch,
 )
 from glass_cli.embedded.train.text import LENGTH
+from glass_cli.embedded.world.content import MOST
 from glass_cli.embedded.world.layout import GRID, SIDE
 from glass_cli.pipelines.codec import PatchAutoencoder
 from glass_cli.rewards.checkpoint import read
@@ -39,6 +42,19 @@ from glass_cli.rewards.pixels import ShortestSide
 PROMPTS = 16  # a batch, each with preferences.PICTURES pictures
 WIDTH, HIDDEN = 3 * HEAD, 512
 LAYERS = {"vision": 3, "text": 4}
+
+
+class Read(NamedTuple):
+    """What the networks make of N pictures.
+
+    score: (N,). cells: what the picture's tower says of its cells, (N, C, WIDTH). found, held: the
+    words (N, L, WIDTH) two layers and one before the last, which is to gather what they say.
+    """
+
+    score: Tensor
+    cells: Tensor
+    found: Tensor
+    held: Tensor
 
 
 class Networks(nn.Module):
@@ -76,16 +92,18 @@ class Networks(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
         nn.init.normal_(self.vision.embeddings.patch_embedding.weight, std=0.07)
 
-    def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores (N,), and what the towers say of cells (N, C, WIDTH) and words (N, L, WIDTH).
-
-        ids, mask: one row a picture.
-        """
+    def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor) -> Read:
+        """Reads each of N pictures with its own prompt: ids, mask (N, L)."""
         seen = self.vision(pixels).last_hidden_state
-        out = self.text(ids, attention_mask=mask, encoder_hidden_states=seen, is_decoder=False)
-        read = out.last_hidden_state
-        score = (self.head(read[:, 0])[:, 0].float() - MEAN) / STD
-        return score, seen[:, 1:], read
+        out = self.text(
+            ids,
+            attention_mask=mask,
+            encoder_hidden_states=seen,
+            is_decoder=False,
+            output_hidden_states=True,
+        )
+        score = (self.head(out.last_hidden_state[:, 0])[:, 0].float() - MEAN) / STD
+        return Read(score, seen[:, 1:], out.hidden_states[-3], out.hidden_states[-2])
 
 
 class Helpers(nn.Module):
@@ -96,8 +114,9 @@ class Helpers(nn.Module):
         self.cells = CellHead(WIDTH)
         self.words = nn.Linear(WIDTH, 1)
         self.alone = nn.Linear(WIDTH, 1)
+        self.objects = nn.Linear(WIDTH, 2 + MOST + 1)
 
-    def read(self, words: Tensor, batch: Batch, tokenizer: CLIPTokenizer) -> Tensor:
+    def holds(self, words: Tensor, batch: Batch, tokenizer: CLIPTokenizer) -> Tensor:
         """The cross-entropies of whether each atom holds, and of whether nothing else is there.
 
         words: (N, L, WIDTH); an atom is asked of the word that names it, the rest of the first.
@@ -116,6 +135,41 @@ class Helpers(nn.Module):
         said = self.words(words[pictures, places]).float()[:, 0]
         single = self.alone(words[:, 0]).float()[:, 0]
         return _entropy(said, wanted) + 0.5 * _entropy(single, alone)
+
+    def finds(self, words: Tensor, batch: Batch, tokenizer: CLIPTokenizer) -> Tensor:
+        """How many objects of its class each noun finds, and where: what relations are made of.
+
+        The cross-entropy of the number, up to MOST, and the mean distance to their mean centre, in
+        eighths of the picture, of nouns with objects.
+        """
+        at: list[tuple[int, int]] = []
+        numbers: list[int] = []
+        centres: list[tuple[float, float]] = []
+        number = 0
+        for group, row in zip(batch.groups, batch.shown, strict=True):
+            tokens = tokens_of(tokenizer, group.content, group.prompt)
+            for shown in row:
+                for atom, token in zip(atoms(group.content), tokens, strict=True):
+                    if atom.kind != "object":
+                        continue
+                    name = group.content.groups[atom.place].name
+                    items = [item for item in shown.likely if item.name == name]
+                    count = max(1, len(items))
+                    at.append((number, token))
+                    numbers.append(min(len(items), MOST))
+                    centres.append(
+                        (
+                            sum(item.x + item.size / 2 for item in items) / count / GRID,
+                            sum(item.y + item.size / 2 for item in items) / count / GRID,
+                        )
+                    )
+                number += 1
+        pictures, places = zip(*at, strict=True)
+        said = self.objects(words[list(pictures), list(places)]).float()
+        there = torch.tensor(numbers) > 0
+        far = (said[:, :2] - torch.tensor(centres)).abs()[there].mean()
+        loss: Tensor = far.add(functional.cross_entropy(said[:, 2:], torch.tensor(numbers)))
+        return loss
 
 
 def _entropy(logits: Tensor, wanted: list[float]) -> Tensor:
@@ -169,15 +223,16 @@ def train(
             for tokens in (batch.ids, mask)
         )
         with torch.autocast("cpu", torch.bfloat16):
-            score, seen, words = networks(x, ids, mask)
-            see = helpers.cells.loss(seen, [one for row in batch.shown for one in row])
-            read = helpers.read(words, batch, tokenizer)
+            read = networks(x, ids, mask)
+            see = helpers.cells.loss(read.cells, [one for row in batch.shown for one in row])
+            find = helpers.finds(read.found, batch, tokenizer)
+            atom = helpers.holds(read.held, batch, tokenizer)
         held = held_of(batch)
-        rank = ranking_loss(score.view(PROMPTS, -1), held)
+        rank = ranking_loss(read.score.view(PROMPTS, -1), held)
         whole = torch.tensor([float(min(one) == 1.0) for row in held for one in row])
-        right = functional.binary_cross_entropy_with_logits(score, whole)
-        parts = {"rank": rank, "right": right, "see": see, "read": read}
-        loss = rank + right + 0.5 * see + read
+        right = functional.binary_cross_entropy_with_logits(read.score, whole)
+        parts = {"rank": rank, "right": right, "see": see, "find": find, "atoms": atom}
+        loss = rank + right + 0.5 * see + 0.5 * find + atom
         return loss, {key: value.item() for key, value in parts.items()}
 
     modules = {"networks": networks, "helpers": helpers}
