@@ -39,6 +39,10 @@ STEPS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+Rewards = Mapping[str, Sequence[float | None]]
+"""Prompt -> the final rewards of its particles."""
+
+
 def picture(value: int, size: int = 16) -> np.ndarray:
     return np.random.default_rng(value).integers(0, 256, (size, size, 3), dtype=np.uint8)
 
@@ -51,7 +55,7 @@ def with_setting(key: str, value: Any, config: Mapping[str, Any] = CONFIG) -> di
 
 def sample_run(
     folder: Path,
-    rewards: Mapping[str, Sequence[float | None]],
+    rewards: Rewards,
     *,
     config: Mapping[str, Any] = CONFIG,
     overrides: Sequence[str] = ("particles=4",),

@@ -105,7 +105,7 @@ def test_steps_in_which_nothing_happened_are_passed_over(tmp_path: Path) -> None
 
 def test_numbers_of_particles_may_change(tmp_path: Path) -> None:
     """Four, of which two go on, of which one is copied to make three."""
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"step": 0, "t": 0.0, "nfe": 4, "rewards": None, "log_w": [0.0] * 4, "ess": 4.0,
          "ancestors": None, "lineages": 4},
         {"step": 1, "t": 0.4, "nfe": 8, "rewards": [1.0, 2.0, 3.0, 0.0], "log_w": [0.0] * 4,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from example_runs import STEPS, eval_run, sample_run
+from example_runs import STEPS, Rewards, eval_run, sample_run
 
 from glass_cli.common.errors import GlassError
 from glass_cli.output.reader import Unfinished, read_results, read_run
@@ -17,7 +17,7 @@ from glass_cli.output.writer import Unit
 
 
 def test_a_run_of_sample(tmp_path: Path) -> None:
-    rewards = {"a dog": [1.0, 4.0, None, 1.0], "two cats": [3.0, 2.0, 1.0, 0.0]}
+    rewards: Rewards = {"a dog": [1.0, 4.0, None, 1.0], "two cats": [3.0, 2.0, 1.0, 0.0]}
     metrics = {"clip": [10.0, 20.0, 30.0, 40.0]}
     folder = sample_run(
         tmp_path / "run", rewards, seed=7, steps=STEPS, metrics=metrics, thumbs=True

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from example_runs import CONFIG, STEPS, eval_run, sample_run
+from example_runs import CONFIG, STEPS, Rewards, eval_run, sample_run
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -61,7 +61,7 @@ class Parsed(HTMLParser):
 
 @pytest.fixture
 def steered_run(tmp_path: Path) -> Path:
-    rewards = {"a dog": FINAL, NASTY: [1.0, None, 0.5, 2.0]}
+    rewards: Rewards = {"a dog": FINAL, NASTY: [1.0, None, 0.5, 2.0]}
     return sample_run(tmp_path / "run", rewards, steps=STEPS, thumbs=True, size=64)
 
 

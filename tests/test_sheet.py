@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
+from glass_cli.common.errors import GlassError
 from glass_cli.output.sheet import BEST, Row, contact_sheet
 
 BLUE = (10, 20, 200)
@@ -110,6 +111,36 @@ def test_labels_and_captions_are_drawn() -> None:
     assert title.height > empty.height
     assert np.asarray(label).tobytes() != np.asarray(other).tobytes()
     assert np.asarray(caption).tobytes() != np.asarray(empty).tobytes()
+
+
+def test_captions_of_two_lines() -> None:
+    """A line more, pictures as far apart as the text needs, at the left of their cells."""
+    colours = [(0, 0, 150 + i) for i in range(3)]
+    pictures = [plain((64, 64), colour) for colour in colours]
+    one = contact_sheet([Row("", pictures, ["glass"] * 3)])
+    two = contact_sheet([Row("", pictures, ["glass\n0.123"] * 3)])
+    assert two.size == (one.width, one.height + 17)
+    text = "glass, lam=0.5, particles=16"
+    spread = contact_sheet([Row("", pictures, [f"{text}\n0.1"] * 3)])
+    steps = np.diff([box(where(spread, colour))[2] for colour in colours])
+    assert steps[0] == steps[1] and 150 < steps[0] < 256
+    # nothing of one text is below the next picture, where another begins
+    ink = ~where(spread, (255, 255, 255))
+    last = box(where(spread, colours[0]))[1]
+    left = [box(where(spread, colour))[2] for colour in colours]
+    assert not ink[last + 5 :, left[1] - 10 : left[1] - 1].any()
+    assert ink[last + 5 :, left[0] : left[0] + 150].any()
+    # a text of any length does not spread them further
+    long = contact_sheet([Row("", pictures, ["x" * 5000 + "\n0.1"] * 3)])
+    assert long.width <= 2 * 28 + 3 * 256 + 2 * 12
+
+
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    plain((64, 64)).save(path)
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(GlassError, match=r"a\.png is not a whole picture"):
+        contact_sheet([Row("a", [path], [""])])
 
 
 def test_long_labels_wrap_inside_the_sheet() -> None:

@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from glass_cli.common.errors import GlassError
+import yaml
+
 from glass_cli.common.files import json_text
 from glass_cli.common.paths import conf_dir
-from glass_cli.config.choice_files import choice_settings
 from glass_cli.output.identity import identity
 from glass_cli.output.results import Run
 
@@ -41,9 +41,9 @@ def choice_name(run: Run, group: str) -> str | None:
         if typed := re.fullmatch(rf"\+*{group}=(\w+)", word):
             return typed[1]
     differences = {
-        name: sum(settings.get(key) != value for key, value in known.items())
-        for name, known in _files(group).items()
-        if known.get("_target_") == settings["_target_"]
+        name: sum(settings.get(key) != value for key, value in own.items())
+        for name, own in _files(group).items()
+        if own.get("_target_") == settings["_target_"]
     }
     nearest = [name for name, n in differences.items() if n == min(differences.values())]
     return nearest[0] if len(nearest) == 1 else str(settings["_target_"]).rpartition(".")[2]
@@ -51,14 +51,22 @@ def choice_name(run: Run, group: str) -> str | None:
 
 @cache
 def _files(group: str) -> dict[str, dict[str, Any]]:
-    """Name -> settings of the choices that come with glass."""
-    settings = {}
-    for path in sorted((conf_dir() / group).glob("*.yaml")):
-        try:
-            settings[path.stem] = choice_settings(group, path.stem, {})
-        except GlassError:  # it refers to settings of other groups
-            continue
-    return settings
+    """Name -> settings of the choices that come with glass, as they stand in their files."""
+    return {p.stem: _settings_in(p) for p in sorted((conf_dir() / group).glob("*.yaml"))}
+
+
+def _settings_in(path: Path) -> dict[str, Any]:
+    """The settings of a choice, after those of the files of its group that it is based on.
+
+    Nothing is resolved: what refers to other groups does not tell choices of one group apart.
+    """
+    node = yaml.safe_load(path.read_text(encoding="utf-8"))
+    settings: dict[str, Any] = {}
+    for base in node.pop("defaults", []):
+        if isinstance(base, str) and base != "_self_":
+            settings |= _settings_in(path.with_name(f"{base}.yaml"))
+    node = node.get(path.parent.name, node)  # of a file that sets other groups beside
+    return settings | {k: v for k, v in node.items() if "${" not in str(v)}
 
 
 def labels(runs: Sequence[Run], seeds: bool = False) -> list[str]:

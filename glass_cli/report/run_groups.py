@@ -85,9 +85,9 @@ def _runs_below(folder: Path, levels: int) -> Iterator[Path]:
                 yield from _runs_below(path, levels - 1)
 
 
-def _in_number_order(path: Path) -> list[tuple[int, str]]:
-    """Sorts 2 before 10."""
-    return [(int(n) if n else -1, text) for n, text in re.findall(r"(\d*)(\D*)", path.name)]
+def _in_number_order(path: Path) -> list[str | int]:
+    """Sorts 2 before 10; text and numbers take turns."""
+    return [int(p) if i % 2 else p for i, p in enumerate(re.split(r"(\d+)", path.name))]
 
 
 def group_seeds(runs: Sequence[Run], names: Sequence[str] = ()) -> list[RunGroup]:
