@@ -101,7 +101,7 @@ def measured_parts(
             if measure is None:
                 assert settings.study is not None
                 # a prompt takes long, and a log would show nothing until then
-                say(f"{settings.study.title}: measuring {len(prompts) - finished} prompts")
+                say(f"{settings.study.title}: measuring {of_prompts(len(prompts) - finished)}")
                 measure = load()
 
             def watch(share: float, before: int = finished) -> None:
@@ -122,6 +122,11 @@ def _digest(settings: Settings, number: int, prompt: str) -> str:
     root = settings.root
     more = (root.seed, root.negative_prompt, str(root.dtype), prompt, number)
     return hashlib.sha256(json_text([decides, more]).encode()).hexdigest()
+
+
+def of_prompts(count: int) -> str:
+    """``count`` prompts in words: "1 prompt", "2 prompts"."""
+    return f"{count} prompt{'' if count == 1 else 's'}"
 
 
 def mean_cell(mean: float, interval: tuple[float, float] | None, prompts: int) -> dict[str, Any]:

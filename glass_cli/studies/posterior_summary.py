@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from glass_cli.common.statistics import bootstrap_interval, statistic_intervals
 from glass_cli.output.tables import Table, two_digits
+from glass_cli.studies.base import of_prompts
 
 Pairs = Sequence[tuple[Sequence[float], Sequence[float]]]
 """Two lists of equal length for each prompt."""
@@ -115,7 +116,7 @@ def posterior_table(summary: Mapping[str, Any], prompts: int) -> Table:
         ("r(x_hat)", "1", "", "", _shown(x_hat, two)),
     ]
     return Table(
-        f"p(x_1 | x_t) at t={summary['t']:.3g}, {prompts} prompts",
+        f"p(x_1 | x_t) at t={summary['t']:.3g}, {of_prompts(prompts)}",
         ("sampler", "calls", "endpoint", "sliced W2", "value correlation"),
         rows,
         "endpoint: rms against the reference of the same noise; sliced W2: to an independent"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from glass_cli.studies.base import of_prompts
 from glass_cli.studies.figures import new_figure
 from glass_cli.studies.window_summary import WindowSummary
 
@@ -47,7 +48,7 @@ def window_figure(summary: WindowSummary, times: Sequence[float] | None) -> Any:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(min(t) * 0.9, 1.0 - (1.0 - max(t)) * 0.9)
     axes.set_ylim(-0.05, 1.05)
-    axes.set_title(f"decision window over {summary.prompts} prompts", fontsize=10)
+    axes.set_title(f"decision window over {of_prompts(summary.prompts)}", fontsize=10)
     axes.set_xlabel("$t$ (0 noise, 1 data)")
     axes.set_ylabel("share, or correlation")
     axes.grid(alpha=0.25)

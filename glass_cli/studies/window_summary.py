@@ -17,7 +17,7 @@ from glass_cli.steering.decision_window import (
     moments,
     proposed_times,
 )
-from glass_cli.studies.base import mean_cell
+from glass_cli.studies.base import mean_cell, of_prompts
 
 
 class WindowSummary(NamedTuple):
@@ -78,7 +78,7 @@ class WindowSummary(NamedTuple):
             for i, t in enumerate(self.t)
         ]
         return Table(
-            f"Decision window over {self.prompts} prompts",
+            f"Decision window over {of_prompts(self.prompts)}",
             ("t", "still open", "x_hat agrees", "foretold"),
             rows,
             "open: variance of the final reward within one x_t over all of it; agrees: correlation"
