@@ -162,13 +162,12 @@ def test_a_study_goes_on_where_it_stopped(
 
 
 def test_another_setting_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    few = [*POSTERIOR, "benchmark.limit=1", "benchmark.samples=2"]
+    few = [*POSTERIOR, "benchmark.limit=1", "benchmark.samples=2", "hydra.run.dir=run"]
     assert evaluate(*few) == 0
     assert evaluate(*few, "benchmark.draws=3") == 2
     assert "benchmark.draws=6, now it is 3" in capsys.readouterr().err
     assert evaluate(*few, "benchmark.draws=3", "fresh=true") == 0
-    (old,) = Path("outputs/eval").glob("*/replaced/1/study/00000.json")
-    assert old.exists()
+    assert Path("run/replaced/1/study/00000.json").exists()
 
 
 @pytest.mark.parametrize("name", ["window", "posterior"])
