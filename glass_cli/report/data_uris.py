@@ -16,7 +16,7 @@ _SAMPLE = 24
 
 
 def uri(data: bytes, kind: str) -> str:
-    """``data`` as a URI that holds it all."""
+    """``data`` of an image of some ``kind``, such as "webp", as a URI that holds it all."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 

@@ -24,7 +24,10 @@ _INK = "#010203"  # stands for the page's own text colour in SVG
 
 
 def write_plots(comparison: Comparison, folder: Path) -> list[Path]:
-    """Saves what the runs allow, as PNG and PDF: reward against calls, reward against judgement."""
+    """Saves what the runs allow, as PNG and PDF: reward against calls, reward against judgement.
+
+    Returns the files. Raises OSError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     figures = {
@@ -150,7 +153,12 @@ def reward_against_correct(comparison: Comparison) -> Figure | None:
 def over_time(
     lines: Mapping[str, Sequence[tuple[float, float, float, float]]], label: str, top: float | None
 ) -> str:
-    """SVG of lines over t; a line's points are (t, mean, low, high), low and high its band."""
+    """SVG of lines over t.
+
+    lines: name -> points (t, mean, low, high) by rising t, where low and high are a band's ends.
+    label: what is shown upward.
+    top: the largest value that is possible; None for as far as the lines go.
+    """
     figure, axes = _figure(4.6, 2.9, _INK)
     for i, (name, points) in enumerate(lines.items()):
         t, mean, low, high = zip(*points, strict=True)
@@ -166,7 +174,11 @@ def over_time(
 
 
 def histogram(values: Mapping[str, Sequence[float]], label: str) -> str:
-    """SVG of the distributions of ``values``, as shares."""
+    """SVG of distributions, as shares of each.
+
+    values: name -> numbers, at least one.
+    label: what is shown across.
+    """
     import numpy as np
 
     figure, axes = _figure(4.6, 2.9, _INK)
