@@ -1,11 +1,12 @@
-"""The command line: `glass sample`, `glass sweep`, `glass ls`, `glass sheet`.
+"""The command line: `glass sample`, `glass sweep`, `glass eval`, `glass ls`, `glass compare`, ...
 
-Typer names the commands and their help; the words after `sample` and `sweep` are Hydra's and pass
-through unread. Everything else is imported inside the commands, so that help is instant.
+Typer has the commands and their help; the arguments of `sample`, `sweep` and `eval` are Hydra's and
+pass through unread. Everything else is imported inside the commands, so that help is quick.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,16 +24,20 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-HYDRA_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True}
-WORDS_HELP = """\b
+HYDRA_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
+SAMPLE_HELP = """\b
 Common settings (all: glass sample --cfg job; choices: glass ls):
   prompt="..."         what to draw; no escaping needed
-  prompts=FILE         one prompt a line, or prompts='[a cat, two dogs]'
+  prompts=FILE         a file with a prompt a line, or a list: prompts='[a cat, two dogs]'
   particles=8          how many are drawn together
+  calls=50             network calls a particle
   seed=0               whole number
   model= sampler= steering= reward=   see glass ls
+  metrics='[clip]'     further rewards that score every final picture, each by its name or with
+                       settings of its own: metrics='[clip, {pickscore: {path: FOLDER}}]'
   device=auto          auto, cpu, cuda, cuda:1, mps
   wandb.mode=online    online, offline, disabled
+  hydra.run.dir=FOLDER where the results go; hydra.sweep.dir=FOLDER for those of a sweep
 \b
 Hydra's flags:
   -m, --multirun       a sweep: one job for each combination of values
@@ -46,7 +51,8 @@ Common settings (all: glass eval --cfg job; choices: glass ls):
   benchmark=geneval    see glass ls benchmark; benchmark.limit=N takes the first N prompts
   model= sampler= steering= reward= metrics='[...]' particles= seed=   as in glass sample
   launcher=ray         Ray actors, one a GPU or launcher.cpus_per_worker CPUs
-  name=WORD            ends the name of the folder outputs/eval/...
+  name=NAME            ends the name of the folder outputs/eval/..., which has all that differs
+                       from the defaults
   -m, --multirun       a sweep: one evaluation for each combination of values
 """
 
@@ -72,29 +78,34 @@ def glass(
     """
 
 
-Fresh = Annotated[bool, typer.Option("--fresh", help="Set earlier results aside and start anew.")]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Move earlier results to replaced/ and start again.")
+]
 
 
-@app.command(context_settings=HYDRA_WORDS, epilog=WORDS_HELP)
+@app.command(context_settings=HYDRA_ARGUMENTS, epilog=SAMPLE_HELP)
 def sample(ctx: typer.Context, fresh: Fresh = False) -> None:
     """Sample one prompt or several: glass sample KEY=VALUE ...
 
-    A run that was stopped goes on with the same command and hydra.run.dir=FOLDER.
+    To continue a run that was stopped, repeat its command with hydra.run.dir=FOLDER.
     """
     _launch(ctx.args, fresh=fresh)
 
 
-@app.command(context_settings=HYDRA_WORDS, epilog=WORDS_HELP)
-def sweep(ctx: typer.Context) -> None:
-    """Run every combination of values: glass sweep KEY=VALUE,VALUE ..."""
-    _launch(ctx.args, sweep=True)
+@app.command(context_settings=HYDRA_ARGUMENTS, epilog=SAMPLE_HELP)
+def sweep(ctx: typer.Context, fresh: Fresh = False) -> None:
+    """Run every combination of values: glass sweep KEY=VALUE,VALUE ...
+
+    To continue a sweep that was stopped, repeat its command with hydra.sweep.dir=FOLDER.
+    """
+    _launch(ctx.args, sweep=True, fresh=fresh)
 
 
-@app.command("eval", context_settings=HYDRA_WORDS, epilog=EVAL_HELP)
+@app.command("eval", context_settings=HYDRA_ARGUMENTS, epilog=EVAL_HELP)
 def evaluate(ctx: typer.Context, fresh: Fresh = False) -> None:
     """Run a benchmark: glass eval benchmark=NAME KEY=VALUE ...
 
-    The same command goes on where an earlier one stopped.
+    To continue an evaluation that was stopped, repeat its command.
     """
     _launch(ctx.args, config="eval", fresh=fresh)
 
@@ -180,7 +191,7 @@ def report(
 
 
 def _or_exit(work: Callable[[], T]) -> T:
-    """What ``work`` gives; where it raises GlassError, its lines and exit code 2."""
+    """The result of ``work``; where it raises GlassError, prints its lines and exits with 2."""
     from glass_cli.common.errors import GlassError
 
     try:
@@ -192,11 +203,11 @@ def _or_exit(work: Callable[[], T]) -> T:
 
 
 def _launch(
-    words: list[str], sweep: bool = False, config: str = "config", fresh: bool = False
+    arguments: list[str], sweep: bool = False, config: str = "config", fresh: bool = False
 ) -> None:
     from glass_cli.launch import launch
 
-    raise typer.Exit(launch([*words, *(["fresh=true"] if fresh else [])], sweep, config))
+    raise typer.Exit(launch([*arguments, *(["fresh=true"] if fresh else [])], sweep, config))
 
 
 def _fail(line: str) -> None:
@@ -208,15 +219,20 @@ def main() -> None:
     """The console script `glass`."""
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="glass", standalone_mode=False)
+        sys.stdout.flush()
     except typer.Abort:
         code = 130
+    except BrokenPipeError:  # nobody reads the output any more, as after `| head`
+        # Python would find the same once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + 13  # as if ended by SIGPIPE
     except Exception as error:
         # Typer carries its own copy of click in some versions and imports it in others: an error
-        # of usage is known by its method, not by its class.
-        tell = getattr(error, "format_message", None)
-        if tell is None:
+        # of usage is recognised by its method, not by its class.
+        message = getattr(error, "format_message", None)
+        if message is None:
             raise
-        line = " ".join(str(tell()).split())
+        line = " ".join(str(message()).split())
         typer.echo(f"glass: {line.rstrip('.')}; see glass --help", err=True)
         code = 2
     sys.exit(code if isinstance(code, int) else 0)

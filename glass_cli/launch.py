@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import shutil
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.errors import GlassError, one_line
-from glass_cli.common.messages import describe, say
+from glass_cli.common.messages import closed_output, describe, say
 from glass_cli.common.paths import EVAL_CONFIG, MAIN_CONFIG
 
 if TYPE_CHECKING:
@@ -30,10 +31,13 @@ ERROR_FILE = "error.txt"
 USER_ERROR, FAILED = 2, 1
 # The module whose ``run(settings, folder)`` does the work of what a configuration describes.
 ENGINES = {MAIN_CONFIG: "glass_cli.engine.sample", EVAL_CONFIG: "glass_cli.engine.evaluate"}
+# In which finished work is kept: a folder that has one of them is never removed.
+_WORK = ("results", "study")
+_TRACEBACKS = "HYDRA_FULL_ERROR"
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal that asks the process to end; the exit code of a process ended by it."""
+    """A signal that asks the process to end, and the exit code of a process ended by it."""
 
     def __init__(self, number: int = signal.SIGINT) -> None:
         super().__init__(number)
@@ -42,17 +46,24 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """SIGTERM and SIGHUP unwind the run as Ctrl-C does, so that all files are closed."""
+    """SIGTERM and SIGHUP end the run as Ctrl-C does, so that all files are closed.
+
+    The first of them only: what is closed then would be torn by a second. One that the process was
+    started to ignore, as under nohup, it ignores.
+    """
+    before: dict[int, Any] = {}
 
     def stop(number: int, _: FrameType | None) -> None:
+        for other in before:  # not SIG_IGN, which processes started from here would inherit
+            signal.signal(other, lambda *_: None)
         raise Stopped(number)
 
-    before: dict[int, Any] = {}
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         number = getattr(signal, name, None)
+        if number is None or signal.getsignal(number) == signal.SIG_IGN:
+            continue
         with suppress(ValueError):  # not the main thread, whose process is someone else's
-            if number is not None:
-                before[number] = signal.signal(number, stop)
+            before[number] = signal.signal(number, stop)
     try:
         yield
     finally:
@@ -65,10 +76,12 @@ class Job:
     """The function that Hydra calls for each job of a sweep; a launcher's processes get it pickled.
 
     engine: the module whose ``run(settings, folder)`` does the work; it is imported here, after
-        the checks, and is the first thing to import torch.
+        the checks, and is the first to import torch.
+    raises: whether an unexpected error is raised with its traceback, and ends the sweep.
     """
 
     engine: str
+    raises: bool = False
 
     def __call__(self, cfg: DictConfig) -> Any:
         """Runs the job. An error is left in its folder, where `launch` collects it from whatever
@@ -84,9 +97,9 @@ class Job:
         try:
             return _run(self.engine, build_settings(cfg, typed), folder)
         except Exception as error:
-            if os.environ.get("HYDRA_FULL_ERROR") == "1":
-                raise
             known = isinstance(error, GlassError)
+            if self.raises and not known:
+                raise
             line = f"{' '.join(typed)}: {one_line(error) if known else describe(error)}"
             _write(folder / ERROR_FILE, line, error)
             say(f"job {hydra.job.num} failed: {line}")
@@ -106,32 +119,35 @@ def _write(path: Path, line: str, error: Exception) -> None:
 
 
 def launch(
-    words: Sequence[str],
+    arguments: Sequence[str],
     sweep: bool = False,
     config: str = MAIN_CONFIG,
     conf: Path | None = None,
     engine: str | None = None,
 ) -> int:
-    """Checks the words of a command line, runs them, and returns the exit code.
+    """Checks the arguments of a command line, runs them, and returns the exit code.
 
     sweep: one job for each combination of values, also without -m.
     config: the file that is composed, which decides the engine.
     conf, engine: a folder of yaml files and a module in place of glass's own (tests use them).
+
+    The exit code is 0, 2 for a mistake of the user's, 1 for any other error, and 128 + N where
+    signal N ended the run. Raises BrokenPipeError where nobody reads the output any more.
     """
     from glass_cli.common.paths import conf_dir
-    from glass_cli.config.command_line import read_words
+    from glass_cli.config.command_line import read_arguments
 
     try:
         with _signals_raise():
-            read = read_words(words, sweep, config)
+            line = read_arguments(arguments, sweep, config)
             folder = conf or conf_dir()
             from glass_cli.config.preflight import preflight
 
-            plan = preflight(read, folder)
+            plan = preflight(line, folder)
             engine = engine or ENGINES[config]
             if plan.settings is not None:
                 return _single(engine, plan, plan.settings)
-            return _hydra(engine, plan, folder, read.config_name)
+            return _hydra(engine, plan, folder, line.config_name)
     except GlassError as error:
         say(one_line(error))
         return USER_ERROR
@@ -149,17 +165,15 @@ def _single(engine: str, plan: Plan, settings: Settings) -> int:
     try:
         _run(engine, settings, folder)
     except KeyboardInterrupt as stopped:
-        say(f"stopped; what was finished is in {folder}, and {_how_to_go_on(plan)}")
-        return _code(stopped)
+        return _stopped(plan, stopped)
     except GlassError as error:
         say(one_line(error))
-        if plan.created and not (folder / "results").exists():
-            _remove(folder)  # nothing was done in it
-        elif not getattr(error, "leaves_no_file", False):
+        leaves_no_file = getattr(error, "leaves_no_file", False)
+        if not leaves_no_file and not _remove(plan):
             _write(error_file, one_line(error), error)
         return USER_ERROR
     except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        if os.environ.get(_TRACEBACKS) == "1" or closed_output(error):
             raise
         _write(error_file, describe(error), error)
         say(f"{describe(error)} (traceback in {error_file})")
@@ -173,34 +187,93 @@ def _hydra(engine: str, plan: Plan, conf: Path, config_name: str) -> int:
 
     started = time.time()
     task = hydra.main(config_path=str(conf), config_name=config_name, version_base="1.3")
+    raises = os.environ.get(_TRACEBACKS) == "1"
     before, sys.argv = sys.argv, ["glass", *plan.arguments]
     try:
-        task(Job(engine))()
+        # without it Hydra prints what its plugins raise, in many lines, and ends the process
+        with _environment({_TRACEBACKS: "1"}), _quiet_logging(plan.folder is None):
+            task(Job(engine, raises))()
     except KeyboardInterrupt as stopped:
-        say(f"stopped; what was finished is in {plan.folder}, and {_how_to_go_on(plan)}")
-        return _code(stopped)
+        return _stopped(plan, stopped)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED if end.code else 0
+    except Exception as error:
+        if raises or closed_output(error):
+            raise
+        where = ""
+        if plan.folder is not None:
+            _write(plan.folder / ERROR_FILE, describe(error), error)
+            where = f" (traceback in {plan.folder / ERROR_FILE})"
+        say(f"{describe(error)}{where}")
+        return FAILED
     finally:
         sys.argv = before
     return 0 if plan.folder is None else _report_failures(plan.folder, started)
 
 
-def _how_to_go_on(plan: Plan) -> str:
-    if plan.resumed_by is None:
-        return "the same command goes on from there"
-    return f"the same command with {plan.resumed_by} goes on from there"
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _quiet_logging(quiet: bool) -> Iterator[None]:
+    """Where `quiet`, lines that nobody reads (`--info | head`) end without a traceback each."""
+    before = logging.raiseExceptions
+    logging.raiseExceptions = before and not quiet
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = before
+
+
+def _stopped(plan: Plan, stopped: KeyboardInterrupt) -> int:
+    """Says how to go on; returns the exit code."""
+    folder = plan.folder
+    if folder is None or (folder in plan.created and not any(folder.iterdir())):
+        _remove(plan)
+        say("stopped before the run began")
+        return _code(stopped)
+    how = "the same command"
+    if plan.resumed_by is not None:
+        how += f" with {plan.resumed_by}"
+    say(f"stopped; what was finished is in {folder}, and {how} goes on from there")
+    return _code(stopped)
 
 
 def _code(stopped: KeyboardInterrupt) -> int:
     return getattr(stopped, "code", 128 + signal.SIGINT)
 
 
-def _remove(folder: Path) -> None:
-    """Removes a folder of this run, and the day's folder around it where that is empty now."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        folder.parent.rmdir()
+def _remove(plan: Plan) -> bool:
+    """Removes the folder of a run that has done nothing, and those around it that were made for it
+    and are empty; False where it was there before, or has work in it."""
+    from glass_cli.output.lock import Lock, Refused
+
+    folder = plan.folder
+    if folder is None or folder not in plan.created:
+        return False
+    try:
+        # another run may have taken a folder of `glass eval` over
+        with Lock(folder):
+            if any((folder / name).exists() for name in _WORK):
+                return False
+            shutil.rmtree(folder, ignore_errors=True)
+    except (Refused, OSError):
+        return False
+    for above in plan.created:
+        with suppress(OSError):
+            above.rmdir()
+    return True
 
 
 def _report_failures(folder: Path, started: float) -> int:

@@ -29,12 +29,14 @@ TINY = {
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    """Hydra gives the root logger handlers on the standard output of the moment; take them off."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    """Hydra's handlers write to the standard streams of the moment: they are taken off again."""
+    loggers = [logging.getLogger(name) for name in ("", "hydra", "hydra_plugins")]
+    before = [(each.handlers[:], each.level, each.propagate) for each in loggers]
     yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    for each, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        each.handlers[:] = handlers
+        each.setLevel(level)
+        each.propagate = propagate
 
 
 def write_choice(folder: Path, name: str, line: str, target: str, body: str) -> None:
@@ -49,6 +51,7 @@ def tiny_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     conf = tmp_path / "conf"
     conf.mkdir()
     shutil.copy(REPOSITORY / "conf" / "config.yaml", conf)
+    shutil.copytree(REPOSITORY / "conf" / "hydra", conf / "hydra")
     for name, (line, target, body) in TINY.items():
         write_choice(conf, name, line, target, body)
     work = tmp_path / "work"

@@ -11,7 +11,7 @@ from conftest import REPOSITORY
 from worlds import GaussianFlow, fk, linear
 
 from glass_cli.common.errors import GlassError
-from glass_cli.config.command_line import read_words
+from glass_cli.config.command_line import read_arguments
 from glass_cli.config.preflight import preflight
 from glass_cli.method.budget import check_calls, share_calls, transition_calls
 from glass_cli.method.flow import Sampler
@@ -122,7 +122,7 @@ def test_the_command_line_says_so_before_anything_is_made(
     folder = tmp_path / "run"
     words = ["model=gaussian_mixture", *words, f"hydra.run.dir={folder}"]
     with pytest.raises(GlassError) as refused:
-        preflight(read_words(words, False, "config"), REPOSITORY / "conf")
+        preflight(read_arguments(words, False, "config"), REPOSITORY / "conf")
     assert shown in str(refused.value) and "\n" not in str(refused.value)
     assert not folder.exists()
 

@@ -15,7 +15,7 @@ import pytest
 from conftest import REPOSITORY
 
 from glass_cli.common.errors import GlassError
-from glass_cli.config.command_line import quote_word, read_words
+from glass_cli.config.command_line import quote_override, read_arguments
 from glass_cli.config.composition import composing
 from glass_cli.config.preflight import compose_or_explain
 from glass_cli.launch import Job, launch
@@ -87,7 +87,7 @@ def test_every_prompt_is_composed_as_it_was_typed(tiny_conf: Path) -> None:
     """All of them under keys of their own, quoted as the prompt is, in one composition."""
     from omegaconf import OmegaConf
 
-    words = read_words([f"prompt={prompt}" for prompt in TORTURE]).overrides
+    words = read_arguments([f"prompt={prompt}" for prompt in TORTURE]).overrides
     typed = [f"+typed.p{i}{word.removeprefix('prompt')}" for i, word in enumerate(words)]
     with composing(tiny_conf) as composer:
         cfg = compose_or_explain(composer, typed)
@@ -111,7 +111,7 @@ def test_random_text_arrives(tiny_conf: Path) -> None:
     parser = OverridesParser.create()
     for _ in range(500):
         text = "".join(rng.choices("\\'\"${}[]()=,:# ab\n", k=rng.randint(1, 12)))
-        word = quote_word(f"prompt=x{text}")
+        word = quote_override(f"prompt=x{text}")
         (override,) = parser.parse_overrides([word])
         cfg = OmegaConf.create({"prompt": override.value()})
         assert cfg.prompt == f"x{text}", word
@@ -177,6 +177,7 @@ def test_a_failing_job_does_not_stop_the_others(
     (13, 2, "glass: the reward of particle 3 is NaN at step 7\n"),
     (14, 1, "glass: RuntimeError: out of memory by 3 GiB (traceback in "),
     (15, 130, "glass: stopped; what was finished is in outputs/"),
+    (16, 130, "glass: stopped before the run began\n"),
 ])  # fmt: skip
 def test_a_run_that_fails_says_one_line(
     tiny_conf: Path, capsys: pytest.CaptureFixture[str], seed: int, code: int, line: str
@@ -199,12 +200,12 @@ def test_cfg_and_info_reach_hydra(tiny_conf: Path, capsys: pytest.CaptureFixture
 
 
 def test_flags_are_read_wherever_they_stand() -> None:
-    words = read_words(["a=1", "-m", "b=2", "--config-name", "other", "c=3"])
+    words = read_arguments(["a=1", "-m", "b=2", "--config-name", "other", "c=3"])
     assert words.overrides == ["a=1", "b=2", "c=3"]
     assert words.sweep and words.config_name == "other"
-    assert read_words(["--info"]).shows
+    assert read_arguments(["--info"]).shows
     with pytest.raises(GlassError, match="unknown option -x"):
-        read_words(["-x", "a=1"])
+        read_arguments(["-x", "a=1"])
 
 
 def test_a_missing_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from glass_cli.common.errors import GlassError
 from glass_cli.config.composition import Composer, composing
 from glass_cli.config.listing import choices, groups
-from glass_cli.config.preflight import build_settings, compose_or_explain
+from glass_cli.config.preflight import build_settings, compose_or_explain, with_usual_lam
 from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import GROUPS, MORE_GROUPS
 
@@ -34,6 +34,7 @@ def test_every_choice_composes_and_builds(composer: Composer, group: str, choice
     if group in (*GROUPS, *MORE_GROUPS):
         left_open = sorted(OmegaConf.missing_keys(cfg[group]))
         node = OmegaConf.to_container(cfg[group], resolve=True)
+        node = with_usual_lam(node, None)
         build = Choices([CONF]).build  # of any group; a reward's terms are built along
         if not left_open:
             build(node, group)
@@ -50,6 +51,7 @@ def test_no_choice_imports_anything_heavy() -> None:
 import sys
 from glass_cli.common.errors import GlassError
 from glass_cli.config.composition import composing
+from glass_cli.config.preflight import with_usual_lam
 from glass_cli.config.reward_choices import Choices
 from omegaconf import OmegaConf
 from pathlib import Path
@@ -58,7 +60,8 @@ with composing(Path(sys.argv[1]), config_name="eval") as composer:
     for word in sys.argv[2:]:
         group = word.partition("=")[0]
         try:
-            build(OmegaConf.to_container(composer.compose([word])[group], resolve=True), group)
+            node = OmegaConf.to_container(composer.compose([word])[group], resolve=True)
+            build(with_usual_lam(node, None), group)
         except GlassError as error:
             assert "has no value" in str(error), error
         heavy = {"torch", "diffusers", "transformers", "wandb"} & set(sys.modules)

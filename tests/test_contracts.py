@@ -69,6 +69,7 @@ class Whole(Plain):
 
     accepts: str = "points"
     differentiable: bool = True
+    usual_lam: float = 2.0
 
     def check_model(self, model: Any) -> None:
         return
@@ -107,8 +108,8 @@ def test_optional_members_come_from_the_contract() -> None:
     with pytest.raises(GlassError) as refused:
         made(Plain, "reward")
     assert str(refused.value) == (
-        f"reward: {__name__}.Plain lacks accepts, differentiable, check_model(), check_prompts();"
-        " inherit from glass_cli.rewards.base.Reward, which has defaults (see README, Add your own)"
+        f"reward: {__name__}.Plain lacks accepts, differentiable, usual_lam, check_model(),"
+        " check_prompts(); inherit from glass_cli.rewards.base.Reward, which has defaults (see README, Add your own)"
     )
 
 

@@ -31,7 +31,8 @@ POINTS = [
     "sampler.steps=2",
 ]
 EMOJI = ["benchmark=tiny", *POINTS[2:], "sampler.steps=1", "particles=2", "launcher.threads=1"]
-FOLDER = Path("outputs/eval/tiny_points-gaussian_mixture-glass-fk-linear")
+NAME = "tiny_points-gaussian_mixture-glass-fk-linear-particles_4-steps_2-transitions_2"
+FOLDER = Path("outputs/eval") / NAME
 CHOICES = {
     "tiny": "Tiny\nimages: 2\nlimit: null\nstrict: 0.75\ndeadly: null\nmissing: false",
     "tiny_points": "TinyPoints\nimages: 2\nlimit: null\nstrict: 0.0\nmissing: false",
@@ -97,7 +98,8 @@ def test_pictures_results_and_summary(capsys: pytest.CaptureFixture[str]) -> Non
     words = [*EMOJI, "benchmark.limit=3", "metrics=[clip]", "thumbnails=true", "seed=5"]
     assert evaluate(*words) == 0
     (folder,) = Path("outputs/eval").iterdir()
-    assert folder.name == "tiny-emoji-glass-fk-clip"
+    chosen, rest = "tiny-emoji-glass-fk-clip", "particles_2-steps_1-transitions_2-seed_5"
+    assert folder.name == f"{chosen}-metrics_clip-{rest}"
     results = [read(p) for p in sorted((folder / "results").glob("*/*.json"))]
     keys = [(r["prompt_index"], r["image_index"]) for r in results]
     assert keys == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
@@ -231,13 +233,13 @@ def test_pictures_do_not_depend_on_how_many_there_are(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("word", "names"),
     [
-        ("particles=5", "particles=4, now it is 5"),
-        ("seed=1", "seed=0, now it is 1"),
-        ("sampler.rho=0.4", "sampler.rho=ddpm, now it is 0.4"),
-        ("steering.lam=2", "steering.lam=0.5, now it is 2"),
-        ("benchmark.strict=0.5", "benchmark.strict=0.0, now it is 0.5"),
-        ("metrics=[linear]", 'metrics=[], now it is ["linear"]'),
-        ("dtype=float32", "dtype=auto, now it is float32"),
+        ("particles=5", "particles=4 (now 5)"),
+        ("seed=1", "seed=0 (now 1)"),
+        ("sampler.rho=0.4", "sampler.rho=ddpm (now 0.4)"),
+        ("steering.lam=2", "steering.lam=0.5 (now 2)"),
+        ("benchmark.strict=0.5", "benchmark.strict=0.0 (now 0.5)"),
+        ("metrics=[linear]", 'metrics=[] (now ["linear"])'),
+        ("dtype=float32", "dtype=auto (now float32)"),
     ],
 )
 def test_results_of_other_settings_are_refused(
@@ -277,7 +279,7 @@ def test_another_prompt_list_is_refused(
 def test_fresh_sets_the_old_results_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     assert evaluate(*POINTS) == 0
     before = files(FOLDER)
-    assert evaluate(*POINTS, "seed=1", "fresh=true") == 0
+    assert evaluate(*POINTS, "seed=1", "fresh=true", f"hydra.run.dir={FOLDER}") == 0
     assert files(FOLDER / "replaced" / "1") == before
     assert read(FOLDER / "identity.json")["seed"] == 1
     assert evaluate(*POINTS, "fresh=true") == 0
@@ -289,8 +291,7 @@ def test_names_make_folders_of_their_own() -> None:
     assert evaluate(*POINTS, "benchmark.limit=1", "name=mine", "seed=3") == 0
     assert evaluate(*POINTS, "benchmark.limit=1", "steering=none", "reward=null") == 0
     names = sorted(p.name for p in Path("outputs/eval").iterdir())
-    assert names == ["tiny_points-gaussian_mixture-glass-fk-linear-mine",
-                     "tiny_points-gaussian_mixture-glass-none"]  # fmt: skip
+    assert names == [f"{NAME}-seed_3-mine", NAME.replace("-fk-linear", "-none")]
 
 
 @pytest.mark.parametrize(
@@ -331,7 +332,8 @@ def test_a_sweep_goes_on_too(monkeypatch: pytest.MonkeyPatch) -> None:
     words = [*POINTS, "benchmark.limit=2", "particles=3,4"]
     assert evaluate(*words, sweep=True) == 0
     (folder,) = Path("outputs/eval").iterdir()
-    assert folder.name == "tiny_points-gaussian_mixture-glass-fk-linear-sweep-particles"
+    rest = "steps_2-transitions_2"
+    assert folder.name == f"tiny_points-gaussian_mixture-glass-fk-linear-{rest}-sweep-particles"
     found = {p.parent.name: read(p)["particles"] for p in folder.glob("*/summary.json")}
     assert found == {"particles=3": 3, "particles=4": 4}
     units = drawn(monkeypatch)
@@ -342,7 +344,7 @@ def test_a_sweep_goes_on_too(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_study_brings_its_own_summary() -> None:
     words = [word for word in POINTS if not word.startswith("benchmark")]
     assert evaluate("benchmark=study", *words) == 0
-    folder = Path("outputs/eval/study-gaussian_mixture-glass-fk-linear")
+    folder = Path("outputs/eval", NAME.replace("tiny_points", "study"))
     assert read(folder / "summary.json") == {"benchmark": "Study", "score": 8.0}
 
 

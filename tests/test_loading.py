@@ -20,7 +20,7 @@ from torch import Tensor
 
 from glass_cli.common import hub
 from glass_cli.common.errors import GlassError
-from glass_cli.config.command_line import read_words
+from glass_cli.config.command_line import read_arguments
 from glass_cli.config.composition import composing
 from glass_cli.config.preflight import build_settings, compose_or_explain
 from glass_cli.models.diffusers_pipeline import DiffusersPipeline, LoadedPipeline
@@ -358,7 +358,7 @@ def test_quantisation_from_the_command_line(folder: Path) -> None:
         "model.quantization.unet.weights_dtype=int8",
     ]
     with composing(REPOSITORY / "conf") as composer:
-        made = build_settings(compose_or_explain(composer, read_words(words).overrides))
+        made = build_settings(compose_or_explain(composer, read_arguments(words).overrides))
     assert made.model.quantization == {"unet": {"config": "QuantoConfig", "weights_dtype": "int8"}}
 
 

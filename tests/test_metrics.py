@@ -17,7 +17,7 @@ from torch import Tensor
 
 from glass_cli.common.errors import GlassError
 from glass_cli.common.statistics import bootstrap_interval
-from glass_cli.config.command_line import read_words
+from glass_cli.config.command_line import read_arguments
 from glass_cli.config.preflight import preflight
 from glass_cli.launch import launch
 from glass_cli.rewards.composite import Composite, Term
@@ -169,7 +169,7 @@ def conf(tiny_conf: Path) -> Path:
 @pytest.mark.parametrize(("words", "message"), BAD.values(), ids=BAD.keys())
 def test_what_is_wrong_is_one_line(conf: Path, words: list[str], message: str) -> None:
     with pytest.raises(GlassError) as caught:
-        preflight(read_words(words), conf)
+        preflight(read_arguments(words), conf)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not Path("outputs").exists()
@@ -178,14 +178,14 @@ def test_what_is_wrong_is_one_line(conf: Path, words: list[str], message: str) -
 def test_a_folder_of_the_users_has_metrics_too(conf: Path, tmp_path: Path) -> None:
     write_choice(tmp_path / "mine", "reward/own", "# my own", "ImageReward", "")
     words = ["metrics=[own]", "reward=composite", "reward.terms.own.weight=2"]
-    assert preflight(read_words([*words, "-cd", str(tmp_path / "mine")]), conf).folder is not None
+    assert preflight(read_arguments([*words, "-cd", str(tmp_path / "mine")]), conf).folder is not None
     with pytest.raises(GlassError, match="unknown metric own"):
-        preflight(read_words(words[:1]), conf)
+        preflight(read_arguments(words[:1]), conf)
 
 
 def test_every_metric_of_a_sweep_is_checked(conf: Path) -> None:
     with pytest.raises(GlassError, match="unknown metric clpi"):
-        preflight(read_words(["metrics=[clip],[clpi]"], sweep=True), conf)
+        preflight(read_arguments(["metrics=[clip],[clpi]"], sweep=True), conf)
 
 
 def composite(**terms: Term) -> Composite:
@@ -223,6 +223,6 @@ def test_a_composite_has_a_gradient_when_all_of_it_has() -> None:
 def test_terms_may_be_swept_over(conf: Path) -> None:
     words = ["reward=composite", "reward.terms.clip.weight=1,2", "reward.terms.own={},null"]
     with pytest.raises(GlassError, match="unknown term own"):
-        preflight(read_words(words, sweep=True), conf)
-    plan = preflight(read_words(words[:2], sweep=True), conf)
+        preflight(read_arguments(words, sweep=True), conf)
+    plan = preflight(read_arguments(words[:2], sweep=True), conf)
     assert plan.folder is not None and plan.settings is None

@@ -12,7 +12,7 @@ import pytest
 from conftest import REPOSITORY, write_choice
 
 from glass_cli.common.errors import GlassError, near
-from glass_cli.config.command_line import read_words
+from glass_cli.config.command_line import read_arguments
 from glass_cli.config.preflight import ALL_COMBINATIONS, jobs, parse, preflight
 
 # ruff: noqa: E501
@@ -89,7 +89,7 @@ def conf(tiny_conf: Path) -> Path:
 @pytest.mark.parametrize(("words", "message"), BAD.values(), ids=BAD.keys())
 def test_bad_input_is_one_line(conf: Path, words: list[str], message: str) -> None:
     with pytest.raises(GlassError) as caught:
-        preflight(read_words(words), conf)
+        preflight(read_arguments(words), conf)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not Path("outputs").exists(), "nothing is written for a line that cannot run"
@@ -124,7 +124,7 @@ print(json.dumps([codes, heavy]))
 
 def test_good_values_arrive_with_their_types(conf: Path) -> None:
     words = ["sampler.times=[0,0.5,1]", "sampler.rho=1", "+sampler.grid={kind: given}"]
-    plan = preflight(read_words([*words, "steering=none", "reward=null"]), conf)
+    plan = preflight(read_arguments([*words, "steering=none", "reward=null"]), conf)
     assert plan.folder is not None and plan.folder.is_dir()
     assert plan.folder.name.endswith("-glass-none")
 
@@ -134,17 +134,17 @@ def test_good_values_arrive_with_their_types(conf: Path) -> None:
 )
 def test_every_value_of_a_sweep_is_checked(conf: Path, bad: str) -> None:
     with pytest.raises(GlassError):
-        preflight(read_words(["particles=1,2", bad], sweep=True), conf)
+        preflight(read_arguments(["particles=1,2", bad], sweep=True), conf)
     assert not Path("outputs").exists()
 
 
 def test_a_large_sweep_checks_each_value_once(conf: Path) -> None:
     many = ",".join(str(n) for n in range(40))
-    checked = list(jobs(parse([f"seed={many}", "particles=1,2,3"])))
+    checked = list(jobs(parse([f"seed={many}", "particles=1,2,3"]), lambda group: []))
     assert ALL_COMBINATIONS < 40 * 3 and len(checked) == 40
     assert {word for job in checked for word in job} >= {"seed=39", "particles=3"}
     with pytest.raises(GlassError, match="particles must be at least 1"):
-        preflight(read_words([f"seed={many}", "particles=1,2,0"], sweep=True), conf)
+        preflight(read_arguments([f"seed={many}", "particles=1,2,0"], sweep=True), conf)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_large_sweep_checks_each_value_once(conf: Path) -> None:
     ],
 )
 def test_sweep_functions(conf: Path, word: str) -> None:
-    plan = preflight(read_words([word], sweep=True), conf)
+    plan = preflight(read_arguments([word], sweep=True), conf)
     assert plan.folder is not None and plan.settings is None
 
 
@@ -165,9 +165,9 @@ def test_a_folder_of_the_user(conf: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     write_choice(mine, "sampler/own", "# my own", "Sampler", "steps: 3")
     words = [f"--config-dir={mine}", "sampler=own", "sampler.steps=7"]
-    assert preflight(read_words(words), conf).folder is not None
+    assert preflight(read_arguments(words), conf).folder is not None
     with pytest.raises(GlassError, match="glass, own, sde"):
-        preflight(read_words([f"--config-dir={mine}", "sampler=owm"]), conf)
+        preflight(read_arguments([f"--config-dir={mine}", "sampler=owm"]), conf)
 
 
 def test_an_experiment_is_a_diff_over_the_defaults(conf: Path, tmp_path: Path) -> None:
@@ -176,15 +176,15 @@ def test_an_experiment_is_a_diff_over_the_defaults(conf: Path, tmp_path: Path) -
     text = "# @package _global_\ndefaults:\n  - override /sampler: sde\nparticles: 3\n"
     (mine / "three.yaml").write_text(text, encoding="utf-8")
     words = ["-cd", str(mine.parent), "experiment=three"]
-    plan = preflight(read_words(words), conf)
+    plan = preflight(read_arguments(words), conf)
     assert plan.folder is not None and plan.folder.name.endswith("-sde-fk")
 
 
 def test_two_runs_in_one_second_get_two_folders(conf: Path) -> None:
     where = ["hydra.run.dir=fixed"]
-    given = [preflight(read_words(where), conf).folder for _ in range(2)]
+    given = [preflight(read_arguments(where), conf).folder for _ in range(2)]
     assert given == [Path("fixed")] * 2, "a folder the user names is used as it is"
-    made = {preflight(read_words([]), conf).folder for _ in range(4)}
+    made = {preflight(read_arguments([]), conf).folder for _ in range(4)}
     assert len(made) == 4
 
 
@@ -193,7 +193,7 @@ def test_folder_without_permission(conf: Path, monkeypatch: pytest.MonkeyPatch) 
     if os.geteuid() == 0:  # root may write anywhere
         monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(GlassError, match="cannot write to locked"):
-        preflight(read_words(["hydra.run.dir=locked/run"]), conf)
+        preflight(read_arguments(["hydra.run.dir=locked/run"]), conf)
 
 
 def test_near() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from conftest import REPOSITORY
 
-from glass_cli.config.command_line import read_words
+from glass_cli.config.command_line import read_arguments
 from glass_cli.config.listing import choices, groups
 from glass_cli.config.preflight import preflight
 from glass_cli.launch import launch
@@ -101,7 +101,7 @@ def test_every_command_passes_preflight(tmp_path: Path, monkeypatch: pytest.Monk
             word for word in words if not word.startswith(("hydra/", "hydra.launcher", "launcher"))
         ]
         config = "eval" if kind == "eval" else "config"
-        preflight(read_words(here, kind == "sweep" or "-m" in here, config), REPOSITORY / "conf")
+        preflight(read_arguments(here, kind == "sweep" or "-m" in here, config), REPOSITORY / "conf")
 
 
 def test_every_choice_is_in_the_table() -> None:

@@ -18,18 +18,24 @@ def one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-def near(word: str, known: Iterable[str]) -> str:
-    """The known word closest to `word`, as `; did you mean X?`, or nothing when none is close.
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to `name`; None where none is close.
 
-    A dotted word is compared as a whole first, then by its last part alone, so that `steps`
+    A dotted name is compared as a whole first, then by its last part alone, so that `steps`
     finds `sampler.steps` and `sampler.stps` does too.
     """
     candidates = list(dict.fromkeys(known))
-    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
-    if not close:
-        last = word.rpartition(".")[2]
-        by_last: dict[str, str] = {}
-        for candidate in candidates:
-            by_last.setdefault(candidate.rpartition(".")[2], candidate)
-        close = [by_last[m] for m in difflib.get_close_matches(last, by_last, n=1, cutoff=0.75)]
-    return f"; did you mean {close[0]}?" if close else ""
+    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
+    if close:
+        return close[0]
+    by_last: dict[str, str] = {}
+    for candidate in candidates:
+        by_last.setdefault(candidate.rpartition(".")[2], candidate)
+    close = difflib.get_close_matches(name.rpartition(".")[2], by_last, n=1, cutoff=0.75)
+    return by_last[close[0]] if close else None
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The end of an error message, `; did you mean X?`, or nothing where no known name is close."""
+    close = nearest(name, known)
+    return "" if close is None else f"; did you mean {close}?"

@@ -17,11 +17,15 @@ from pathlib import Path
 from typing import Any, Literal, Union
 
 from glass_cli.common.errors import GlassError, near, one_line
-from glass_cli.config.contracts import CONTRACTS, check_class, check_instance
+from glass_cli.config.contracts import CONTRACTS, OURS, check_class, check_instance
+
+# of a size: beyond it a list of times or of pictures alone would fill the memory
+MOST = 1_000_000
+_UNBOUNDED = ("seed", "limit")
 
 
 class _Mismatch(Exception):
-    """A value does not fit a type hint; the message is made by the caller."""
+    """A value does not fit a type hint; the caller says so."""
 
 
 def find_class(target: str, where: str) -> Callable[..., Any]:
@@ -78,6 +82,8 @@ def build_class(target: Callable[..., Any], values: Mapping[str, Any], where: st
                 raise GlassError(f"{prefix}{name} has no value; set it with {prefix}{name}=VALUE")
         hints = _hints(typing.cast(type, target))
         kwargs = {k: convert(v, hints.get(k, Any), f"{prefix}{k}") for k, v in values.items()}
+        if target.__module__.startswith(OURS):
+            _check_sizes(kwargs, prefix)
     else:
         kwargs = {k: convert(v, Any, f"{prefix}{k}") for k, v in values.items()}
     try:
@@ -88,6 +94,15 @@ def build_class(target: Callable[..., Any], values: Mapping[str, Any], where: st
         raise GlassError(message if named else f"{where}: {message}") from error
     except TypeError as error:
         raise GlassError(f"{where or 'the settings'}: {one_line(error)}") from error
+
+
+def _check_sizes(values: Mapping[str, Any], prefix: str) -> None:
+    """Raises GlassError for a whole number that no size can be."""
+    for key, value in values.items():
+        for number in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(number, int) and number > MOST and key not in _UNBOUNDED:
+                shown = number if number < 10**30 else "a number of more than 30 digits"
+                raise GlassError(f"{prefix}{key} must be at most {MOST} (got {shown})")
 
 
 def _is_from_protocol(field: dataclasses.Field[Any], cls: type) -> bool:

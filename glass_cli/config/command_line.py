@@ -1,4 +1,4 @@
-"""The words after `glass sample`: Hydra's own flags, and `key=value` overrides.
+"""The arguments of `glass sample`: Hydra's own flags, and `key=value` overrides.
 
 Free text is quoted here, so that a prompt needs no escaping: commas, quotes, `=`, brackets, `#`,
 `${`, backslashes and line ends reach the run as they were typed.
@@ -13,28 +13,51 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from glass_cli.common.errors import GlassError, near
+from glass_cli.common.errors import GlassError, near, nearest
 from glass_cli.common.paths import MAIN_CONFIG
 from glass_cli.config.settings import GROUPS, MORE_GROUPS, Root
 
 FREE_TEXT = ("prompt", "negative_prompt")
 INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+EXPERIMENT = "experiment"  # a group of the user's own, of which none is chosen by default
 
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _QUOTED_LIST = re.compile(rf"\s*(?:{_QUOTED.pattern})(?:\s*,\s*(?:{_QUOTED.pattern}))+\s*", re.S)
 # mappings of the user's own keys: Hydra would refuse one that the yaml lacks, but for ++
 _OPEN = re.compile(r"(?:reward\.(?:terms|arguments)|model\.(?:arguments|quantization))(?:\..+)?")
 _SWEEP_CALL = re.compile(r"(?:choice|shuffle|sort)\(.*\)", re.DOTALL)
+_CHOSEN = (*GROUPS, *MORE_GROUPS, EXPERIMENT)
+# what other programs call it: a path of their own, or a key of glass
+_FOLDER_NAMES = ("o", "out", "output", "outputs", "outdir", "out_dir", "output_dir", "folder")
+OTHER_NAMES = {
+    **dict.fromkeys(_FOLDER_NAMES, "hydra.run.dir"),
+    "n": "particles",
+    "num_images": "particles",
+    "num_particles": "particles",
+    "batch_size": "micro_batch",
+    "nfe": "calls",
+    "num_inference_steps": "calls",
+    "guidance_scale": "model.guidance",
+    "scheduler": "sampler",
+}
 
 
-class Words(NamedTuple):
-    """The command line of one run or sweep, read but not yet checked."""
+class CommandLine(NamedTuple):
+    """The command line of one run or sweep, read but not yet checked.
 
-    overrides: list[str]  # key=value, free text quoted
-    flags: list[str]  # for Hydra, in front of the overrides
-    sweep: bool  # several jobs (-m, or `glass sweep`)
-    shows: bool  # --cfg, --info or --hydra-help: prints, runs nothing
-    config_dir: Path | None  # the user's own folder of yaml files
+    overrides: key=value, free text quoted.
+    flags: for Hydra, in front of the overrides.
+    sweep: several jobs (-m, or `glass sweep`).
+    shows: --cfg, --info or --hydra-help, which print and run nothing.
+    config_dir: the user's own folder of yaml files.
+    config_name: the file that is composed.
+    """
+
+    overrides: list[str]
+    flags: list[str]
+    sweep: bool
+    shows: bool
+    config_dir: Path | None
     config_name: str
 
     def for_hydra(self, extra: Sequence[str] = ()) -> list[str]:
@@ -62,25 +85,29 @@ def _parser(config: str = MAIN_CONFIG) -> _Parser:
     return parser
 
 
-def _fill_info(words: Sequence[str]) -> list[str]:
-    """`--info` may stand alone; give it the topic `all` then, so that it eats no other word."""
+def _fill_info(arguments: Sequence[str]) -> list[str]:
+    """`--info` may stand alone; it gets the topic `all` then, so that it takes no other argument
+    for its topic."""
     filled: list[str] = []
-    for index, word in enumerate(words):
-        filled.append(word)
-        following = words[index + 1] if index + 1 < len(words) else ""
-        if word in ("-i", "--info") and following not in INFO_TOPICS:
+    for index, argument in enumerate(arguments):
+        filled.append(argument)
+        following = arguments[index + 1] if index + 1 < len(arguments) else ""
+        if argument in ("-i", "--info") and following not in INFO_TOPICS:
             filled.append("all")
     return filled
 
 
-def read_words(words: Sequence[str], sweep: bool = False, config: str = MAIN_CONFIG) -> Words:
-    """Read the command line; `sweep` is True for `glass sweep`. Raises GlassError.
+def read_arguments(
+    arguments: Sequence[str], sweep: bool = False, config: str = MAIN_CONFIG
+) -> CommandLine:
+    """Reads the command line. Raises GlassError.
 
-    `config` is the file to compose where `--config-name` names no other.
+    sweep: True for `glass sweep`.
+    config: the file to compose where `--config-name` names no other.
     """
-    args, unknown = _parser(config).parse_known_intermixed_args(_fill_info(words))
+    args, unknown = _parser(config).parse_known_intermixed_args(_fill_info(arguments))
     if unknown:
-        raise _unknown_option(unknown[0], words)
+        raise _unknown_option(unknown[0], arguments)
     if args.config_dir and not Path(args.config_dir).is_dir():
         raise GlassError(f"--config-dir {args.config_dir} is not a folder; check its name")
     shows = bool(args.cfg or args.info or args.hydra_help)
@@ -99,8 +126,8 @@ def read_words(words: Sequence[str], sweep: bool = False, config: str = MAIN_CON
             flags.append("--" + name.replace("_", "-"))
     if several and not shows:
         flags.append("--multirun")
-    return Words(
-        overrides=[quote_word(word, several) for word in args.overrides],
+    return CommandLine(
+        overrides=[quote_override(argument, several) for argument in args.overrides],
         flags=flags,
         sweep=several,
         shows=shows,
@@ -109,45 +136,56 @@ def read_words(words: Sequence[str], sweep: bool = False, config: str = MAIN_CON
     )
 
 
-def _unknown_option(option: str, words: Sequence[str]) -> GlassError:
-    name, _, value = option.lstrip("-").partition("=")
-    known = [o for action in _parser()._actions for o in action.option_strings]
-    keys = [*(f.name for f in dataclasses.fields(Root)), *GROUPS, *MORE_GROUPS, "metrics"]
+def _unknown_option(option: str, arguments: Sequence[str]) -> GlassError:
+    """What an option that does not exist may have meant: another one, or a setting."""
+    name, equals, value = option.lstrip("-").partition("=")
+    fields = {field.name: field for field in dataclasses.fields(Root)}
+    settings = [*fields, *_CHOSEN, "metrics", *OTHER_NAMES]
     setting = name.replace("-", "_")
+    known = ["--fresh", *(o for action in _parser()._actions for o in action.option_strings)]
     hint = near(option.partition("=")[0], known)
-    if option.startswith("--") and (not hint or near(setting, keys)):
-        place = words.index(option) if option in words else -1
-        following = words[place + 1] if 0 <= place < len(words) - 1 else "VALUE"
-        hint = f"; settings are written key=value: {setting}={value or following}"
+    close = nearest(setting, settings)
+    if close or (option.startswith("--") and not hint):
+        key = OTHER_NAMES.get(close, close) if close else setting
+        flag = key in fields and fields[key].type in ("bool", "bool | None")
+        if not equals:
+            place = arguments.index(option) + 1 if option in arguments else len(arguments)
+            following = arguments[place] if place < len(arguments) else "-"
+            # the next argument is its value, unless that is a setting or an option itself
+            apart = following.startswith("-") or "=" in following or flag
+            value = ("true" if flag else "VALUE") if apart else following
+        hint = f"; settings are written key=value: {key}={value}"
     return GlassError(f"unknown option {option}{hint or '; see glass sample --help'}")
 
 
-def quote_word(word: str, sweep: bool = False) -> str:
-    """`word` with the value of a free-text key quoted for Hydra; any other word is unchanged.
+def quote_override(argument: str, sweep: bool = False) -> str:
+    """`argument` with the value of a free-text key quoted for Hydra; any other is unchanged.
 
     Values already in quotes and `choice(...)` pass through, and in a sweep a comma-separated list
     of quoted values too. `prompts=` names a file: its value is quoted as well unless it is a list.
-    `reward=null` means that there is none. New keys may be set in mappings that are open to them.
+    `reward=null` means that there is none, and `+reward=x` is `reward=x`. New keys may be set in
+    mappings that are open to them.
     """
-    key, equals, value = word.partition("=")
+    key, equals, value = argument.partition("=")
     if not equals:
-        return word
+        return argument
     bare = key.lstrip("+")
     if bare in FREE_TEXT:
         if bare == "negative_prompt" and value == "null":
             return f"{key}=''"  # no negative prompt, not the word null
         passes = _QUOTED.fullmatch(value) or _SWEEP_CALL.fullmatch(value)
         if passes or (sweep and _QUOTED_LIST.fullmatch(value)):
-            return word
+            return argument
         return f"{key}={quoted(value)}"
     if bare == "prompts" and value not in ("", "null"):
         passes = _QUOTED.fullmatch(value) or _SWEEP_CALL.fullmatch(value)
         if passes or value.startswith("[") or (sweep and "," in value):
-            return word
+            return argument
         return f"{key}={quoted(value)}"
-    if "." not in key and value == "null" and bare in (*GROUPS, *MORE_GROUPS):
-        return f"~{bare}"  # Hydra takes no null for a group: it is removed
-    return f"++{word}" if _OPEN.fullmatch(key) else word
+    if bare in _CHOSEN:
+        # Hydra takes no null for a group, which is removed, and no + for one that it knows
+        return f"~{bare}" if value == "null" else f"{bare}={value}"
+    return f"++{argument}" if _OPEN.fullmatch(key) else argument
 
 
 def quoted(text: str) -> str:

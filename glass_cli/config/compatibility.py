@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glass_cli.common.errors import GlassError, one_line
+from glass_cli.config.build import MOST
 from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Settings
 from glass_cli.method.budget import check_calls
@@ -27,6 +28,7 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
             f" model={choices.get('model')} gives {settings.model.output}; choose another model"
             " (glass ls model)"
         )
+    _check_network_calls(settings)
     if settings.study is None:
         try:
             check_calls(settings.sampler, settings.root.calls)
@@ -63,6 +65,19 @@ def _check_sizes(settings: Settings) -> None:
         transitions = len(times) - 1
     if transitions is not None:
         steering_sizes(settings.steering, transitions, settings.root.particles)
+
+
+def _check_network_calls(settings: Settings) -> None:
+    sampler = settings.sampler
+    transitions = sampler.transitions or 1
+    if isinstance(sampler.times, tuple):
+        transitions = len(sampler.times) - 1
+    calls = transitions * (sampler.steps or 1)
+    if calls > MOST:
+        raise GlassError(
+            f"sampler.steps={sampler.steps} in each of {transitions} transitions are {calls}"
+            f" network calls a particle, which must be at most {MOST}; use fewer of either"
+        )
 
 
 def _check_scores(

@@ -2,41 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hydra import version
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.types import RunMode
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+
+from glass_cli.common.errors import GlassError
+
+_SEARCH_PATH = "hydra.searchpath"
 
 
 class Composer:
-    """Composes configurations from one search path. Made by `composing`."""
+    """Composes configurations from the folders that :func:`composing` was given.
 
-    def __init__(self, hydra: Hydra, config_name: str) -> None:
-        self.hydra = hydra
-        self.config_name = config_name
+    config_dir: the user's own folder of yaml files.
+    config_name: the file that is composed.
+    """
 
-    def compose(self, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+    def __init__(self, config_dir: Path | None, config_name: str) -> None:
+        self._config_dir = config_dir
+        self._config_name = config_name
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration with its `hydra` node. Raises Hydra's and OmegaConf's errors."""
-        cfg: DictConfig = self.hydra.compose_config(
-            config_name=self.config_name,
-            overrides=overrides,
-            run_mode=mode,
-            from_shell=False,
-            with_log_configuration=False,
-        )
-        return cfg
+        return compose(self._config_name, self._with_own_folder(overrides), True)
 
     def options(self, group: str) -> list[str]:
-        """The choices of a group, empty when there is no such group."""
-        found: list[str] = self.hydra.config_loader.get_group_options(group)
-        return found
+        """The choices of a group, sorted; empty where there is no such group."""
+        loader = GlobalHydra.instance().config_loader()
+        return sorted(loader.get_group_options(group, overrides=self._with_own_folder([])))
+
+    def _with_own_folder(self, overrides: Sequence[str]) -> list[str]:
+        """The overrides, and the user's folder in front of a search path of theirs."""
+        if self._config_dir is None:
+            return list(overrides)
+        others = [line for line in overrides if not line.startswith(f"{_SEARCH_PATH}=")]
+        folders = [f"file://{self._config_dir}"]
+        for line in overrides:
+            if line not in others:
+                folders += _folders_of(line)
+        quoted = ",".join("'" + folder.replace("'", r"\'") + "'" for folder in folders)
+        return [f"{_SEARCH_PATH}=[{quoted}]", *others]
+
+
+def _folders_of(override: str) -> list[str]:
+    try:
+        value = OverridesParser.create().parse_override(override).value()
+    except HydraException:
+        value = None
+    if not isinstance(value, list):
+        raise GlassError(f"{override} must be a list: {_SEARCH_PATH}=[file:///FOLDER]")
+    return [str(folder) for folder in value]
 
 
 @contextmanager
@@ -44,12 +65,9 @@ def composing(
     conf: Path, config_dir: Path | None = None, config_name: str = "config"
 ) -> Iterator[Composer]:
     """Hydra set up on the folder `conf`, and on the user's own `config_dir` after it."""
-    version.setbase("1.3")
-    path = create_config_search_path(str(conf))
-    if config_dir is not None:
-        path.prepend("command-line", f"file://{config_dir}", SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()
-    try:
-        yield Composer(Hydra.create_main_hydra2("glass", path), config_name)
-    finally:
-        GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf.absolute()), job_name="glass", version_base="1.3"):
+        try:
+            yield Composer(config_dir, config_name)
+        finally:
+            GlobalHydra.instance().clear()

@@ -16,7 +16,7 @@ CONTRACTS = {
     "reward": "glass_cli.rewards.base.Reward",
     "benchmark": "glass_cli.benchmarks.base.Benchmark",
 }
-_OURS = "glass_cli."
+OURS = "glass_cli."
 _README = "see README, Add your own"
 
 
@@ -34,7 +34,7 @@ def check_instance(made: object, group: str, where: str) -> None:
     group: of :data:`CONTRACTS`; where: the key they stand under.
     """
     kind = type(made)
-    if kind.__module__.startswith(_OURS):
+    if kind.__module__.startswith(OURS):
         return
     module, _, name = CONTRACTS[group].rpartition(".")
     contract = getattr(importlib.import_module(module), name)

@@ -7,23 +7,31 @@ from collections.abc import Iterator
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from glass_cli.common.errors import GlassError, near, one_line
+from glass_cli.config.command_line import OTHER_NAMES
 from glass_cli.config.composition import Composer
 
+# files of Hydra's plugins, which our own are built on, and the extra that installs each
+_EXTRAS = {
+    "hydra/launcher/submitit_local": "sweep",
+    "hydra/launcher/submitit_slurm": "sweep",
+    "hydra/launcher/ray": "sweep-ray",
+    "hydra/sweeper/optuna": "sweep",
+}
 
-def parse_error(word: str, error: HydraException) -> GlassError:
-    """A word that is not `key=value` in Hydra's grammar."""
-    key, equals, value = word.partition("=")
+
+def parse_error(argument: str) -> GlassError:
+    """An argument that is not `key=value` in Hydra's grammar."""
+    key, equals, value = argument.partition("=")
     if not equals:
-        return GlassError(
-            f'"{one_line(word)}" is not key=value; a prompt is written prompt="{one_line(word)}"'
-        )
+        text = one_line(argument)
+        return GlassError(f'"{text}" is not key=value; a prompt is written prompt="{text}"')
     if not key.strip():
-        return GlassError(f'"{one_line(word)}" has no key before =; write key=value')
+        return GlassError(f'"{one_line(argument)}" has no key before =; write key=value')
     return GlassError(
         f"cannot read the value of {one_line(key)} ({one_line(value)}); put it in two pairs of "
         f"""quotes: {one_line(key)}="'...'\""""
@@ -51,36 +59,47 @@ def leaf_keys(cfg: Any, prefix: str = "") -> Iterator[str]:
 
 
 def explain(error: Exception, overrides: list[Override], composer: Composer) -> GlassError:
-    """One line for an error of composition: the words are tried apart to find the one at fault."""
+    """One line for an error of composition: which of the overrides is at fault, and why."""
     base: list[str] = []
     groups = _groups(composer)
     for override in overrides:
-        is_group = override.key_or_group in groups or composer.options(override.key_or_group)
-        if is_group and not override.is_delete():
-            wrong = _wrong_choice(override, composer)
+        group = override.key_or_group
+        if (group in groups or composer.options(group)) and not override.is_delete():
+            wrong = _wrong_choice(override, composer) or _missing_extra(override, error)
             if wrong:
                 return wrong
             base.append(str(override.input_line))
     try:
         cfg = composer.compose(base)
-    except Exception:  # noqa: BLE001 - whatever it is, the first error is the one to tell
+    except Exception:  # noqa: BLE001 - whatever it is, the first error is the one to report
         return GlassError(_shorten(error))
-    known = list(leaf_keys(cfg))
+    return _unknown_key(overrides, base, cfg, groups) or GlassError(_shorten(error))
+
+
+def _unknown_key(
+    overrides: list[Override], base: list[str], cfg: DictConfig, groups: list[str]
+) -> GlassError | None:
+    """The first override of a key that `cfg`, composed of `base`, has not."""
+    keys = list(leaf_keys(cfg))
+    hydra_keys = [f"hydra.{name}" for name in leaf_keys(cfg.hydra)]
     for override in overrides:
         key = override.key_or_group
         if str(override.input_line) in base or override.is_add() or override.is_force_add():
             continue
-        root = cfg if not override.is_hydra_override() else None
-        if root is None:
-            hydra_keys = (f"hydra.{name}" for name in leaf_keys(cfg.hydra))
-            known_here = list(hydra_keys)
+        known = hydra_keys if override.is_hydra_override() else [*keys, *groups]
+        if key in known or _selectable(cfg, key):
+            continue
+        verb = "remove" if override.is_delete() else "set"
+        other = OTHER_NAMES.get(key.lower().replace("-", "_"))
+        if other == "hydra.run.dir":
+            value = override.get_value_element_as_str()
+            hint = f"; the folder is hydra.run.dir={value} (of a sweep hydra.sweep.dir={value})"
+        elif other is not None:
+            hint = f"; did you mean {other}?"
         else:
-            known_here = [*known, *groups]
-        if key not in known_here and not _selectable(cfg, key):
-            verb = "remove" if override.is_delete() else "set"
-            hint = near(key, known_here) or f"; glass sample --cfg job shows what can be {verb}"
-            return GlassError(f"unknown key {key}{hint}")
-    return GlassError(_shorten(error))
+            hint = near(key, known) or f"; glass sample --cfg job shows what can be {verb}"
+        return GlassError(f"unknown key {key}{hint}")
+    return None
 
 
 def _selectable(cfg: DictConfig, key: str) -> bool:
@@ -94,20 +113,34 @@ def _groups(composer: Composer) -> list[str]:
     """The groups of the configuration, `hydra/...` among them."""
     try:
         chosen = composer.compose([]).hydra.runtime.choices
-    except Exception:  # noqa: BLE001 - without groups the error is told in Hydra's words
+    except Exception:  # noqa: BLE001 - without groups the error is reported in Hydra's words
         return []
     return [str(key) for key in chosen]
 
 
 def _wrong_choice(override: Override, composer: Composer) -> GlassError | None:
     group, value = override.key_or_group, override.value()
-    options = sorted(composer.options(group))
-    for word in value if isinstance(value, list) else [value]:
-        if word is None or str(word) in options:
+    options = composer.options(group)
+    for choice in value if isinstance(value, list) else [value]:
+        if choice is None or str(choice) in options:
             continue
-        known = ", ".join(options) or "none"
-        return GlassError(f"unknown {group} {one_line(word)}{near(str(word), options)} ({known})")
+        known = ", ".join(options) or "there is none; -cd FOLDER adds a folder of your own"
+        return GlassError(
+            f"unknown {group} {one_line(choice)}{near(str(choice), options)} ({known})"
+        )
     return None
+
+
+def _missing_extra(override: Override, error: Exception) -> GlassError | None:
+    """A choice that is built on a plugin which is not installed."""
+    missing = getattr(error, "missing_cfg_file", None)
+    extra = _EXTRAS.get(str(missing)) if isinstance(error, MissingConfigException) else None
+    if extra is None or not str(missing).startswith(f"{override.key_or_group}/"):
+        return None
+    return GlassError(
+        f"{override.input_line} needs a plugin of Hydra's that is not installed; pip install"
+        f" 'glass_cli[{extra}]'"
+    )
 
 
 def _shorten(error: BaseException) -> str:

@@ -8,31 +8,34 @@ output folder; of a single run it gives the settings objects, of a sweep each jo
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.override_parser.types import Glob, Override, ValueType
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from glass_cli.common.errors import GlassError, one_line
-from glass_cli.common.paths import claim_given, claim_new, conf_dir
+from glass_cli.common.paths import conf_dir
 from glass_cli.config.build import build, build_class
-from glass_cli.config.command_line import Words, quoted
+from glass_cli.config.command_line import CommandLine, quoted
 from glass_cli.config.compatibility import check_together
 from glass_cli.config.composition import Composer, composing
 from glass_cli.config.diagnosis import explain, parse_error, several_values
 from glass_cli.config.reward_choices import Choices
+from glass_cli.config.run_folder import RUN_DIR, SWEEP_DIR, claim, run_name, sweep_name
 from glass_cli.config.settings import GROUPS, MORE_GROUPS, Root, Settings, Study
+from glass_cli.rewards.base import Reward
 
 # Jobs of a sweep checked in every combination; in a larger sweep each value is checked once,
-# and each job checks itself when its turn comes.
+# and each job is checked when its turn comes.
 ALL_COMBINATIONS = 24
 
 
@@ -42,14 +45,14 @@ class Plan(NamedTuple):
     arguments: for `hydra.main`, which sweeps and shows configurations.
     folder: of the run or of the sweep, claimed; None when nothing runs.
     settings: of a single run; None for a sweep, whose jobs build their own.
-    created: whether the folder is new.
+    created: the folders that were not there before, the innermost first.
     resumed_by: what the same command needs, to find the folder again; None for nothing.
     """
 
     arguments: list[str]
     folder: Path | None
     settings: Settings | None = None
-    created: bool = False
+    created: tuple[Path, ...] = ()
     resumed_by: str | None = None
 
 
@@ -67,13 +70,14 @@ def build_settings(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
     values = {str(key): value for key, value in plain.items()}
     apart = (*GROUPS, *MORE_GROUPS, "metrics")  # built below
     root = build_class(Root, {k: v for k, v in values.items() if k not in apart})
+    known = Choices(_folders(cfg))
+    reward = None if values.get("reward") is None else known.build(values["reward"])
+    values["steering"] = with_usual_lam(values.get("steering"), reward)
     built = {
         group: build(values.get(group), group)
         for group in (*GROUPS, "launcher")
         if group != "reward"
     }
-    known = Choices(_folders(cfg))
-    reward = None if values.get("reward") is None else known.build(values["reward"])
     metrics = known.metrics(values.get("metrics"))
     judge = None if values.get("benchmark") is None else build(values["benchmark"], "benchmark")
     checked = Settings(
@@ -91,6 +95,14 @@ def build_settings(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
     )
     check_together(checked, _choices(cfg), known)
     return checked
+
+
+def with_usual_lam(steering: Any, reward: Reward | None) -> Any:
+    """The plain settings of a steering with what is usual for the reward in place of `lam: null`;
+    without a reward that is "auto"."""
+    if not isinstance(steering, Mapping) or steering.get("lam", 0.0) is not None:
+        return steering
+    return {**steering, "lam": "auto" if reward is None else reward.usual_lam}
 
 
 def _folders(cfg: DictConfig) -> list[Path]:
@@ -117,66 +129,99 @@ def compose_or_explain(composer: Composer, overrides: list[str]) -> DictConfig:
     try:
         return composer.compose(overrides)
     except Exception as error:
-        # Composition raises whatever its parts raise (Hydra, OmegaConf, yaml, ValueError);
-        # nothing of this package runs in it, so every error there is about the words or yaml.
+        # Composition raises whatever its parts raise (Hydra, OmegaConf, yaml, ValueError); nothing
+        # of this package runs in it, so every error there is about the arguments or the yaml.
         raise explain(error, parse(overrides), composer) from error
 
 
-def parse(overrides: list[str]) -> list[Override]:
-    """The words in Hydra's grammar. Raises GlassError for a word that is not in it."""
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """The overrides in Hydra's grammar. Raises GlassError for one that is not in it."""
     parser = OverridesParser.create()
     parsed: list[Override] = []
-    for word in overrides:
+    for override in overrides:
         try:
-            if word.lstrip().startswith("="):
+            if override.lstrip().startswith("="):
                 raise HydraException("no key")
-            parsed += parser.parse_overrides([word])
-        except HydraException as error:
-            raise parse_error(word, error) from error
+            parsed += parser.parse_overrides([override])
+        except (HydraException, ValueError) as error:  # ValueError: a number of 5000 digits
+            raise parse_error(override) from error
     return parsed
 
 
-def preflight(words: Words, conf: Path) -> Plan:
-    """Check the whole command line and claim its output folder. Raises GlassError.
+def preflight(line: CommandLine, conf: Path) -> Plan:
+    """Checks the whole command line and claims its output folder. Raises GlassError.
 
-    Nothing is created when anything is wrong, nor when the words only show something (`--cfg`).
+    Nothing is created when anything is wrong, nor when something is only shown (`--cfg`).
     """
-    overrides = parse(words.overrides)
+    overrides = parse(line.overrides)
     given = [o.key_or_group for o in overrides]
-    with composing(conf, words.config_dir, words.config_name) as composer:
-        first = first_values(overrides)
+    with composing(conf, line.config_dir, line.config_name) as composer:
+        first = [values[0] for values in _all_values(overrides, composer.options)]
         master = compose_or_explain(composer, first)
-        if words.shows:
+        if line.shows:
             # Of a sweep the first job is shown; values are not checked, so that a configuration
             # that is refused can still be looked at.
-            return Plan([*words.flags, *first], None)
-        _check_prompt_keys(master, given)
+            return Plan([*line.flags, *first], None)
         # A yaml of the user's may ask for a sweep too (hydra.mode, hydra.sweeper.params).
-        if not words.sweep and master.hydra.mode != RunMode.MULTIRUN:
-            for override in overrides:
-                if override.is_sweep_override():
-                    raise several_values(override)
-            typed = [word for word in words.overrides if not word.startswith("hydra.")]
-            settings = build_settings(master, typed)
-            claimed = _folder(master, "hydra.run.dir", given, f"-{_run_name(master)}")
-            return Plan([], claimed.folder, settings, claimed.created, claimed.resumed_by)
-        overrides += _sweeper_params(master)
-        for job in jobs(overrides):
-            build_settings(compose_or_explain(composer, job))
-        swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
-        name = master.get("name") or "-".join(key.rpartition(".")[2] for key in swept)[:60]
-        if master.get("benchmark") is not None:
-            name = f"{_run_name(master)}-sweep-{name}"
-            words = _named_by(words, [key for key in given if key not in swept])
-        claimed = _folder(master, "hydra.sweep.dir", given, f"-{name}" if name else "")
-        arguments = words.for_hydra([f"hydra.sweep.dir={quoted(str(claimed.folder))}"])
-        return Plan(arguments, claimed.folder, None, claimed.created, claimed.resumed_by)
+        if line.sweep or master.hydra.mode == RunMode.MULTIRUN:
+            return _sweep(line, [*overrides, *_sweeper_params(master)], given, master, composer)
+        for override in overrides:
+            if override.is_sweep_override():
+                raise several_values(override)
+        _check_prompt_keys(master, given)
+        typed = [override for override in line.overrides if not override.startswith("hydra.")]
+        settings = build_settings(master, typed)
+        default = _default(master, overrides, first, composer)
+        folder = claim(master, RUN_DIR, given, run_name(master, _choices(master), default))
+        return Plan([], folder.folder, settings, folder.created, folder.resumed_by)
 
 
-def _check_prompt_keys(cfg: DictConfig, given: list[str]) -> None:
-    """`glass eval` takes its prompts from the benchmark."""
+def _sweep(
+    line: CommandLine,
+    overrides: Sequence[Override],
+    given: Sequence[str],
+    master: DictConfig,
+    composer: Composer,
+) -> Plan:
+    """The plan of a sweep, whose jobs have been checked; `master` is the first of them."""
+    _check_launcher(master)
+    for job in jobs(overrides, composer.options):
+        cfg = compose_or_explain(composer, job)
+        _check_prompt_keys(cfg, given)
+        build_settings(cfg)
+    swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
+    first = [values[0] for values in _all_values(overrides, composer.options)]
+    default = _default(master, overrides, first, composer)
+    if default is not None:
+        line = _named_by(line, [key for key in given if key not in swept])
+    name = sweep_name(master, _choices(master), default, swept)
+    folder = claim(master, SWEEP_DIR, given, name)
+    arguments = line.for_hydra([f"{SWEEP_DIR}={quoted(str(folder.folder))}"])
+    return Plan(arguments, folder.folder, None, folder.created, folder.resumed_by)
+
+
+def _default(
+    cfg: DictConfig, overrides: Sequence[Override], values: Sequence[str], composer: Composer
+) -> DictConfig | None:
+    """Of `glass eval`: the same choices without further settings; `values` are one job's."""
+    if cfg.get("benchmark") is None:
+        return None
+    groups = (*GROUPS, "benchmark")
+    chosen = [v for o, v in zip(overrides, values, strict=True) if o.key_or_group in groups]
+    return compose_or_explain(composer, chosen)
+
+
+def _check_prompt_keys(cfg: DictConfig, given: Sequence[str]) -> None:
+    """One source of prompts: `prompt`, `prompts`, or the benchmark of `glass eval`."""
+    if cfg.get("benchmark") is None:
+        if "prompt" in given and cfg.get("prompts") is not None:
+            raise GlassError(
+                f"prompt= is not used beside prompts={one_line(cfg.prompts)}; leave one of them out"
+                " (prompts=null for none)"
+            )
+        return
     for key in ("prompt", "prompts", "limit"):
-        if cfg.get("benchmark") is not None and key in given:
+        if key in given:
             instead = (
                 "benchmark.limit" if key == "limit" else "benchmark=prompts benchmark.path=FILE"
             )
@@ -185,40 +230,21 @@ def _check_prompt_keys(cfg: DictConfig, given: list[str]) -> None:
             )
 
 
-def _run_name(cfg: DictConfig) -> str:
-    choices = _choices(cfg)
-    if cfg.get("benchmark") is not None:
-        parts = [choices.get(group) for group in ("benchmark", *GROUPS)]
-        given = [str(part) for part in [*parts, cfg.get("name")]]
-        return "-".join(part for part in given if part != "None")
-    return str(cfg.get("name") or f"{choices.get('sampler')}-{choices.get('steering')}")
+def _check_launcher(master: DictConfig) -> None:
+    target = str(OmegaConf.select(master, "hydra.launcher._target_"))
+    if target.endswith(".SlurmLauncher") and shutil.which("srun") is None:
+        raise GlassError(
+            "hydra/launcher=slurm needs SLURM's srun, which this machine does not have; start it on"
+            " a login node of the cluster, or use hydra/launcher=processes"
+        )
 
 
-class _Claimed(NamedTuple):
-    """See :class:`Plan`."""
-
-    folder: Path
-    created: bool
-    resumed_by: str | None = None
-
-
-def _folder(cfg: DictConfig, key: str, given: list[str], suffix: str) -> _Claimed:
-    """The claimed folder: the one that the user named, or one of the run's own name."""
-    folder = Path(str(OmegaConf.select(cfg, key)))
-    if key in given or cfg.get("benchmark") is not None:
-        if key not in given:  # the same command, the same folder
-            folder = folder / suffix.lstrip("-")
-        created = not folder.exists()
-        return _Claimed(claim_given(folder, key), created)
-    claimed = claim_new(folder.with_name(folder.name + suffix), key)
-    return _Claimed(claimed, True, f"{key}={claimed}")
-
-
-def _named_by(words: Words, fixed: list[str]) -> Words:
-    """The words with jobs' folders named by what differs: the same job finds the same folder."""
+def _named_by(line: CommandLine, fixed: Sequence[str]) -> CommandLine:
+    """The command line with jobs' folders named by what differs, so that the same job finds the
+    same folder."""
     keys = ",".join(quoted(key) for key in fixed)
-    word = f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
-    return words._replace(overrides=[*words.overrides, word])
+    override = f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
+    return line._replace(overrides=[*line.overrides, override])
 
 
 def _sweeper_params(master: DictConfig) -> list[Override]:
@@ -229,8 +255,16 @@ def _sweeper_params(master: DictConfig) -> list[Override]:
     return parse([f"{key!s}={value}" for key, value in params.items()])
 
 
-def _values(override: Override) -> list[str]:
-    """The words that an override stands for: one, or each value of a sweep."""
+Options = Callable[[str], list[str]]
+"""Group -> its choices."""
+
+
+def _all_values(overrides: Sequence[Override], options: Options) -> list[list[str]]:
+    """The single overrides that each of the overrides stands for, one or more."""
+    return [_values(override, options) for override in overrides]
+
+
+def _values(override: Override, options: Options) -> list[str]:
     key = override.get_key_element()
     if override.is_delete() and override.value() is None:
         return [key]
@@ -238,8 +272,10 @@ def _values(override: Override) -> list[str]:
         return [f"{key}={override.get_value_element_as_str()}"]
     if override.is_discrete_sweep():
         if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
-            override.config_loader = GlobalHydra.instance().config_loader()
-        values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            glob = cast(Glob, override.value())
+            values = [f"{key}={name}" for name in glob.filter(options(override.key_or_group))]
+        else:
+            values = [f"{key}={name}" for name in override.sweep_string_iterator()]
         if not values:
             raise GlassError(f"{override.input_line} stands for no value; give it at least one")
         return values
@@ -247,18 +283,10 @@ def _values(override: Override) -> list[str]:
     return [f"{key}={interval.start}", f"{key}={interval.end}"]
 
 
-def first_values(overrides: list[Override]) -> list[str]:
-    """One job of a sweep: the first value of everything."""
-    return [_values(override)[0] for override in overrides]
-
-
-def jobs(overrides: list[Override]) -> Iterator[list[str]]:
+def jobs(overrides: Sequence[Override], options: Options) -> Iterator[list[str]]:
     """The jobs of a sweep to check: all combinations of a small one, else every value once."""
-    lists = [_values(override) for override in overrides]
-    total = 1
-    for values in lists:
-        total *= len(values)
-    if total <= ALL_COMBINATIONS:
+    lists = _all_values(overrides, options)
+    if math.prod(len(values) for values in lists) <= ALL_COMBINATIONS:
         yield from (list(job) for job in itertools.product(*lists))
         return
     for number in range(max(len(values) for values in lists)):

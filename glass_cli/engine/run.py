@@ -19,13 +19,11 @@ from glass_cli.engine import auto_times
 from glass_cli.engine.launchers.base import Keep, Task
 from glass_cli.engine.live import Live
 from glass_cli.engine.summary import numbers, summary_of
-from glass_cli.output.identity import identity, same_settings
+from glass_cli.output.identity import SIZES, identity, same_settings
 from glass_cli.output.tracking import NullTracker, Tracker, make_tracker
 from glass_cli.output.units import units_summary
 from glass_cli.output.writer import Finished, RunFolder, Unit, short
 
-# How many prompts and images there are does not change what an image shows.
-SIZES = ("limit", "benchmark.limit", "benchmark.images")
 # Pictures shown by W&B as they come; the folder has them all.
 _SHOWN = 200
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,16 @@ _FREE = (
     "prompt",
     "prompts",
 )
+# How many prompts and images there are does not change what an image shows.
+SIZES = ("limit", "benchmark.limit", "benchmark.images")
 # How much at a time and where, in any group.
 _FREE_ANYWHERE = ("batch", "device", "offload", "local_files_only")
 _ABSENT = object()
+_CLASS = "._target_"
+_SHOWN = 60  # characters of a value
+_ADVICE = (
+    "name=NAME or hydra.run.dir=FOLDER writes to a new folder, --fresh starts anew in this one"
+)
 
 
 def identity(
@@ -36,8 +43,10 @@ def identity(
 ) -> dict[str, Any]:
     """Dotted key -> value of all that decides the results, and the version of glass.
 
-    ``free`` are further dotted keys that do not. ``named`` has keys under which the configuration
-    only names things, such as metrics, and for each of them name -> settings object.
+    config: plain values.
+    free: further dotted keys that decide nothing.
+    named: keys under which the configuration only names things, such as metrics, and for each of
+        them name -> settings object.
     """
     left_out = {*_FREE, *free, *(named or {})}
     found = _flat(config, "", left_out)
@@ -79,33 +88,44 @@ def same_settings(folder: Path, now: Mapping[str, Any]) -> None:
     if before is None and any((folder / "results").glob("*/*.json")):
         raise Refused(
             f"{folder} holds results, but {IDENTITY}, which says of what settings, is"
-            f" {'torn' if path.exists() else 'gone'}; name=NAME writes to a new folder, --fresh"
-            " starts anew in this one"
+            f" {'torn' if path.exists() else 'gone'}; {_ADVICE}"
         )
     if before is None:
         with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
         return
     after = json.loads(text)
-    differing = [key for key in [*before, *after] if before.get(key, _ABSENT) != _get(after, key)]
+    keys = dict.fromkeys([*before, *after])
+    differing = [key for key in keys if before.get(key, _ABSENT) != after.get(key, _ABSENT)]
     if not differing:
         return
-    # the version last: a changed setting says more
-    key = min(dict.fromkeys(differing), key=lambda name: name == "glass_version")
-    more = len(set(differing)) - 1
-    others = f" (and {more} other setting{'s' * (more > 1)})" if more else ""
-    raise Refused(
-        f"{folder} holds results of {key}={_shown(before, key)}, now it is {_shown(after, key)}"
-        f"{others}; name=NAME writes to a new folder, --fresh starts anew in this one"
+    differing.sort(key=lambda key: key == "glass_version")  # last: a changed setting says more
+    shown = ", ".join(
+        f"{key.removesuffix(_CLASS)}={_shown(before, key)} (now {_shown(after, key)})"
+        for key in differing
+        if not _follows(key, differing, before, after)
+    )
+    raise Refused(f"{folder} holds results of other settings: {shown}; {_ADVICE}")
+
+
+def _follows(
+    key: str, differing: Sequence[str], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> bool:
+    """Whether a key is there on one side only because another class was chosen."""
+    one_sided = (key in before) != (key in after)
+    return one_sided and any(
+        other != key and other.endswith(_CLASS) and key.startswith(other.removesuffix("_target_"))
+        for other in differing
     )
 
 
-def _get(values: Mapping[str, Any], key: str) -> Any:
-    return values.get(key, _ABSENT)
-
-
 def _shown(values: Mapping[str, Any], key: str) -> str:
-    return json_text(values[key]).strip('"') if key in values else "absent"
+    if key not in values:
+        return "absent"
+    text = json_text(values[key]).strip('"')
+    if key.endswith(_CLASS):
+        text = text.rpartition(".")[2]
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def _read(path: Path) -> dict[str, Any] | None:

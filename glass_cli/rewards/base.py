@@ -42,10 +42,13 @@ class Reward(Protocol):
     accepts: what it scores, "images" (the default) or "points".
     differentiable: whether a score has a gradient with respect to the samples, which
     ``steering.guidance`` needs; False by default.
+    usual_lam: what ``steering.lam=null`` stands for, in one over the reward's unit; "auto" by
+    default, which needs no unit to be known.
     """
 
     accepts: Kind = "images"
     differentiable: bool = False
+    usual_lam: float | Literal["auto"] = "auto"
 
     @abstractmethod
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedReward:

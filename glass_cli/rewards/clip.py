@@ -29,6 +29,7 @@ class Clip(Reward):
     """
 
     differentiable = True
+    usual_lam = 0.5
 
     path: str
     batch: int = 32

@@ -21,6 +21,7 @@ class Linear(Reward):
 
     accepts = "points"
     differentiable = True
+    usual_lam = 0.5
 
     direction: tuple[float, ...] = (1.0,)
 
