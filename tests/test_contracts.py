@@ -109,7 +109,8 @@ def test_optional_members_come_from_the_contract() -> None:
         made(Plain, "reward")
     assert str(refused.value) == (
         f"reward: {__name__}.Plain lacks accepts, differentiable, usual_lam, check_model(),"
-        " check_prompts(); inherit from glass_cli.rewards.base.Reward, which has defaults (see README, Add your own)"
+        " check_prompts(); inherit from glass_cli.rewards.base.Reward, which has defaults (see"
+        " README, Add your own)"
     )
 
 

@@ -178,7 +178,9 @@ def test_what_is_wrong_is_one_line(conf: Path, words: list[str], message: str) -
 def test_a_folder_of_the_users_has_metrics_too(conf: Path, tmp_path: Path) -> None:
     write_choice(tmp_path / "mine", "reward/own", "# my own", "ImageReward", "")
     words = ["metrics=[own]", "reward=composite", "reward.terms.own.weight=2"]
-    assert preflight(read_arguments([*words, "-cd", str(tmp_path / "mine")]), conf).folder is not None
+    assert (
+        preflight(read_arguments([*words, "-cd", str(tmp_path / "mine")]), conf).folder is not None
+    )
     with pytest.raises(GlassError, match="unknown metric own"):
         preflight(read_arguments(words[:1]), conf)
 

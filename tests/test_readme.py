@@ -101,7 +101,9 @@ def test_every_command_passes_preflight(tmp_path: Path, monkeypatch: pytest.Monk
             word for word in words if not word.startswith(("hydra/", "hydra.launcher", "launcher"))
         ]
         config = "eval" if kind == "eval" else "config"
-        preflight(read_arguments(here, kind == "sweep" or "-m" in here, config), REPOSITORY / "conf")
+        preflight(
+            read_arguments(here, kind == "sweep" or "-m" in here, config), REPOSITORY / "conf"
+        )
 
 
 def test_every_choice_is_in_the_table() -> None:
