@@ -225,7 +225,7 @@ def main() -> None:
     except BrokenPipeError:  # nobody reads the output any more, as after `| head`
         # Python would find the same once more when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 128 + 13  # as if ended by SIGPIPE
+        code = 1  # as Typer does
     except Exception as error:
         # Typer carries its own copy of click in some versions and imports it in others: an error
         # of usage is recognised by its method, not by its class.

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.errors import GlassError, one_line
-from glass_cli.common.messages import closed_output, describe, say
+from glass_cli.common.messages import describe, output_is_closed, say
 from glass_cli.common.paths import EVAL_CONFIG, MAIN_CONFIG
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _single(engine: str, plan: Plan, settings: Settings) -> int:
             _write(error_file, one_line(error), error)
         return USER_ERROR
     except Exception as error:
-        if os.environ.get(_TRACEBACKS) == "1" or closed_output(error):
+        if os.environ.get(_TRACEBACKS) == "1" or output_is_closed(error):
             raise
         _write(error_file, describe(error), error)
         say(f"{describe(error)} (traceback in {error_file})")
@@ -198,7 +198,8 @@ def _hydra(engine: str, plan: Plan, conf: Path, config_name: str) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED if end.code else 0
     except Exception as error:
-        if raises or closed_output(error):
+        shown = plan.folder is None and isinstance(error, BrokenPipeError)
+        if raises or shown or output_is_closed(error):
             raise
         where = ""
         if plan.folder is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from contextlib import suppress
 
@@ -19,12 +20,15 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {one_line(error)}".rstrip(": ")
 
 
-def closed_output(error: BaseException) -> bool:
-    """Whether an error says that nobody reads standard output any more, as after `| head`."""
-    if not isinstance(error, BrokenPipeError):
+def output_is_closed(error: BaseException) -> bool:
+    """Whether an error says that nobody reads standard output any more, as after `| head`.
+
+    Other pipes break too. Where the system cannot be asked (Windows), it is taken for one of them.
+    """
+    if not isinstance(error, BrokenPipeError) or not hasattr(select, "poll"):
         return False
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return True
+    poll = select.poll()
+    with suppress(OSError, ValueError):  # no file behind it
+        poll.register(sys.stdout.fileno(), 0)
+        return bool(poll.poll(0))
     return False

@@ -1,0 +1,19 @@
+"""An engine that waits to be stopped, for the tests of signals."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from glass_cli.config.settings import Settings
+
+
+def run(settings: Settings, folder: Path) -> None:
+    """Waits a minute, and takes half a second to close its file; with seed 7 it waits a second."""
+    (folder / "begun").touch()
+    try:
+        time.sleep(1 if settings.root.seed == 7 else 60)
+    finally:
+        (folder / "closing").touch()
+        time.sleep(0.5)
+        (folder / "closed").touch()
