@@ -154,6 +154,13 @@ def launch(
     except KeyboardInterrupt as stopped:
         say("stopped before the run began")
         return _code(stopped)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if os.environ.get(_TRACEBACKS) == "1":
+            raise
+        say(f"{describe(error)} ({_TRACEBACKS}=1 shows where)")
+        return FAILED
 
 
 def _single(engine: str, plan: Plan, settings: Settings) -> int:

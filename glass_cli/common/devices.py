@@ -12,27 +12,27 @@ import torch
 from glass_cli.common.errors import GlassError
 
 
-def choose_device(word: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
     """``auto`` is CUDA, else MPS, else the CPU. Raises GlassError for one that is not there."""
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if word == "auto":
-        word = "cuda" if cuda else "mps" if mps else "cpu"
-    device = torch.device(word)
+    if name == "auto":
+        name = "cuda" if cuda else "mps" if mps else "cpu"
+    device = torch.device(name)
     if device.type == "mps" and not mps:
         raise GlassError("device=mps is not available here; use device=auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise GlassError(
-            f"device={word} is not available here ({torch.cuda.device_count()} CUDA devices);"
+            f"device={name} is not available here ({torch.cuda.device_count()} CUDA devices);"
             " use device=auto"
         )
     return device
 
 
-def choose_dtype(word: str, device: torch.device) -> torch.dtype:
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """``auto`` is bfloat16 on a GPU and float32 elsewhere."""
-    if word == "auto":
+    if name == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
-    dtype: torch.dtype = getattr(torch, word)
+    dtype: torch.dtype = getattr(torch, name)
     return dtype
 
 

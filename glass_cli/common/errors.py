@@ -18,6 +18,12 @@ def one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
+def shown(text: object, most: int = 80) -> str:
+    """`text` on one line for a message; of a long one the first `most` characters."""
+    line = one_line(text)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to `name`; None where none is close.
 

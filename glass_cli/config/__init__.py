@@ -1,1 +1,1 @@
-"""Settings, their checks, and the words of the command line."""
+"""Settings, their checks, and the arguments of the command line."""

@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from glass_cli.common.errors import GlassError, near, one_line
+from glass_cli.common.errors import GlassError, near, one_line, shown
+from glass_cli.common.messages import describe as describe_error
 from glass_cli.config.contracts import CONTRACTS, OURS, check_class, check_instance
 
 # of a size: beyond it a list of times or of pictures alone would fill the memory
@@ -29,18 +30,21 @@ class _Mismatch(Exception):
 
 
 def find_class(target: str, where: str) -> Callable[..., Any]:
-    """Import what `_target_` names. Raises GlassError naming the key `where`."""
+    """Imports what `_target_` names. Raises GlassError, which names the key `where`."""
     module, _, name = target.rpartition(".")
+    if not module:
+        raise GlassError(f"{where}: there is no {target}; correct _target_ in its yaml")
     try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    except ImportError as error:
+        imported = importlib.import_module(module)
+    except Exception as error:  # a module of the user's may raise anything
         raise GlassError(
-            f"{where}: cannot import {target} ({one_line(error)}); install what is missing or "
-            "correct _target_ in its yaml"
+            f"{where}: cannot import {target} ({describe_error(error)}); install what is missing,"
+            " or correct that module or _target_ in its yaml"
         ) from error
-    except (AttributeError, ValueError):
-        raise GlassError(f"{where}: there is no {target}; correct _target_ in its yaml") from None
-    return found
+    if not callable(getattr(imported, name, None)):
+        raise GlassError(f"{where}: there is no {target}; correct _target_ in its yaml")
+    target_class: Callable[..., Any] = getattr(imported, name)
+    return target_class
 
 
 def build(node: Any, where: str, group: str | None = None) -> Any:
@@ -56,15 +60,18 @@ def build(node: Any, where: str, group: str | None = None) -> Any:
     target = find_class(str(node["_target_"]), where)
     values = {str(key): value for key, value in node.items() if key != "_target_"}
     check_class(target, where)
-    made = build_class(target, values, where)
+    settings = build_class(target, values, where)
     group = group or where
     if group in CONTRACTS:
-        check_instance(made, group, where)
-    return made
+        check_instance(settings, group, where)
+    return settings
 
 
 def build_class(target: Callable[..., Any], values: Mapping[str, Any], where: str = "") -> Any:
-    """Call `target` with `values` after checking names and types when it is a dataclass."""
+    """Calls `target` with `values`, whose names and types are checked if it is a dataclass.
+
+    where: the key that the values stand under, for messages. Raises GlassError.
+    """
     prefix = f"{where}." if where else ""
     kwargs: dict[str, Any]
     if dataclasses.is_dataclass(target):
@@ -94,6 +101,12 @@ def build_class(target: Callable[..., Any], values: Mapping[str, Any], where: st
         raise GlassError(message if named else f"{where}: {message}") from error
     except TypeError as error:
         raise GlassError(f"{where or 'the settings'}: {one_line(error)}") from error
+    except Exception as error:
+        if target.__module__.startswith(OURS):
+            raise
+        raise GlassError(
+            f"{where}: {target.__module__}.{target.__qualname__} raised {describe_error(error)}"
+        ) from error
 
 
 def _check_sizes(values: Mapping[str, Any], prefix: str) -> None:
@@ -101,8 +114,7 @@ def _check_sizes(values: Mapping[str, Any], prefix: str) -> None:
     for key, value in values.items():
         for number in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(number, int) and number > MOST and key not in _UNBOUNDED:
-                shown = number if number < 10**30 else "a number of more than 30 digits"
-                raise GlassError(f"{prefix}{key} must be at most {MOST} (got {shown})")
+                raise GlassError(f"{prefix}{key} must be at most {MOST} (got {shown(number)})")
 
 
 def _is_from_protocol(field: dataclasses.Field[Any], cls: type) -> bool:
@@ -136,27 +148,28 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     try:
         return _fit(value, hint, where)
     except _Mismatch:
-        shown = repr(value) if isinstance(value, str) and not value.strip() else value
-        words = [str(word) for word in _literals(hint)]
-        close = near(value, words) if isinstance(value, str) else ""
-        raise GlassError(f"{where} must be {describe(hint)} (got {shown}){close}") from None
+        blank = isinstance(value, str) and not value.strip()
+        allowed = [str(literal) for literal in _literals(hint)]
+        close = near(value, allowed) if isinstance(value, str) else ""
+        got = repr(value) if blank else shown(value)
+        raise GlassError(f"{where} must be {describe(hint)} (got {got}){close}") from None
 
 
 def _fit(value: Any, hint: Any, where: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if isinstance(value, Mapping) and "_target_" in value:
-        made = build(value, where)
+        built = build(value, where)
         # Any is a class from Python 3.11 on; a Protocol's members are checked by build
         checkable = isinstance(hint, type) and hint is not Any and not _is_protocol(hint)
-        if checkable and not isinstance(made, hint):
+        if checkable and not isinstance(built, hint):
             raise GlassError(f"{where}: {value['_target_']} is not a {hint.__name__}")
-        return made
+        return built
     if hint is Any or _is_protocol(hint):
         return value
     if origin is Literal:
-        for word in args:
-            if word == value and isinstance(word, bool) == isinstance(value, bool):
-                return word
+        for literal in args:
+            if literal == value and isinstance(literal, bool) == isinstance(value, bool):
+                return literal
     elif origin in (Union, types.UnionType):
         for option in args:
             try:
@@ -217,7 +230,7 @@ def _fit_scalar(value: Any, hint: Any) -> Any:
 def _literals(hint: Any) -> list[Any]:
     if typing.get_origin(hint) is Literal:
         return list(typing.get_args(hint))
-    return [word for part in typing.get_args(hint) for word in _literals(part)]
+    return [literal for part in typing.get_args(hint) for literal in _literals(part)]
 
 
 _PLAIN = {
@@ -235,10 +248,10 @@ _PLAIN = {
 
 
 def describe(hint: Any) -> str:
-    """A type hint in plain words, for messages."""
+    """A type hint in plain English, for messages."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
-        return ("one of " if len(args) > 1 else "") + ", ".join(str(word) for word in args)
+        return ("one of " if len(args) > 1 else "") + ", ".join(str(literal) for literal in args)
     if origin in (Union, types.UnionType):
         return " or ".join(describe(part) for part in args)
     if origin is tuple and args and Ellipsis not in args:

@@ -24,11 +24,11 @@ def choice_settings(group: str, name: str, changes: Mapping[str, Any]) -> dict[s
 def merged(settings: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Plain settings with ``changes``, which may be nested. Raises GlassError."""
     try:
-        found = OmegaConf.to_container(OmegaConf.merge(settings, changes), resolve=True)
+        plain = OmegaConf.to_container(OmegaConf.merge(settings, changes), resolve=True)
     except OmegaConfBaseException as error:
         raise GlassError(one_line(error).partition(" full_key:")[0]) from error
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
 
 
 def _choice(group: str, name: str) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from glass_cli.common.errors import GlassError, near, nearest
+from glass_cli.common.errors import GlassError, near, nearest, shown
 from glass_cli.common.paths import MAIN_CONFIG
 from glass_cli.config.settings import GROUPS, MORE_GROUPS, Root
 
@@ -153,9 +153,9 @@ def _unknown_option(option: str, arguments: Sequence[str]) -> GlassError:
             following = arguments[place] if place < len(arguments) else "-"
             # the next argument is its value, unless that is a setting or an option itself
             apart = following.startswith("-") or "=" in following or flag
-            value = ("true" if flag else "VALUE") if apart else following
+            value = ("true" if flag else "VALUE") if apart else shown(following)
         hint = f"; settings are written key=value: {key}={value}"
-    return GlassError(f"unknown option {option}{hint or '; see glass sample --help'}")
+    return GlassError(f"unknown option {shown(option)}{hint or '; see glass sample --help'}")
 
 
 def quote_override(argument: str, sweep: bool = False) -> str:

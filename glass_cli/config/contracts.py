@@ -28,12 +28,12 @@ def check_class(target: object, where: str) -> None:
         raise GlassError(f"{where}: {_name(target)} lacks {shown}; {_README}")
 
 
-def check_instance(made: object, group: str, where: str) -> None:
+def check_instance(settings: object, group: str, where: str) -> None:
     """Raises GlassError for settings without a member of their group's contract.
 
     group: of :data:`CONTRACTS`; where: the key they stand under.
     """
-    kind = type(made)
+    kind = type(settings)
     if kind.__module__.startswith(OURS):
         return
     module, _, name = CONTRACTS[group].rpartition(".")
@@ -41,7 +41,8 @@ def check_instance(made: object, group: str, where: str) -> None:
     if contract in kind.__mro__ or issubclass(kind, Study):
         return  # it has the optional members from there; check_class has seen to the others
     members = members_of(contract)
-    missing = [name for name in members if not hasattr(kind, name) and name not in vars(made)]
+    own = vars(settings)
+    missing = [name for name in members if not hasattr(kind, name) and name not in own]
     if not missing:
         return
     needed = [name for name in missing if _required(contract, name)]

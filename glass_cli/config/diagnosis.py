@@ -11,7 +11,7 @@ from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from glass_cli.common.errors import GlassError, near, one_line
+from glass_cli.common.errors import GlassError, near, one_line, shown
 from glass_cli.config.command_line import OTHER_NAMES
 from glass_cli.config.composition import Composer
 
@@ -28,20 +28,20 @@ def parse_error(argument: str) -> GlassError:
     """An argument that is not `key=value` in Hydra's grammar."""
     key, equals, value = argument.partition("=")
     if not equals:
-        text = one_line(argument)
+        text = shown(argument)
         return GlassError(f'"{text}" is not key=value; a prompt is written prompt="{text}"')
     if not key.strip():
-        return GlassError(f'"{one_line(argument)}" has no key before =; write key=value')
+        return GlassError(f'"{shown(argument)}" has no key before =; write key=value')
     return GlassError(
-        f"cannot read the value of {one_line(key)} ({one_line(value)}); put it in two pairs of "
-        f"""quotes: {one_line(key)}="'...'\""""
+        f"cannot read the value of {shown(key)} ({shown(value)}); close its brackets and quotes, or"
+        f""" put it in two pairs of quotes: {shown(key)}="'...'\""""
     )
 
 
 def several_values(override: Override) -> GlassError:
     """A sweep over values in `glass sample` without -m."""
     return GlassError(
-        f"{override.input_line} names several values; use glass sweep to run each, or "
+        f"{shown(override.input_line)} names several values; use glass sweep to run each, or "
         f"{override.key_or_group}='[...]' for a list"
     )
 
@@ -92,13 +92,13 @@ def _unknown_key(
         verb = "remove" if override.is_delete() else "set"
         other = OTHER_NAMES.get(key.lower().replace("-", "_"))
         if other == "hydra.run.dir":
-            value = override.get_value_element_as_str()
+            value = shown(override.get_value_element_as_str())
             hint = f"; the folder is hydra.run.dir={value} (of a sweep hydra.sweep.dir={value})"
         elif other is not None:
             hint = f"; did you mean {other}?"
         else:
             hint = near(key, known) or f"; glass sample --cfg job shows what can be {verb}"
-        return GlassError(f"unknown key {key}{hint}")
+        return GlassError(f"unknown key {shown(key)}{hint}")
     return None
 
 
@@ -113,7 +113,7 @@ def _groups(composer: Composer) -> list[str]:
     """The groups of the configuration, `hydra/...` among them."""
     try:
         chosen = composer.compose([]).hydra.runtime.choices
-    except Exception:  # noqa: BLE001 - without groups the error is reported in Hydra's words
+    except Exception:  # noqa: BLE001 - without groups the error is reported as Hydra has it
         return []
     return [str(key) for key in chosen]
 
@@ -125,9 +125,7 @@ def _wrong_choice(override: Override, composer: Composer) -> GlassError | None:
         if choice is None or str(choice) in options:
             continue
         known = ", ".join(options) or "there is none; -cd FOLDER adds a folder of your own"
-        return GlassError(
-            f"unknown {group} {one_line(choice)}{near(str(choice), options)} ({known})"
-        )
+        return GlassError(f"unknown {group} {shown(choice)}{near(str(choice), options)} ({known})")
     return None
 
 
@@ -144,7 +142,7 @@ def _missing_extra(override: Override, error: Exception) -> GlassError | None:
 
 
 def _shorten(error: BaseException) -> str:
-    """Hydra's own words and their cause, on one line, without its listing of search paths."""
+    """Hydra's own message and its cause, on one line, without its listing of search paths."""
     cut = re.compile(r"\s*\n\s*(?:(?:Config )?[Ss]earch path|full_key).*", re.DOTALL)
     texts = [cut.sub("", str(error))]
     if isinstance(error.__cause__, OmegaConfBaseException):

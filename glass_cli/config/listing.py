@@ -16,17 +16,17 @@ from glass_cli.common.paths import EVAL_CONFIG, MAIN_CONFIG
 
 def groups(folders: Sequence[Path]) -> list[str]:
     """The names of the groups in the given folders of yaml files."""
-    found = {path.parent.name for folder in folders for path in folder.glob("*/*.yaml")}
-    return sorted(found - {"hydra"})
+    names = {path.parent.name for folder in folders for path in folder.glob("*/*.yaml")}
+    return sorted(names - {"hydra"})
 
 
 def choices(group: str, folders: Sequence[Path]) -> dict[str, str]:
     """Choice -> its one line, sorted; the first folder that has a choice wins, as in Hydra."""
-    found: dict[str, str] = {}
+    lines: dict[str, str] = {}
     for folder in folders:
         for path in sorted((folder / group).glob("*.yaml")):
-            found.setdefault(path.stem, headline(path))
-    return dict(sorted(found.items()))
+            lines.setdefault(path.stem, headline(path))
+    return dict(sorted(lines.items()))
 
 
 def headline(path: Path) -> str:
@@ -43,13 +43,13 @@ def headline(path: Path) -> str:
 def defaults(folder: Path) -> dict[str, str]:
     """Group -> default choice, as the defaults lists of the commands' configurations say."""
     entry = re.compile(r"^\s*-\s+(?:override\s+|optional\s+)*([\w/]+):\s*(\S+)", re.MULTILINE)
-    found: dict[str, str] = {}
+    chosen: dict[str, str] = {}
     for name in (EVAL_CONFIG, MAIN_CONFIG):
         path = folder / f"{name}.yaml"
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         block = re.search(r"^defaults:\n((?:[ \t]*(?:-.*|#.*)?\n)+)", text, re.MULTILINE)
-        found.update(entry.findall(block[1]) if block else ())
-    return found
+        chosen.update(entry.findall(block[1]) if block else ())
+    return chosen
 
 
 def render(group: str | None, folders: Sequence[Path]) -> str:
@@ -60,12 +60,12 @@ def render(group: str | None, folders: Sequence[Path]) -> str:
     chosen = defaults(folders[0])
     names = [group] if group else known
     listed = {name: choices(name, folders) for name in names}
-    width = max((len(choice) for found in listed.values() for choice in found), default=0)
+    width = max((len(choice) for lines in listed.values() for choice in lines), default=0)
     blocks: list[str] = []
-    for name, found in listed.items():
-        lines = [] if group else [f"{name}="]
-        for choice, text in found.items():
+    for name, lines in listed.items():
+        block = [] if group else [f"{name}="]
+        for choice, text in lines.items():
             mark = "*" if chosen.get(name) == choice else " "
-            lines.append(f"  {mark} {choice:<{width}}  {text}".rstrip())
-        blocks.append("\n".join(lines))
+            block.append(f"  {mark} {choice:<{width}}  {text}".rstrip())
+        blocks.append("\n".join(block))
     return "\n".join(blocks) + "\n\n  * default"

@@ -22,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.errors import GlassError, one_line, shown
 from glass_cli.common.paths import conf_dir
 from glass_cli.config.build import build, build_class
 from glass_cli.config.command_line import CommandLine, quoted
@@ -113,10 +113,10 @@ def _folders(cfg: DictConfig) -> list[Path]:
 
 def _runtime(cfg: DictConfig, key: str) -> Any:
     """What Hydra knows of this composition, for messages; None outside of Hydra."""
-    found = OmegaConf.select(cfg, f"hydra.runtime.{key}")
-    if found is None and HydraConfig.initialized():
-        found = getattr(HydraConfig.get().runtime, key)
-    return found
+    value = OmegaConf.select(cfg, f"hydra.runtime.{key}")
+    if value is None and HydraConfig.initialized():
+        value = getattr(HydraConfig.get().runtime, key)
+    return value
 
 
 def _choices(cfg: DictConfig) -> dict[str, str]:
@@ -216,7 +216,7 @@ def _check_prompt_keys(cfg: DictConfig, given: Sequence[str]) -> None:
     if cfg.get("benchmark") is None:
         if "prompt" in given and cfg.get("prompts") is not None:
             raise GlassError(
-                f"prompt= is not used beside prompts={one_line(cfg.prompts)}; leave one of them out"
+                f"prompt= is not used beside prompts={shown(cfg.prompts)}; leave one of them out"
                 " (prompts=null for none)"
             )
         return
@@ -277,7 +277,9 @@ def _values(override: Override, options: Options) -> list[str]:
         else:
             values = [f"{key}={name}" for name in override.sweep_string_iterator()]
         if not values:
-            raise GlassError(f"{override.input_line} stands for no value; give it at least one")
+            raise GlassError(
+                f"{shown(override.input_line)} stands for no value; give it at least one"
+            )
         return values
     interval: Any = override.value()
     return [f"{key}={interval.start}", f"{key}={interval.end}"]

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import yaml
 from omegaconf import OmegaConf
 
-from glass_cli.common.errors import GlassError, near, one_line
+from glass_cli.common.errors import GlassError, near, one_line, shown
 from glass_cli.config.build import build, build_class, find_class
 from glass_cli.rewards.base import Reward
 from glass_cli.rewards.composite import Composite, Term
@@ -41,7 +41,7 @@ class Choices:
         if name not in self._files:
             known = self.names()
             raise GlassError(
-                f"unknown {what} {one_line(name)}{near(name, known)} ({', '.join(known) or 'none'})"
+                f"unknown {what} {shown(name)}{near(name, known)} ({', '.join(known) or 'none'})"
             )
         try:
             node = OmegaConf.to_container(OmegaConf.load(self._files[name]), resolve=True)
@@ -53,15 +53,15 @@ class Choices:
 
     def accepting(self, attribute: Literal["accepts", "differentiable"], value: Any) -> list[str]:
         """The choices whose settings class has ``attribute`` of Reward equal to ``value``."""
-        found = []
+        names = []
         for name in self.names():
             try:
                 target = find_class(str(self.node(name, "reward").get("_target_")), "reward")
             except GlassError:
                 continue  # a broken neighbour is not what the user asked about
             if getattr(target, attribute, None) == value:
-                found.append(name)
-        return found
+                names.append(name)
+        return names
 
     def build(self, node: Any, where: str = "reward", group: str | None = None) -> Any:
         """The settings object that ``node`` describes, the terms of a weighted sum built along.
@@ -82,7 +82,7 @@ class Choices:
 
     def _term(self, name: str, own: Any, where: str) -> Any:
         if not isinstance(own, Mapping):
-            raise GlassError(f"{where} must be settings such as {{weight: 1.0}} (got {own})")
+            raise GlassError(f"{where} must be settings such as {{weight: 1.0}} (got {shown(own)})")
         numbers = {key: own[key] for key in TERM_KEYS if key in own}
         settings = {str(key): value for key, value in own.items() if key not in TERM_KEYS}
         reward = self._named(name, settings, where, "term", TERM_KEYS)
@@ -113,13 +113,13 @@ class Choices:
         members = [{key: node[key]} for key in node] if _plain_mapping(node) else node
         if not isinstance(members, (list, tuple)):
             members = [members]
-        found: dict[str, Reward] = {}
+        rewards: dict[str, Reward] = {}
         for member in members:
             name, own = _member(member)
-            if name in found:
+            if name in rewards:
                 raise GlassError(f"metrics names {name} twice; leave one out")
-            found[name] = self._named(name, own, f"metrics.{name}", "metric")
-        return found
+            rewards[name] = self._named(name, own, f"metrics.{name}", "metric")
+        return rewards
 
 
 def _plain_mapping(node: Any) -> bool:
@@ -137,7 +137,7 @@ def _member(member: Any) -> tuple[str, Mapping[str, Any]]:
             return str(name), own or {}
     raise GlassError(
         f"metrics must be names of rewards such as metrics=[clip], each alone or as"
-        f" {{name: {{key: value}}}} (got {one_line(member)}); see glass ls reward"
+        f" {{name: {{key: value}}}} (got {shown(member)}); see glass ls reward"
     )
 
 

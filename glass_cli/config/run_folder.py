@@ -96,18 +96,18 @@ def differing(cfg: DictConfig, default: DictConfig, without: Sequence[str] = ())
     now, before = _flat(cfg), _flat(default)
     keys = sorted({*now, *before})
     last = [key.rpartition(".")[2] for key in keys]
-    found = {
+    varied = {
         key: now.get(key)
         for key in keys
         if now.get(key, _ABSENT) != before.get(key, _ABSENT)
         and not any(key == other or key.startswith(f"{other}.") for other in without)
     }
     parts = []
-    for key, value in found.items():
+    for key, value in varied.items():
         short = key.rpartition(".")[2]
         parts.append(f"{short if last.count(short) == 1 else key}_{_value_text(value)}")
     if len("-".join(parts)) > _VALUES:
-        return [f"settings_{_digest(found)}"]
+        return [f"settings_{_digest(varied)}"]
     return parts
 
 
@@ -116,8 +116,8 @@ def _flat(cfg: DictConfig) -> dict[str, Any]:
     own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     plain = OmegaConf.to_container(own)
     assert isinstance(plain, dict)
-    found = identity({str(key): value for key, value in plain.items()}, SIZES)
-    return {key: value for key, value in found.items() if not key.endswith("_target_")}
+    flat = identity({str(key): value for key, value in plain.items()}, SIZES)
+    return {key: value for key, value in flat.items() if not key.endswith("_target_")}
 
 
 def _value_text(value: Any) -> str:

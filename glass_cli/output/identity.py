@@ -49,11 +49,11 @@ def identity(
         them name -> settings object.
     """
     left_out = {*_FREE, *free, *(named or {})}
-    found = _flat(config, "", left_out)
+    flat = _flat(config, "", left_out)
     for key, things in (named or {}).items():
-        found[key] = list(things)
-        found |= _flat(_fields(things), f"{key}.", left_out)
-    return {"glass_version": __version__, **dict(sorted(found.items()))}
+        flat[key] = list(things)
+        flat |= _flat(_fields(things), f"{key}.", left_out)
+    return {"glass_version": __version__, **dict(sorted(flat.items()))}
 
 
 def _fields(value: Any) -> Any:
@@ -68,16 +68,16 @@ def _fields(value: Any) -> Any:
 
 
 def _flat(node: Mapping[str, Any], prefix: str, left_out: set[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in node.items():
         name = f"{prefix}{key}"
         if name in left_out or str(key) in _FREE_ANYWHERE:
             continue
         if isinstance(value, Mapping):
-            found.update(_flat(value, f"{name}.", left_out))
+            flat.update(_flat(value, f"{name}.", left_out))
         else:
-            found[name] = plain(value, finite=False)
-    return found
+            flat[name] = plain(value, finite=False)
+    return flat
 
 
 def same_settings(folder: Path, now: Mapping[str, Any]) -> None:
@@ -88,7 +88,7 @@ def same_settings(folder: Path, now: Mapping[str, Any]) -> None:
     if before is None and any((folder / "results").glob("*/*.json")):
         raise Refused(
             f"{folder} holds results, but {IDENTITY}, which says of what settings, is"
-            f" {'torn' if path.exists() else 'gone'}; {_ADVICE}"
+            f" {'damaged' if path.exists() else 'gone'}; {_ADVICE}"
         )
     if before is None:
         with atomic_write(path) as part:
@@ -131,7 +131,7 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
 def _read(path: Path) -> dict[str, Any] | None:
     """What the file says; None where there is none, or a crash of the machine left half of it."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return values if isinstance(values, dict) else None
