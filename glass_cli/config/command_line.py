@@ -153,8 +153,8 @@ def _unknown_option(option: str, arguments: Sequence[str]) -> GlassError:
             following = arguments[place] if place < len(arguments) else "-"
             # the next argument is its value, unless that is a setting or an option itself
             apart = following.startswith("-") or "=" in following or flag
-            value = ("true" if flag else "VALUE") if apart else shown(following)
-        hint = f"; settings are written key=value: {key}={value}"
+            value = ("true" if flag else "VALUE") if apart else following
+        hint = f"; settings are written key=value: {shown(key)}={shown(value)}"
     return GlassError(f"unknown option {shown(option)}{hint or '; see glass sample --help'}")
 
 

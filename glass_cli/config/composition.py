@@ -35,7 +35,10 @@ class Composer:
     def options(self, group: str) -> list[str]:
         """The choices of a group, sorted; empty where there is no such group."""
         loader = GlobalHydra.instance().config_loader()
-        return sorted(loader.get_group_options(group, overrides=self._with_own_folder([])))
+        try:
+            return sorted(loader.get_group_options(group, overrides=self._with_own_folder([])))
+        except OSError:  # a name that no folder can have
+            return []
 
     def _with_own_folder(self, overrides: Sequence[str]) -> list[str]:
         """The overrides, and the user's folder in front of a search path of theirs."""

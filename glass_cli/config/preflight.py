@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from glass_cli.common.errors import GlassError, one_line, shown
 from glass_cli.common.paths import conf_dir
 from glass_cli.config.build import build, build_class
-from glass_cli.config.command_line import CommandLine, quoted
+from glass_cli.config.command_line import EXPERIMENT, CommandLine, quoted
 from glass_cli.config.compatibility import check_together
 from glass_cli.config.composition import Composer, composing
 from glass_cli.config.diagnosis import explain, parse_error, several_values
@@ -171,7 +171,7 @@ def preflight(line: CommandLine, conf: Path) -> Plan:
         _check_prompt_keys(master, given)
         typed = [override for override in line.overrides if not override.startswith("hydra.")]
         settings = build_settings(master, typed)
-        default = _default(master, overrides, first, composer)
+        default = _default(master, composer)
         folder = claim(master, RUN_DIR, given, run_name(master, _choices(master), default))
         return Plan([], folder.folder, settings, folder.created, folder.resumed_by)
 
@@ -190,8 +190,7 @@ def _sweep(
         _check_prompt_keys(cfg, given)
         build_settings(cfg)
     swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
-    first = [values[0] for values in _all_values(overrides, composer.options)]
-    default = _default(master, overrides, first, composer)
+    default = _default(master, composer, with_experiment=EXPERIMENT in swept)
     if default is not None:
         line = _named_by(line, [key for key in given if key not in swept])
     name = sweep_name(master, _choices(master), default, swept)
@@ -201,14 +200,18 @@ def _sweep(
 
 
 def _default(
-    cfg: DictConfig, overrides: Sequence[Override], values: Sequence[str], composer: Composer
+    cfg: DictConfig, composer: Composer, with_experiment: bool = False
 ) -> DictConfig | None:
-    """Of `glass eval`: the same choices without further settings; `values` are one job's."""
+    """Of `glass eval`: the same choices without further settings, or with those of the experiment
+    alone."""
     if cfg.get("benchmark") is None:
         return None
-    groups = (*GROUPS, "benchmark")
-    chosen = [v for o, v in zip(overrides, values, strict=True) if o.key_or_group in groups]
-    return compose_or_explain(composer, chosen)
+    groups = (*GROUPS, "benchmark", *([EXPERIMENT] if with_experiment else []))
+    choices = _choices(cfg)
+    chosen = {group: choices.get(group, "None") for group in groups}
+    return compose_or_explain(
+        composer, [f"~{g}" if choice == "None" else f"{g}={choice}" for g, choice in chosen.items()]
+    )
 
 
 def _check_prompt_keys(cfg: DictConfig, given: Sequence[str]) -> None:

@@ -90,17 +90,21 @@ def sweep_name(
 def differing(cfg: DictConfig, default: DictConfig, without: Sequence[str] = ()) -> list[str]:
     """`key_value` of each setting that decides results and is not the default, sorted by key.
 
+    without: keys that are left out.
+
     Keys go without their group where no other group has the same. What is too long for a folder's
     name is replaced by a digest of it.
     """
     now, before = _flat(cfg), _flat(default)
+    # the default has the same choice of a group that varies
+    varying = [key for key in without if key not in (*GROUPS, "benchmark")]
     keys = sorted({*now, *before})
     last = [key.rpartition(".")[2] for key in keys]
     varied = {
         key: now.get(key)
         for key in keys
         if now.get(key, _ABSENT) != before.get(key, _ABSENT)
-        and not any(key == other or key.startswith(f"{other}.") for other in without)
+        and not any(key == other or key.startswith(f"{other}.") for other in varying)
     }
     parts = []
     for key, value in varied.items():
