@@ -59,6 +59,7 @@ class InnerPath:
 
     @classmethod
     def between(cls, path: Path, t: float, t_next: float, rho: float) -> InnerPath:
+        """From x_t to x_t', 0 <= t < t' <= 1, whose noises have correlation ``rho``."""
         alpha, sigma, _, _ = path.at(t)
         alpha_next, sigma_next, _, _ = path.at(t_next)
         gamma = rho * sigma_next / sigma
