@@ -27,6 +27,12 @@ def local(name: str) -> Path | None:
     return path if path.exists() or not _REPOSITORY.fullmatch(name) else None
 
 
+def is_embedded(name: str) -> bool:
+    """Whether ``name`` stands for weights that are part of the package."""
+    place = local(name)
+    return place is not None and place.resolve().is_relative_to(EMBEDDED.resolve())
+
+
 def check(name: str, key: str, needs: Sequence[str] = (), what: str = "folder") -> None:
     """Raises ValueError unless ``name`` is a hub repository, or is there and holds ``needs``.
 

@@ -103,4 +103,6 @@ def _check_scores(
         if settings.benchmark is None and settings.study is None:
             reward.check_prompts(settings.root.prompt_list())
     except ValueError as error:
-        raise GlassError(one_line(error)) from error
+        line = one_line(error)
+        # settings of a reward may not know under which key they stand
+        raise GlassError(line if line.startswith("reward") else f"{name}: {line}") from error

@@ -12,13 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.errors import GlassError, one_line, shown
 from glass_cli.common.files import json_text
+from glass_cli.common.messages import say
 from glass_cli.config.settings import Settings
 from glass_cli.engine import auto_times
 from glass_cli.engine.launchers.base import Keep, Task
 from glass_cli.engine.live import Live
 from glass_cli.engine.summary import numbers, summary_of
+from glass_cli.models.base import Model
 from glass_cli.output.identity import SIZES, identity, same_settings
 from glass_cli.output.tracking import NullTracker, Tracker, make_tracker
 from glass_cli.output.units import units_summary
@@ -26,6 +28,7 @@ from glass_cli.output.writer import Finished, RunFolder, Unit, short
 
 # Pictures shown by W&B as they come; the folder has them all.
 _SHOWN = 200
+_UNKNOWN_SHOWN = 3  # prompts with words that the model does not know
 
 Result = Mapping[str, Any]
 
@@ -105,6 +108,7 @@ def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Do
         try:
             if missing:
                 settings.launcher.check()
+                say_unknown_words(settings.model, prompts)
                 out.begin()
                 config = settings.config
                 tracker = make_tracker(config["wandb"], folder, config, folder.name)
@@ -134,6 +138,24 @@ def check_prompts(settings: Settings, prompts: Sequence[str]) -> None:
                 reward.check_prompts(prompts)
     except ValueError as error:
         raise GlassError(one_line(error)) from error
+
+
+def say_unknown_words(model: Model, prompts: Sequence[str]) -> None:
+    """Warns, in one line, of words that the model was never trained on."""
+    unknown = {prompt: words for prompt in prompts if (words := model.unknown_words(prompt))}
+    if not unknown:
+        return
+    parts = [
+        f'{shown(", ".join(words))} (in "{shown(prompt, 60)}")'
+        for prompt, words in list(unknown.items())[:_UNKNOWN_SHOWN]
+    ]
+    more = len(unknown) - len(parts)
+    if more:
+        parts.append(f"and in {more} further prompt{'s' * (more > 1)}")
+    say(
+        f"warning: the model was not trained on these words: {'; '.join(parts)}; glass ls model"
+        " shows those that it knows"
+    )
 
 
 def _draw(

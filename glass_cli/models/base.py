@@ -7,6 +7,7 @@ modules import neither torch nor diffusers outside of functions.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from glass_cli.method.flow import Flow
@@ -24,10 +25,13 @@ class Model(Protocol):
 
     output: what ``decode`` gives, "images" (the default) or "points".
     dim: the number of coordinates of a point; None (the default) for images.
+    world: the name of the small world of pictures that it was trained on alone, such as "emoji",
+        which rewards of that world can score; None (the default) for any picture.
     """
 
     output: Kind = "images"
     dim: int | None = None
+    world: str | None = None
 
     @abstractmethod
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedModel:
@@ -35,6 +39,13 @@ class Model(Protocol):
 
         Raises GlassError, one line, where it cannot be had.
         """
+
+    def unknown_words(self, prompt: str) -> Sequence[str]:
+        """The words of a prompt that the model was never trained on; by default none.
+
+        Asked before anything is loaded, so that a run can say them.
+        """
+        return ()
 
 
 class LoadedModel(Protocol):

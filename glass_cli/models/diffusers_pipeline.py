@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from glass_cli.models import emoji_world
 from glass_cli.models.base import LoadedModel, Model, PromptedFlow
 from glass_cli.pipelines.options import PipelineOptions
+from glass_cli.rewards.base import EMOJI
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
 class DiffusersPipeline(PipelineOptions, Model):
     """Any text-to-image pipeline of diffusers; the fields are those of
     :class:`glass_cli.pipelines.options.PipelineOptions`."""
+
+    @property
+    def world(self) -> str | None:  # type: ignore[override]  # here the weights decide
+        """ "emoji" for the embedded pipeline, and for others with its decoder."""
+        return EMOJI if emoji_world.draws_emoji(self.path) else None
+
+    def unknown_words(self, prompt: str) -> Sequence[str]:
+        return emoji_world.unknown_words(prompt) if self.world == EMOJI else ()
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedPipeline:
         """Reads the weights onto ``device``. Raises GlassError where they cannot be had."""

@@ -11,6 +11,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
+from glass_cli.common import hub
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -20,11 +22,15 @@ T = TypeVar("T")
 Kind = Literal["images", "points"]
 """What models decode to and rewards score: images (N, 3, H, W) in [0, 1], or points (N, d)."""
 
+EMOJI = "emoji"
+"""The world of the package's own models and rewards."""
+
 
 class ScoredModel(Protocol):
     """What a reward may read of the settings of the model whose samples it scores.
 
     output: "images" or "points". dim: the number of coordinates of a point; None for images.
+    world: the small world of pictures that it was trained on alone; None for any.
     """
 
     @property
@@ -32,6 +38,9 @@ class ScoredModel(Protocol):
 
     @property
     def dim(self) -> int | None: ...
+
+    @property
+    def world(self) -> str | None: ...
 
 
 class Reward(Protocol):
@@ -134,6 +143,16 @@ def check_common(batch: int, device: str | None, group: str = "reward") -> None:
         raise ValueError(
             f"{group}.device must be null (the model's), auto, cpu, mps, cuda or cuda:N"
             f" (got {device})"
+        )
+
+
+def check_world(path: str, model: ScoredModel) -> None:
+    """Raises ValueError where weights in the package are to score what they were not trained on."""
+    if hub.is_embedded(path) and model.world != EMOJI:
+        raise ValueError(
+            f"{path} has seen the pictures of model={EMOJI} alone, and cannot score this model's;"
+            " use reward=imagereward or pickscore with their published weights, or clip with"
+            " path=openai/clip-vit-large-patch14"
         )
 
 

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from glass_cli.rewards import two_towers
-from glass_cli.rewards.base import LoadedReward, Reward, check_common, number_type, place
+from glass_cli.rewards.base import (
+    LoadedReward,
+    Reward,
+    ScoredModel,
+    check_common,
+    check_world,
+    number_type,
+    place,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +26,8 @@ class Clip(Reward):
     """100 * max(cosine of picture and prompt, 0), by a ``transformers.CLIPModel``.
 
     CLIPScore (Hessel et al., arXiv 2104.08718), with its scale of 2.5 replaced by 100; usually 15
-    to 40 with openai/clip-vit-large-patch14. Pictures are rounded to 8 bits and resized as Pillow
+    to 40 with openai/clip-vit-large-patch14, and about 75 with the embedded CLIP, which has seen
+    emoji alone. Pictures are rounded to 8 bits and resized as Pillow
     does it (``transformers``' preprocessing), so a score is that of the picture as it is saved.
 
     path: a folder, ``embedded:<name>`` for one in the package, or a repository of the hub.
@@ -39,6 +48,10 @@ class Clip(Reward):
     def __post_init__(self) -> None:
         two_towers.check_folders(self.path, self.path, "reward.path")
         check_common(self.batch, self.device)
+
+    def check_model(self, model: ScoredModel) -> None:
+        """Raises ValueError where embedded weights are to score another model's pictures."""
+        check_world(self.path, model)
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedClip:
         """Reads the weights; in ``self.dtype``, whatever the model's is. Raises GlassError."""

@@ -14,7 +14,9 @@ from glass_cli.rewards.base import (
     LoadedReward,
     OncePrompt,
     Reward,
+    ScoredModel,
     check_common,
+    check_world,
     in_batches,
     number_type,
     place,
@@ -83,6 +85,10 @@ class ImageReward(Reward):
         hub.check(self.path, "reward.path", [FILE], f"{FILE} or its folder")
         hub.check(self.words, "reward.tokenizer", (), "the folder of a BERT tokenizer")
         check_common(self.batch, self.device)
+
+    def check_model(self, model: ScoredModel) -> None:
+        """Raises ValueError where embedded weights are to score another model's pictures."""
+        check_world(self.path, model)
 
     @property
     def words(self) -> str:

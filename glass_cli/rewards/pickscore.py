@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Literal
 
 from glass_cli.common import hub
 from glass_cli.rewards import checkpoint, two_towers
-from glass_cli.rewards.base import LoadedReward, Reward, check_common, number_type, place
+from glass_cli.rewards.base import (
+    LoadedReward,
+    Reward,
+    ScoredModel,
+    check_common,
+    check_world,
+    number_type,
+    place,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +53,10 @@ class PickScore(Reward):
     def __post_init__(self) -> None:
         two_towers.check_folders(self.path, self.beside, "reward.processor")
         check_common(self.batch, self.device)
+
+    def check_model(self, model: ScoredModel) -> None:
+        """Raises ValueError where embedded weights are to score another model's pictures."""
+        check_world(self.path, model)
 
     @property
     def beside(self) -> str:
