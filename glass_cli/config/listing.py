@@ -1,7 +1,7 @@
 """`glass ls`: the choices of each group, read from the folder of yaml files.
 
-A file in conf/<group>/ is a choice; its first line, a comment, says what it is. Nothing is
-imported or composed, so this is quick.
+A file in conf/<group>/ is a choice; its first line, a comment, says what it is. Nothing heavy is
+imported and nothing composed, so this is quick. A group listed alone is told with more words.
 """
 
 from __future__ import annotations
@@ -12,6 +12,13 @@ from pathlib import Path
 
 from glass_cli.common.errors import GlassError, near
 from glass_cli.common.paths import EVAL_CONFIG, MAIN_CONFIG
+
+METRICS = "metrics"  # not a group: a list of rewards
+_METRICS = """\
+metrics= takes any of these, each by its name or with settings of its own, which are those of
+reward=NAME (glass sample reward=NAME --cfg job shows them). They score every final picture:
+    metrics=[clip]
+    metrics='[clip, {pickscore: {path: FOLDER}}, {hpsv2: {version: v2, batch: 4}}]'"""
 
 
 def groups(folders: Sequence[Path]) -> list[str]:
@@ -53,19 +60,35 @@ def defaults(folder: Path) -> dict[str, str]:
 
 
 def render(group: str | None, folders: Sequence[Path]) -> str:
-    """The listing of one group, or of all. Raises GlassError for an unknown group."""
+    """The listing of one group, or of all. Raises GlassError for an unknown group.
+
+    ``metrics`` are rewards, and what is said of one of them as such comes below.
+    """
     known = groups(folders)
+    if group == METRICS and "reward" in known:
+        return "\n\n".join([_listing(["reward"], folders, marked=False), _METRICS])
     if group is not None and group not in known:
-        raise GlassError(f"unknown group {group}{near(group, known)} ({', '.join(known)})")
-    chosen = defaults(folders[0])
+        hint = near(group, [*known, METRICS])
+        raise GlassError(f"unknown group {group}{hint} ({', '.join(known)})")
     names = [group] if group else known
+    below = ["  * default"]
+    if group == "model" and "emoji" in choices(group, folders):
+        from glass_cli.models.emoji_world import vocabulary
+
+        below.append(vocabulary())
+    return "\n\n".join([_listing(names, folders), *below])
+
+
+def _listing(names: Sequence[str], folders: Sequence[Path], marked: bool = True) -> str:
+    """A block for each group; ``marked``: with a star at the default choice."""
+    chosen = defaults(folders[0]) if marked else {}
     listed = {name: choices(name, folders) for name in names}
     width = max((len(choice) for lines in listed.values() for choice in lines), default=0)
     blocks: list[str] = []
     for name, lines in listed.items():
-        block = [] if group else [f"{name}="]
+        block = [] if len(names) == 1 else [f"{name}="]
         for choice, text in lines.items():
             mark = "*" if chosen.get(name) == choice else " "
             block.append(f"  {mark} {choice:<{width}}  {text}".rstrip())
         blocks.append("\n".join(block))
-    return "\n".join(blocks) + "\n\n  * default"
+    return "\n".join(blocks)
