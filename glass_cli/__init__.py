@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from glass_cli.steering.base import Steering
     from glass_cli.steering.feynman_kac import FeynmanKac
     from glass_cli.steering.independent import BestOfN, NoSteering
-    from glass_cli.steering.loop import Step, steer
+    from glass_cli.steering.loop import steer
+    from glass_cli.steering.state import Step
 
 __all__ = [
     "BestOfN",
@@ -69,7 +70,8 @@ _MODULES = {
     "steering.base": ["Steering"],
     "steering.feynman_kac": ["FeynmanKac"],
     "steering.independent": ["BestOfN", "NoSteering"],
-    "steering.loop": ["Step", "steer"],
+    "steering.loop": ["steer"],
+    "steering.state": ["Step"],
 }
 
 

@@ -26,8 +26,9 @@ from glass_cli.pipelines.session import decode, replaced
 from glass_cli.scheduler import GlassScheduler
 from glass_cli.steering.base import Steering
 from glass_cli.steering.feynman_kac import FeynmanKac
-from glass_cli.steering.loop import Driver, Step
+from glass_cli.steering.loop import Driver
 from glass_cli.steering.particles import Particles
+from glass_cli.steering.state import Step
 
 
 class SteeringCallback:
@@ -48,7 +49,7 @@ class SteeringCallback:
 
     chosen: the answer's index; None where the steering chooses none.
     rewards: the final rewards (N,).
-    steps: a :class:`glass_cli.steering.loop.Step` for each transition and the end, on the CPU.
+    steps: a :class:`glass_cli.steering.state.Step` for each transition and the end, on the CPU.
 
     Raises ValueError, one line, for a pipeline, a steering or a reward that will not do.
     """

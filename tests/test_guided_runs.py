@@ -30,7 +30,7 @@ from glass_cli.rewards.python import Python
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.guidance import guidance_factor
 from glass_cli.steering.independent import BestOfN, NoSteering
-from glass_cli.steering.loop import NotFinite, Step
+from glass_cli.steering.state import NotFinite, Step
 
 MIXTURE = ["model=gaussian_mixture", "wandb.mode=disabled", "particles=6", "prompt=a"]
 

@@ -14,8 +14,8 @@ from worlds import GLASS, GaussianFlow, exact_laws, fk, linear, steered
 from glass_cli.method.glass import Glass
 from glass_cli.steering.feynman_kac import lam_of_spread
 from glass_cli.steering.independent import NoSteering
-from glass_cli.steering.loop import Step
 from glass_cli.steering.particles import Particles
+from glass_cli.steering.state import Step
 
 POTENTIALS = ("difference", "max", "sum", "immediate")
 

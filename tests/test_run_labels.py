@@ -177,7 +177,7 @@ def test_only_seeds_are_put_together(tmp_path: Path) -> None:
         ["zero", "one"], ["other"], ["prompt"],
     ]  # fmt: skip
     assert [group.label for group in groups] == [
-        "lam=0.5 (zero) (2 seeds)", "lam=1.0", "lam=0.5 (prompt)",
+        "lam=0.5, a (2 seeds)", "lam=1.0", "lam=0.5, b",
     ]  # fmt: skip
     # the same seed twice is a run done again, not another draw
     assert len(group_seeds([zero, run("again", 0), one])) == 3

@@ -12,8 +12,8 @@ from worlds import GaussianFlow, fk, linear, steered
 
 from glass_cli.method.glass import Glass
 from glass_cli.steering.independent import BestOfN, NoSteering
-from glass_cli.steering.loop import NotFinite
 from glass_cli.steering.particles import Particles
+from glass_cli.steering.state import NotFinite
 
 
 def particles_of(*log_w: float) -> Particles:

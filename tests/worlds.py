@@ -17,7 +17,8 @@ from glass_cli.method.path import CondOT, DiscreteVP, Path, VariancePreserving
 from glass_cli.models.mixture import Mixture
 from glass_cli.steering.base import Steering
 from glass_cli.steering.feynman_kac import FeynmanKac
-from glass_cli.steering.loop import Step, steer
+from glass_cli.steering.loop import steer
+from glass_cli.steering.state import Step
 
 
 def stable_diffusion_table(size: int = 1000) -> tuple[float, ...]:

@@ -56,7 +56,7 @@ def measure(work: Work, prompts: Sequence[str], negative_prompt: str) -> Measure
         moments,
         time_grid,
     )
-    from glass_cli.steering.loop import NotFinite
+    from glass_cli.steering.state import NotFinite
 
     count = min(PROMPTS, len(prompts))
     size = PARTICLES // count

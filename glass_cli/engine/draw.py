@@ -19,7 +19,8 @@ from glass_cli.pipelines.batches import Batches
 from glass_cli.rewards.base import LoadedReward
 from glass_cli.steering.base import Steering
 from glass_cli.steering.guidance import Guided
-from glass_cli.steering.loop import NotFinite, Step, finite, steer
+from glass_cli.steering.loop import steer
+from glass_cli.steering.state import NotFinite, Step, finite
 
 
 class Work(NamedTuple):

@@ -31,7 +31,7 @@ from glass_cli.rewards.pixels import to_uint8
 from glass_cli.steering.base import Steering
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.independent import NoSteering
-from glass_cli.steering.loop import Step
+from glass_cli.steering.state import Step
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -110,7 +110,7 @@ class Drawing:
     best: the answer's index: the steering's choice, or the highest reward where it chooses none;
         None without a reward.
     nfe: network calls of all particles together.
-    steps: a :class:`glass_cli.steering.loop.Step` for each transition and the end, on the CPU.
+    steps: a :class:`glass_cli.steering.state.Step` for each transition and the end, on the CPU.
     """
 
     samples: Tensor

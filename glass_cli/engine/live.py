@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from glass_cli.output.writer import Unit
-    from glass_cli.steering.loop import Step
+    from glass_cli.steering.state import Step
 
 
 class Live:

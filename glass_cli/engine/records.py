@@ -7,7 +7,7 @@ from typing import Any
 
 from glass_cli.engine.draw import Drawn
 from glass_cli.output.writer import Unit
-from glass_cli.steering.loop import Step
+from glass_cli.steering.state import Step
 
 
 def step_record(step: Step) -> dict[str, Any]:

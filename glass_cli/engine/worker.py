@@ -27,7 +27,7 @@ from glass_cli.output.png import png_bytes
 from glass_cli.output.writer import Finished, Unit
 from glass_cli.rewards.base import LoadedReward
 from glass_cli.rewards.pixels import to_uint8
-from glass_cli.steering.loop import NotFinite, Step
+from glass_cli.steering.state import NotFinite, Step
 
 _PNG_TEXTS = ("particle", "reward", "metrics", "terms")
 

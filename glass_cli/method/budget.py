@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from glass_cli.method.flow import Sampler
 
 
@@ -21,6 +23,43 @@ def share_calls(total: int, transitions: int) -> tuple[int, ...]:
         )
     each, left = divmod(total, transitions)
     return tuple(each + (k < left) for k in range(transitions))
+
+
+def picture_calls(calls: Sequence[int], sizes: Sequence[int]) -> int:
+    """Network calls of all particles together.
+
+    calls: of a particle in each of the K transitions.
+    sizes: how many particles make each. The first call of a transition, x_hat, is made by all that
+        arrive, before any of them is left behind.
+    """
+    arriving = [sizes[0], *sizes[:-1]]
+    return sum(n + size * (m - 1) for n, size, m in zip(arriving, sizes, calls, strict=True))
+
+
+def spread_calls(budget: int, sizes: Sequence[int]) -> tuple[int, ...]:
+    """Calls of a particle in each of the K transitions, for a ``budget`` of all together.
+
+    As evenly as may be, and never more in all; what is left over makes the first transitions, of
+    those that it suffices for, one call longer.
+
+    budget: network calls of a picture, 1 or more.
+    sizes: how many particles make each transition.
+
+    Raises ValueError for a budget that does not suffice for one call each.
+    """
+    least = picture_calls([1] * len(sizes), sizes)
+    if budget < least:
+        raise ValueError(
+            f"budget={budget} is less than the {least} network calls of one call a transition for"
+            f" {sizes[0]} particles; use a higher budget, fewer particles or fewer transitions"
+        )
+    more, left = divmod(budget - least, sum(sizes))
+    calls = []
+    for size in sizes:
+        extra = size <= left
+        left -= size * extra
+        calls.append(1 + more + extra)
+    return tuple(calls)
 
 
 def transition_calls(

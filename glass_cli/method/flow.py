@@ -43,11 +43,13 @@ class Sampler(Protocol):
     transitions: K, and how many transitions a window proposes. None: not a setting.
     steps: M, network calls in each transition. None: they are given from outside, see
         :mod:`glass_cli.method.budget`.
+    stochastic: whether two transitions from the same x_t differ.
     """
 
     times: Times | None = None
     transitions: int | None = None
     steps: int | None = None
+    stochastic: bool = True
 
     @abstractmethod
     def outer_times(self, flow: Flow) -> tuple[float, ...]:

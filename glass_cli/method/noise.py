@@ -37,14 +37,14 @@ class ParticleNoise:
         tensor: Tensor,
         first: int = 0,
     ) -> None:
-        self._key, self._first, self._particles = (seed, prompt), first, particles
+        self._key, self._first, self.particles = (seed, prompt), first, particles
         self._generators: dict[int, torch.Generator] = {}
         self._shape = shape
         self._like = tensor
 
     def __call__(self, particles: int | None = None) -> Tensor:
         """(N, *shape), of the first ``particles`` slots; None for the N of the start."""
-        return self.of(range(self._particles if particles is None else particles))
+        return self.of(range(self.particles if particles is None else particles))
 
     def of(self, slots: Sequence[int]) -> Tensor:
         """(len(slots), *shape): the next numbers of each of the ``slots``, all different."""

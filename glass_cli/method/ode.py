@@ -69,6 +69,8 @@ class Ode(Sampler):
     times: Times = "schedule"
     grid: tuple[float, ...] | None = None
 
+    stochastic = False
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", outer.check_times(self.times, self.transitions))
         outer.check_steps(self.steps)

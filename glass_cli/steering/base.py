@@ -7,7 +7,7 @@ everything optional. They import torch inside functions alone.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from glass_cli.method.flow import Flow, Normal
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from glass_cli.steering.particles import Particles
+    from glass_cli.steering.search import Search
+    from glass_cli.steering.state import Step
 
 Reward = Callable[["Tensor"], "Tensor"]
 """Scores clean particles (N, *shape) -> (N,); decodes them first where the model has a decoder."""
@@ -27,12 +29,14 @@ class Steering(Protocol):
     By default nothing is scored on the way and nobody is weighed or copied.
 
     needs_reward: whether it cannot do without a reward.
+    needs_noise: whether it makes no sense with a sampler that always goes on in the same way.
     guidance: strength of reward guidance, 0 or more, in one over the reward's unit; 0 is off. See
         :mod:`glass_cli.steering.guidance`.
     guidance_window: the first and the last time at which guidance is applied, from 0 to 1.
     """
 
     needs_reward: bool = False
+    needs_noise: bool = False
     guidance: float = 0.0
     guidance_window: tuple[float, float] = (0.2, 0.7)
 
@@ -82,3 +86,22 @@ class Steering(Protocol):
         r: the final rewards (N,), None where there is no reward.
         u: a uniform number (1,) in [0, 1), for an answer that is drawn.
         """
+
+
+class Searching(Steering):
+    """A steering that spends a picture's network calls in an order of its own.
+
+    Instead of moving particles side by side it grows a tree of states, see
+    :mod:`glass_cli.steering.search`.
+    """
+
+    needs_reward = True
+
+    @abstractmethod
+    def search(self, search: Search) -> Iterator[Step]:
+        """Draws and scores states until the budget is spent, then yields
+        :meth:`glass_cli.steering.search.Search.steps`."""
+
+    def choose(self, particles: Particles, r: Tensor | None, u: Tensor) -> int | None:
+        """Not asked: the search itself says what the answer is."""
+        return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -16,74 +16,12 @@ from torch import Tensor
 
 from glass_cli.method.budget import transition_calls
 from glass_cli.method.flow import Flow, Normal, Sampler
-from glass_cli.method.path import Path
-from glass_cli.steering.base import Reward, Steering
+from glass_cli.method.noise import ParticleNoise
+from glass_cli.steering.base import Reward, Searching, Steering
 from glass_cli.steering.particles import Particles
+from glass_cli.steering.search import Search
 from glass_cli.steering.sizes import steering_sizes
-
-
-class NotFinite(ArithmeticError):
-    """A reward or a particle became NaN or infinite."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """The state after everything that happens at time ``t``, before the next transition.
-
-    k: the number of the transition that begins here, K at the end.
-    t: from 0 (noise) to 1 (data).
-    particles: as they go on, resampled where they were.
-    rewards: those scored here (N,), in the order before resampling; None where none were.
-    log_w: normalised log-weights (N,) before resampling.
-    ess: their effective sample size, from 1 to N.
-    ancestors: whom each particle became a copy of (N,); None where nobody was resampled.
-    nfe: network calls of all particles so far.
-    chosen: the answer's index, at the end; None where the steering chooses none.
-    """
-
-    k: int
-    t: float
-    particles: Particles
-    rewards: Tensor | None
-    log_w: Tensor
-    ess: float
-    ancestors: Tensor | None
-    nfe: int
-    chosen: int | None = None
-
-    def cpu(self) -> Step:
-        """The same with its particles on the CPU."""
-        now = self.particles
-        return replace(self, particles=replace(now, x=now.x.cpu(), x_hat=now.x_hat.cpu()))
-
-
-class CountedFlow:
-    """A flow that counts its network calls, one for each particle."""
-
-    def __init__(self, flow: Flow) -> None:
-        self._flow, self.calls = flow, 0
-
-    @property
-    def path(self) -> Path:
-        return self._flow.path
-
-    @property
-    def shift(self) -> float:
-        return self._flow.shift
-
-    def denoise(self, x: Tensor, t: float) -> Tensor:
-        self.calls += len(x)
-        return self._flow.denoise(x, t)
-
-
-def finite(values: Tensor, what: str, k: int, t: float) -> Tensor:
-    """``values`` (N,) on the CPU in float64. Raises NotFinite that says ``what`` they are."""
-    values = values.detach().to("cpu", torch.float64)
-    bad = (~values.isfinite()).nonzero()
-    if len(bad):
-        n = int(bad[0])
-        raise NotFinite(f"{what} of particle {n} is {float(values[n])} at step {k} (t={t:.3g})")
-    return values
+from glass_cli.steering.state import CountedFlow, Step, finite, scores
 
 
 class Driver:
@@ -130,7 +68,7 @@ class Driver:
         particles = replace(particles, t=t)
         size = len(x) if self._sizes is None else self._sizes[k]
         if score is not None and k in self._scored:
-            r = _scores(score(particles, t), len(x), k, t)
+            r = scores(score(particles, t), len(x), k, t)
             particles = self._steering.weigh(particles, r)
         log_w, ess = particles.log_w, particles.ess
         if r is not None:
@@ -151,29 +89,13 @@ class Driver:
         assert self._particles is not None
         k, particles = len(self.times) - 1, replace(self._particles, x=x, x_hat=x, t=1.0)
         finite(x.flatten(1).sum(1), "the sum of the values", k, 1.0)
-        r = None if reward is None else _scores(reward(x), len(x), k, 1.0)
+        r = None if reward is None else scores(reward(x), len(x), k, 1.0)
         if r is not None:
             particles = self._steering.finish(particles, r)
         u = torch.rand(1, generator=self._choice, dtype=torch.float64)
         chosen = self._steering.choose(particles, r, u)
         log_w, ess = particles.log_w, particles.ess
         return Step(k, 1.0, particles, r, log_w, ess, None, self._nfe(), chosen)
-
-
-def _scores(r: Tensor, n: int, k: int, t: float) -> Tensor:
-    """A reward's result as (N,) on the CPU in float64."""
-    try:
-        r = torch.as_tensor(r)
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(
-            f"the reward gave a {type(r).__name__}; it must give a tensor of {n} scores"
-        ) from None
-    if r.shape != (n,):
-        raise ValueError(
-            f"the reward gave scores of shape {tuple(r.shape)} for {n} particles; it must give one"
-            f" each: ({n},)"
-        )
-    return finite(r, "the reward", k, t)
 
 
 def of_slots(normal: Normal, start: int, count: int) -> Normal:
@@ -190,6 +112,7 @@ def steer(
     choice: torch.Generator,
     value_normal: Normal | None = None,
     calls: Sequence[int] | None = None,
+    budget: int | None = None,
 ) -> Iterator[Step]:
     """Draws N particles from noise to data in K transitions and yields K + 1 steps.
 
@@ -203,12 +126,14 @@ def steer(
     value_normal: the noise of posterior values; None takes ``normal``.
     calls: network calls a particle of each of the K transitions, see
         :mod:`glass_cli.method.budget`; None takes the sampler's ``steps``.
+    budget: network calls of a steering that searches, all together; None is N * sum(calls).
 
     A run of N particles makes N * sum(calls) network calls, and those of posterior values: x_hat
     at the start of a transition is its first call, so scoring it costs none.
 
     Raises NotFinite for a NaN or infinite reward or particle, and ValueError for rewards that are
-    not one a particle, and for calls that are not one or more a transition.
+    not one a particle, for calls that are not one or more a transition, and for a steering that
+    searches without a reward or a :class:`glass_cli.method.noise.ParticleNoise`.
     """
     counted = CountedFlow(flow)
     times = sampler.outer_times(counted)
@@ -219,6 +144,15 @@ def steer(
             f"calls={list(calls)} must be one or more for each of {len(times) - 1} transitions"
         )
     times = (sampler.first_time(counted, times[0], times[1], calls[0]), *times[1:])
+    if isinstance(steering, Searching):
+        if reward is None or not isinstance(normal, ParticleNoise):
+            raise ValueError("a steering that searches needs a reward and ParticleNoise")
+        total = normal.particles * sum(calls) if budget is None else budget
+        search = Search(
+            counted, sampler, reward, normal, times, calls, total, normal.particles, choice
+        )
+        yield from steering.search(search)
+        return
     driver = Driver(steering, times, choice, lambda: counted.calls)
 
     def score(particles: Particles, t: float) -> Tensor:

@@ -20,7 +20,7 @@ from glass_cli.method.ode import Ode
 from glass_cli.method.path import TooFewTimes
 from glass_cli.method.sde import Sde
 from glass_cli.pipelines.batches import Batches
-from glass_cli.steering.loop import CountedFlow, NotFinite, finite
+from glass_cli.steering.state import CountedFlow, NotFinite, finite
 from glass_cli.studies.base import Watch
 
 METHODS = ("SDE", "ancestral", "GLASS 1", "GLASS 2")

@@ -11,7 +11,7 @@ from glass_cli.engine.draw import Work, draw
 from glass_cli.method.glass import Glass
 from glass_cli.method.path import TooFewTimes
 from glass_cli.steering.decision_window import INNER, RewardProbe, even_time, time_grid
-from glass_cli.steering.loop import NotFinite
+from glass_cli.steering.state import NotFinite
 from glass_cli.studies.base import Watch
 
 

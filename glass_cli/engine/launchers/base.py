@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
     from glass_cli.engine.draw import Work
     from glass_cli.output.writer import Finished, Unit
-    from glass_cli.steering.loop import Step
+    from glass_cli.steering.state import Step
 
 Keep = Literal["particles", "answer"]
 """Whose pictures are kept: those of all particles, or the answer's in GenEval's layout."""
