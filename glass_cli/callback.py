@@ -24,10 +24,11 @@ from glass_cli.method.path import Path
 from glass_cli.pipelines.encoding import remembering
 from glass_cli.pipelines.session import decode, replaced
 from glass_cli.scheduler import GlassScheduler
-from glass_cli.steering.base import Steering
+from glass_cli.steering.base import Searching, Steering
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.loop import Driver
 from glass_cli.steering.particles import Particles
+from glass_cli.steering.sizes import changes, steering_sizes
 from glass_cli.steering.state import Step
 
 
@@ -39,7 +40,8 @@ class SteeringCallback:
     the steering decides who is copied, as in :func:`glass_cli.steering.loop.steer`.
 
     reward: scores pictures (N, 3, H, W) in [0, 1], float32; gives N numbers, (N,).
-    steering: any that makes no network calls of its own and has no guidance; None takes
+    steering: any that makes no network calls of its own, keeps the number of particles and has no
+        guidance; None takes
         :class:`glass_cli.steering.feynman_kac.FeynmanKac` with lam="auto".
     seed: decides what resampling draws.
     arguments: of the calls that decode, beside the prompt and the picture's size, which are those
@@ -66,6 +68,11 @@ class SteeringCallback:
             raise ValueError(
                 "a callback cannot guide the pipeline's network; use steering with guidance=0 here,"
                 " or glass_cli.draw"
+            )
+        if isinstance(self.steering, Searching):
+            raise ValueError(
+                f"{type(self.steering).__name__} searches in an order of its own, for which a"
+                " pipeline has no place; use glass_cli.draw, or FeynmanKac here"
             )
         self._reward, self._seed = reward, seed
         self._arguments = {"prompt": "", **(arguments or {})}
@@ -121,6 +128,11 @@ class SteeringCallback:
             raise ValueError(
                 "a callback cannot ask the network, which this steering's rewards on the way need;"
                 " use value=x_hat here, or glass_cli.draw"
+            )
+        if changes(steering_sizes(self.steering, len(scheduler.ends) - 1, particles)):
+            raise ValueError(
+                "a pipeline's call keeps its number of pictures, which the steering's sizes would"
+                " change; use sizes=None here, or glass_cli.draw"
             )
         # for as long as this call runs: afterwards the text encoder may be given other weights
         encode = getattr(pipe, "encode_prompt", None)

@@ -26,6 +26,7 @@ from glass_cli.models.diffusers_pipeline import DiffusersPipeline, LoadedPipelin
 from glass_cli.pipelines.encoding import encode_once
 from glass_cli.pipelines.session import decode
 from glass_cli.scheduler import GlassScheduler
+from glass_cli.steering.base import Searching, Steering
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.independent import BestOfN, Independent, NoSteering
 from glass_cli.steering.loop import steer
@@ -502,6 +503,36 @@ def test_what_a_callback_cannot_do_is_said() -> None:
     posterior = SteeringCallback(lambda x: x, FeynmanKac(value="posterior"))
     with pytest.raises(ValueError, match="cannot ask the network, which this steering's rewards"):
         pipe(PROMPT, num_inference_steps=2, callback_on_step_end=posterior)
+
+
+@pytest.mark.parametrize("steering", [FeynmanKac(sizes=(4, 2)), BestOfN(sizes="halving")])
+def test_a_callback_cannot_change_the_number_of_particles(steering: Steering) -> None:
+    pipe = pipeline("flow")
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = GlassScheduler.from_scheduler(pipe.scheduler, transitions=2)
+    scored: list[Tensor] = []
+
+    def reward(images: Tensor) -> Tensor:
+        scored.append(images)
+        return images.mean((1, 2, 3))
+
+    callback = SteeringCallback(reward, steering)
+    words = {"num_images_per_prompt": 4, "num_inference_steps": 2}
+    with pytest.raises(ValueError, match=r"keeps its number of pictures.* sizes=None here"):
+        pipe(PROMPT, callback_on_step_end=callback, **words)
+    assert not scored
+    same = SteeringCallback(reward, FeynmanKac(lam=1.0, sizes=(4, 4)))
+    pipe(PROMPT, callback_on_step_end=same, **words)
+    assert len(same.steps) == 3
+
+
+def test_a_callback_cannot_search() -> None:
+    class Search(Searching):
+        def search(self, search: Any) -> Any:
+            raise NotImplementedError
+
+    with pytest.raises(ValueError, match=r"^Search searches in an order of its own"):
+        SteeringCallback(lambda x: x, Search())
 
 
 @pytest.mark.parametrize("cls", [BestOfN, NoSteering])
