@@ -11,7 +11,7 @@ TESTS  ?= 2
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint bench clean
+.PHONY: help demo test test-slow lint docs bench dist clean
 
 help: ## show this list
 	@echo "make TARGET  (PYTHON=python3.12 chooses the Python, VENV=folder the environment)"
@@ -34,6 +34,13 @@ lint: $(VENV)/.dev.stamp ## check style and types
 
 bench: $(VENV)/.run.stamp ## measure speed, memory and accuracy
 	@$(BIN)/python -m glass_cli.bench $(ARGS)
+
+docs: $(VENV)/.dev.stamp ## build the documentation into build/site; a broken link or a missing docstring fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "The documentation is in build/site; open build/site/index.html"
+
+dist: $(VENV)/.dev.stamp ## build the wheel and the source distribution into dist
+	@$(BIN)/python -m build --outdir dist
 
 clean: ## remove the environment and caches; outputs/ stays
 	rm -rf "$(VENV)" build dist .pytest_cache .mypy_cache .ruff_cache
