@@ -5,15 +5,15 @@
     pipe.scheduler = glass.GlassScheduler.from_scheduler(pipe.scheduler, transitions=5)
     image = pipe("a photo of a dog", num_inference_steps=50).images[0]
 
-The samplers are those of :mod:`glass_cli.method`, run in a greenlet that is suspended wherever they
-ask the network: :meth:`GlassScheduler.step` hands them the answer and returns the next question.
+The samplers are those of :mod:`glass_cli.method`, suspended wherever they ask the network:
+:meth:`GlassScheduler.step` hands them the answer and returns the next question.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import diffusers
 import torch
@@ -21,19 +21,17 @@ from diffusers import ConfigMixin, SchedulerMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
-from greenlet import greenlet
 from torch import Tensor
 
 import glass_cli.pipelines.codec  # noqa: F401 - diffusers finds the embedded decoder only then
-from glass_cli.method.flow import Normal, Sampler
-from glass_cli.method.glass import Glass
+from glass_cli.method.flow import Normal
 from glass_cli.method.noise import ParticleNoise
-from glass_cli.method.ode import Ode
 from glass_cli.method.path import Path
-from glass_cli.method.sde import Sde
-from glass_cli.method.times import Times
-from glass_cli.pipelines.plan import Asking, Call, Draws, Plan, ends_among, given_times, plan
+from glass_cli.pipelines.chosen_sampler import chosen_sampler
+from glass_cli.pipelines.given_times import given_times
+from glass_cli.pipelines.plan import Plan, plan
 from glass_cli.pipelines.prediction import Prediction, state_dtype
+from glass_cli.pipelines.stepper import Start, Stepper
 
 
 @dataclass
@@ -47,15 +45,6 @@ class GlassSchedulerOutput(BaseOutput):
 
     prev_sample: Tensor
     pred_original_sample: Tensor
-
-
-class Start(NamedTuple):
-    """A transition that has just begun: its number, time, particles and their x_hat = D_t(x)."""
-
-    k: int
-    t: float
-    x: Tensor
-    x_hat: Tensor
 
 
 class GlassScheduler(SchedulerMixin, ConfigMixin):
@@ -113,7 +102,7 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         self.noise: Normal | None = None
         self.num_inference_steps: int | None = None
         self.timesteps = torch.empty(0)
-        self._plan = Plan(self._sampler(), (), (), [])
+        self._plan = Plan(chosen_sampler(self.config), (), (), [])
         self._reset(0)
 
     @classmethod
@@ -149,24 +138,6 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         """The scheduler of diffusers that the network was trained with."""
         return self._vendor
 
-    def _sampler(self, grid: tuple[float, ...] | None = None) -> Sampler:
-        """The sampler of the settings, with network calls at the times of ``grid`` where given."""
-        c = self.config
-        times: Times = tuple(c.times) if isinstance(c.times, (list, tuple)) else c.times
-        # an ODE's steps fall where its schedule has them, not where transitions would end
-        transitions = 1 if c.sampler == "ode" else c.transitions
-        if grid is not None:
-            times = ends_among(grid, times, transitions)
-        if not isinstance(times, str) and times and times[0] != 0.0:
-            raise ValueError(f"times must begin at 0, where a pipeline's noise is (got {times[0]})")
-        if c.sampler == "glass":
-            return Glass(transitions, None, c.rho, c.kappa, c.order, times, c.inner)
-        if c.sampler == "ode":
-            return Ode(transitions, None, "euler" if c.order == 1 else "multistep", times, grid)
-        if c.sampler == "sde":
-            return Sde(transitions, None, "ancestral", times, grid=grid)
-        raise ValueError(f"sampler must be glass, ode or sde (got {c.sampler})")
-
     # What a pipeline calls
 
     def set_timesteps(
@@ -179,18 +150,20 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
     ) -> None:
         """Plans the network calls; afterwards ``timesteps`` holds the vendor's clock at each.
 
+        The parameters are those of diffusers' FlowMatchEulerDiscreteScheduler, in its order.
+
         num_inference_steps: how many, 1 or more; not needed beside sigmas or timesteps.
         device: where ``timesteps`` are wanted.
-        sigmas: times of the calls as FlowMatchEulerDiscreteScheduler takes them: falling from 1,
-            before the shift. An ODE and an SDE call there; a GLASS transition begins at the first
-            of its own and places the others by its inner path. Even ones, which pipelines pass by
-            themselves, stand for their number.
+        sigmas: times of the calls as noise levels, falling from 1, before the vendor's shift. An
+            ODE and an SDE call there; a GLASS transition begins at the first of its own and places
+            the others by its inner path. Even ones, which pipelines pass by themselves, stand for
+            their number.
         mu: the time shift that a pipeline works out from the picture's size.
-        timesteps: the same by the vendor's clock, as ``timesteps`` will show them. Together with
-            sigmas they are a pipeline's own, and stand for their number.
+        timesteps: the same by the vendor's clock, as ``timesteps`` will show them. Beside sigmas
+            they say which clock the network is told, that before or after the shift.
 
-        Raises ValueError for fewer calls than transitions and for times that do not fall from
-        noise.
+        Raises ValueError for fewer calls than transitions, for times that do not fall from noise,
+        and where sigmas and timesteps disagree.
         """
         given = timesteps if sigmas is None else sigmas
         calls = num_inference_steps if given is None else len(given)
@@ -199,11 +172,9 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
                 f"num_inference_steps must be at least 1, and the number of sigmas or timesteps"
                 f" where those are given (got {num_inference_steps} and {calls})"
             )
+        self._shifted, times = given_times(self._prediction, self._vendor, sigmas, timesteps, mu)
         self.num_inference_steps = calls
-        both = timesteps is not None and sigmas is not None
-        self._shifted = self._prediction.shifted_by(self._vendor, mu, both)
-        times = None if both else given_times(self._shifted, sigmas, timesteps)
-        self._plan = plan(self._shifted, self._sampler(times), calls)
+        self._plan = plan(self._shifted, chosen_sampler(self.config, times), calls)
         clock = [self._shifted.timestep(call.t) for call in self._plan.calls]
         whole = self._shifted.kind != "flow"
         self.timesteps = torch.tensor(
@@ -216,12 +187,7 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         self._reset(begin_index)
 
     def _reset(self, index: int) -> None:
-        self._index = index
-        self._running: greenlet | None = None
-        self._question: Tensor | None = None  # in full precision
-        self._handed: Tensor | None = None  # the same, as the pipeline has it
-        self._start: Start | None = None
-        self._draws: Draws | None = None
+        self._run = Stepper(self._plan, self._shifted, index)
         self._own: Normal | None = None
 
     def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
@@ -247,44 +213,16 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
 
         Raises ValueError after the last of the planned calls.
         """
-        if self._index >= len(self._plan.calls):
+        run = self._run
+        if run.finished:
             raise ValueError("all planned calls are done; call set_timesteps for another run")
-        call = self._plan.calls[self._index]
         kind = state_dtype(sample.device)
-        ours = sample is self._handed
-        x = self._question if ours and self._question is not None else sample.to(kind)
-        x_hat = self._shifted.denoised(x, call.t, model_output.to(kind))
-        self._start = None
-        if self._running is None or not ours:
-            if call.j == 0:
-                self._start = Start(call.k, call.t, x, x_hat)
-            self._draws = Draws(self._normal(model_output, generator))
-            answer = self._begin(call, x, x_hat, self._draws)
-        else:
-            answer = self._running.switch(x_hat)
-        self._index += 1
-        latents, mean = self._hand(answer, sample.dtype), x_hat.to(sample.dtype)
+        x, goes_on = run.question(sample, kind)
+        t = self._plan.calls[run.index].t
+        x_hat = self._shifted.denoised(x, t, model_output.to(kind))
+        normal = self._normal(model_output, generator)
+        latents, mean = run.answer(x, x_hat, goes_on, normal, sample.dtype), x_hat.to(sample.dtype)
         return GlassSchedulerOutput(latents, mean) if return_dict else (latents, mean)
-
-    def _begin(self, call: Call, x: Tensor, x_hat: Tensor, normal: Normal) -> Any:
-        """Runs the transition of ``call``, entered at it, until it asks or is done."""
-        sampler, flow = self._plan.sampler, Asking(self._shifted)
-        t, t_next = self.ends[call.k], self.ends[call.k + 1]
-        calls = self._plan.shares[call.k]
-        self._running = greenlet(
-            lambda: sampler.transition(flow, x, x_hat, t, t_next, normal, calls, first=call.j)
-        )
-        return self._running.switch()
-
-    def _hand(self, answer: Any, dtype: torch.dtype) -> Tensor:
-        """Keeps the next question, and gives it as the pipeline wants it."""
-        assert self._running is not None
-        if self._running.dead:
-            self._running, self._question = None, answer
-        else:
-            self._question = answer[0]
-        self._handed = self._question.to(dtype)
-        return self._handed
 
     def _normal(self, like: Tensor, generator: Any) -> Normal:
         """Where the noise of a batch like ``like`` comes from."""
@@ -312,7 +250,7 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
     @property
     def start(self) -> Start | None:
         """The transition that the last step began; None where it was another call."""
-        return self._start
+        return self._run.start
 
     @property
     def path(self) -> Path:
@@ -327,37 +265,26 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
     @property
     def calls_done(self) -> int:
         """Network calls since the run began."""
-        return self._index
+        return self._run.index
 
     @property
     def finished(self) -> bool:
-        return self._index >= len(self._plan.calls)
+        """Whether all planned calls are done."""
+        return self._run.finished
 
     def resample(self, ancestors: Tensor) -> Tensor:
         """The next call's latents after the particles were replaced by copies of ``ancestors``.
 
         Only right after a step that began a transition: it is begun anew from the copies, with the
-        noise that was drawn, so that copies part. No network call is made.
+        noise that was drawn, so that copies part. No network call. ValueError elsewhere.
         """
-        if self._start is None or self._handed is None or self._draws is None:
-            raise ValueError("particles can only be resampled where a transition begins")
-        there = ancestors.to(self._start.x.device)
-        x, x_hat = self._start.x[there], self._start.x_hat[there]
-        self._start = self._start._replace(x=x, x_hat=x_hat)
-        self._draws = self._draws.again()
-        answer = self._begin(Call(self._start.k, 0, self._start.t), x, x_hat, self._draws)
-        return self._hand(answer, self._handed.dtype)
+        return self._run.resampled(ancestors)
 
     # What img2img calls
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """x_t = alpha_t z + sigma_t eps at the vendor's ``timesteps`` (N,)."""
-        clock = timesteps.flatten().tolist()
-        at = [self._shifted.path.at(self._shifted.time_at(value)) for value in clock]
-        shape = (-1,) + (1,) * (original_samples.dim() - 1)
-        alpha = original_samples.new_tensor([a.alpha for a in at]).view(shape)
-        sigma = original_samples.new_tensor([a.sigma for a in at]).view(shape)
-        return alpha * original_samples + sigma * noise
+        return self._shifted.noised(original_samples, noise, timesteps)
 
     def scale_noise(self, sample: Tensor, timestep: Tensor, noise: Tensor) -> Tensor:
         """The same by the name and order of arguments that flow matching pipelines use."""

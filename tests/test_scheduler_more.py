@@ -106,7 +106,7 @@ def test_noise_is_not_rounded_to_the_networks_type() -> None:
     t = pipe.scheduler.timesteps[0]
     made = pipe.scheduler.step(state, t, state, torch.Generator().manual_seed(0))[0]
     drawn = torch.randn(1, 4, 32, 32, generator=torch.Generator().manual_seed(0))
-    exact = pipe.scheduler._question
+    exact = pipe.scheduler._run._question
     assert made.dtype == torch.bfloat16
     # zeros in: what comes out is the noise times a constant
     assert torch.allclose(exact / exact.std(), (drawn / drawn.std()).double(), atol=1e-6)

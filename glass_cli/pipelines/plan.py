@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from greenlet import getcurrent
 from torch import Tensor
 
-from glass_cli.method.budget import share_calls, transition_calls
+from glass_cli.method.budget import transition_calls
 from glass_cli.method.flow import Normal, Sampler
 from glass_cli.method.path import Path
-from glass_cli.method.times import Times, shifted
 from glass_cli.pipelines.prediction import Prediction
 
 
@@ -86,7 +84,7 @@ def plan(prediction: Prediction, sampler: Sampler, calls: int) -> Plan:
     ends = sampler.outer_times(_TimesOfCalls(prediction))
     if calls < len(ends) - 1:
         named = isinstance(sampler.times, str)
-        raise _too_few(calls, len(ends) - 1, f"transitions={calls}" if named else "fewer times")
+        raise too_few(calls, len(ends) - 1, f"transitions={calls}" if named else "fewer times")
     shares = transition_calls(sampler, len(ends) - 1, calls)
     ends = (sampler.first_time(_TimesOfCalls(prediction), ends[0], ends[1], shares[0]), *ends[1:])
     planned, x = [], torch.zeros(1, dtype=torch.float64)
@@ -97,53 +95,8 @@ def plan(prediction: Prediction, sampler: Sampler, calls: int) -> Plan:
     return Plan(sampler, ends, shares, planned)
 
 
-def given_times(
-    prediction: Prediction, sigmas: Sequence[float] | None, timesteps: Sequence[float] | None
-) -> tuple[float, ...] | None:
-    """The times of network calls given as ``sigmas`` before the shift, or by the vendor's clock.
-
-    None where neither is given, and for even sigmas, which pipelines pass where one asks for a
-    number of steps. Raises ValueError for times that do not go from noise towards data.
-    """
-    if sigmas is not None:
-        values = [float(sigma) for sigma in sigmas]
-        even = [1.0 - i / len(values) for i in range(len(values))]
-        if all(abs(a - b) < 1e-4 for a, b in zip(values, even, strict=True)):
-            return None
-        if prediction.kind != "flow":
-            raise ValueError("sigmas are for flow matching; give this model timesteps")
-        times = [shifted(1.0 - sigma, prediction.shift) for sigma in values]
-    elif timesteps is not None:
-        values = [float(value) for value in timesteps]
-        times = [prediction.time_at(value) for value in values]
-    else:
-        return None
-    times = [0.0 if abs(t) < 1e-6 else t for t in times]  # as diffusers' float32 rounds it
-    if times[0] != 0.0 or any(a >= b for a, b in itertools.pairwise([*times, 1.0])):
-        shown = ", ".join(f"{value:g}" for value in values)
-        raise ValueError(
-            f"sigmas and timesteps must fall, from pure noise and without reaching 0 (got {shown})"
-        )
-    return tuple(prediction.path.snap(times, -1.0, 1.0))
-
-
-def ends_among(grid: tuple[float, ...], times: Times, transitions: int) -> tuple[float, ...]:
-    """The ends of ``transitions`` that share the network calls at the times of ``grid``.
-
-    times: the sampler's setting; raises ValueError where that already has ends of its own.
-    """
-    if not isinstance(times, str):
-        raise ValueError(
-            "the GlassScheduler has times of its own; leave them out where a call gives sigmas or"
-            " timesteps"
-        )
-    if len(grid) < transitions:
-        raise _too_few(len(grid), transitions, f"transitions={len(grid)}")
-    first = itertools.accumulate(share_calls(len(grid), transitions)[:-1], initial=0)
-    return (*(grid[k] for k in first), 1.0)
-
-
-def _too_few(calls: int, transitions: int, advice: str) -> ValueError:
+def too_few(calls: int, transitions: int, advice: str) -> ValueError:
+    """The error of fewer calls than transitions."""
     return ValueError(
         f"num_inference_steps={calls} are fewer calls than the {transitions} transitions, which"
         f" take one each at least; make the GlassScheduler with {advice}"

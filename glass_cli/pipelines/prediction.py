@@ -70,8 +70,12 @@ class Prediction:
         if mu is None or self.kind != "flow" or not config.get("use_dynamic_shifting"):
             return self
         linear = config.get("time_shift_type", "exponential") == "linear"
-        shift = float(mu) if linear else math.exp(mu)
-        return replace(self, shift=shift, clock_shift=shift if unshifted_clock else 1.0)
+        moved = replace(self, shift=float(mu) if linear else math.exp(mu))
+        return moved.with_unshifted_clock() if unshifted_clock else moved
+
+    def with_unshifted_clock(self) -> Prediction:
+        """Of a network that is told the time before the shift."""
+        return replace(self, clock_shift=self.shift)
 
     def timestep(self, t: float) -> float:
         """The vendor's clock at t; a whole number for models of discrete time."""
@@ -84,6 +88,14 @@ class Prediction:
         if isinstance(self.path, paths.DiscreteVP):
             return 1.0 - (timestep + 1.0) / len(self.path.alphas_cumprod)
         return shifted(1.0 - timestep / self.train_steps, self.clock_shift)
+
+    def noised(self, z: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """x_t = alpha_t z + sigma_t eps at the vendor's ``timesteps`` (N,), of z (N, *shape)."""
+        at = [self.path.at(self.time_at(value)) for value in timesteps.flatten().tolist()]
+        shape = (-1,) + (1,) * (z.dim() - 1)
+        alpha = z.new_tensor([a.alpha for a in at]).view(shape)
+        sigma = z.new_tensor([a.sigma for a in at]).view(shape)
+        return alpha * z + sigma * noise
 
     def denoised(self, x: Tensor, t: float, out: Tensor) -> Tensor:
         """D_t(x) from the network's output."""
