@@ -80,6 +80,7 @@ class LoadedPipeline(LoadedModel):
         device = pipe._execution_device
         self.state = torch.empty(0, device=device, dtype=state_dtype(device))
         self._prompted: dict[str, Any] = {**self.arguments, "prompt": ""}
+        self._network_stays = True  # on the device while pictures are decoded, where it waits else
 
     @property
     def path(self) -> Path:
@@ -115,8 +116,18 @@ class LoadedPipeline(LoadedModel):
 
     def decode(self, x: Tensor) -> Tensor:
         """Latents (N, *shape) to images (N, 3, H, W), float32 in [0, 1]; differentiable."""
+        import torch
+
+        from glass_cli.pipelines.offload import is_offloaded, network_stays
         from glass_cli.pipelines.session import decode
 
+        if self._network_stays and is_offloaded(self.pipe):
+            try:
+                with network_stays(self.pipe):
+                    return decode(self.pipe, x, self._prompted)
+            except torch.OutOfMemoryError:
+                self._network_stays = False  # there is no room for both
+            self.pipe.maybe_free_model_hooks()
         return decode(self.pipe, x, self._prompted)
 
 
@@ -158,7 +169,8 @@ class PromptedPipeline(PromptedFlow):
         return denoised
 
     def close(self) -> None:
-        """Ends the suspended pipeline calls."""
+        """Ends the suspended pipeline calls, and puts offloaded weights away."""
         for session in self._sessions.values():
             session.close()
         self._sessions.clear()
+        self._model.pipe.maybe_free_model_hooks()
