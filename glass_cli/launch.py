@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.common.messages import describe, output_is_closed, say
-from glass_cli.common.paths import EVAL_CONFIG, MAIN_CONFIG
+from glass_cli.common.paths import ERROR_FILE, EVAL_CONFIG, MAIN_CONFIG
+from glass_cli.common.signals import signals_raise
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,48 +27,12 @@ if TYPE_CHECKING:
     from glass_cli.config.preflight import Plan
     from glass_cli.config.settings import Settings
 
-ERROR_FILE = "error.txt"
 USER_ERROR, FAILED = 2, 1
 # The module whose ``run(settings, folder)`` does the work of what a configuration describes.
 ENGINES = {MAIN_CONFIG: "glass_cli.engine.sample", EVAL_CONFIG: "glass_cli.engine.evaluate"}
 # In which finished work is kept: a folder that has one of them is never removed.
 _WORK = ("results", "study")
 _TRACEBACKS = "HYDRA_FULL_ERROR"
-
-
-class Stopped(KeyboardInterrupt):
-    """A signal that asks the process to end, and the exit code of a process ended by it."""
-
-    def __init__(self, number: int = signal.SIGINT) -> None:
-        super().__init__(number)
-        self.code = 128 + number
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the run as Ctrl-C does, so that all files are closed.
-
-    The first of them only: what is closed then would be torn by a second. One that the process was
-    started to ignore, as under nohup, it ignores.
-    """
-    before: dict[int, Any] = {}
-
-    def stop(number: int, _: FrameType | None) -> None:
-        for other in before:  # not SIG_IGN, which processes started from here would inherit
-            signal.signal(other, lambda *_: None)
-        raise Stopped(number)
-
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-        number = getattr(signal, name, None)
-        if number is None or signal.getsignal(number) == signal.SIG_IGN:
-            continue
-        with suppress(ValueError):  # not the main thread, whose process is someone else's
-            before[number] = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @dataclass(frozen=True)
@@ -78,10 +42,12 @@ class Job:
     engine: the module whose ``run(settings, folder)`` does the work; it is imported here, after
         the checks, and is the first to import torch.
     raises: whether an unexpected error is raised with its traceback, and ends the sweep.
+    swept: the keys that vary between jobs, by whose values W&B calls each.
     """
 
     engine: str
     raises: bool = False
+    swept: tuple[str, ...] = ()
 
     def __call__(self, cfg: DictConfig) -> Any:
         """Runs the job. An error is left in its folder, where `launch` collects it from whatever
@@ -89,13 +55,15 @@ class Job:
         from hydra.core.hydra_config import HydraConfig
 
         from glass_cli.config.preflight import build_settings
+        from glass_cli.config.sweep_names import in_sweep
 
         hydra = HydraConfig.get()
         folder = Path(hydra.runtime.output_dir)
         (folder / ERROR_FILE).unlink(missing_ok=True)
         typed = list(hydra.overrides.task)
         try:
-            return _run(self.engine, build_settings(cfg, typed), folder)
+            settings = in_sweep(build_settings(cfg, typed), Path(hydra.sweep.dir).name, self.swept)
+            return _run(self.engine, settings, folder)
         except Exception as error:
             known = isinstance(error, GlassError)
             if self.raises and not known:
@@ -138,7 +106,7 @@ def launch(
     from glass_cli.config.command_line import read_arguments
 
     try:
-        with _signals_raise():
+        with signals_raise():
             line = read_arguments(arguments, sweep, config)
             folder = conf or conf_dir()
             from glass_cli.config.preflight import preflight
@@ -199,7 +167,7 @@ def _hydra(engine: str, plan: Plan, conf: Path, config_name: str) -> int:
     try:
         # without it Hydra prints what its plugins raise, in many lines, and ends the process
         with _environment({_TRACEBACKS: "1"}), _quiet_logging(plan.folder is None):
-            task(Job(engine, raises))()
+            task(Job(engine, raises, plan.swept))()
     except KeyboardInterrupt as stopped:
         return _stopped(plan, stopped)
     except SystemExit as end:
@@ -216,7 +184,7 @@ def _hydra(engine: str, plan: Plan, conf: Path, config_name: str) -> int:
         return FAILED
     finally:
         sys.argv = before
-    return 0 if plan.folder is None else _report_failures(plan.folder, started)
+    return 0 if plan.folder is None else _end_of_sweep(plan.folder, started)
 
 
 @contextmanager
@@ -284,8 +252,13 @@ def _remove(plan: Plan) -> bool:
     return True
 
 
-def _report_failures(folder: Path, started: float) -> int:
-    """Says which jobs of a sweep failed; 1 if any did."""
+def _end_of_sweep(folder: Path, started: float) -> int:
+    """Prints the table of the finished jobs, says which failed; returns the exit code."""
+    from glass_cli.report.sweep_table import sweep_table
+
+    table = sweep_table(folder)
+    if table is not None:
+        print(table)
     # A folder the user reuses may hold errors of an earlier sweep; a second covers coarse clocks.
     errors = [p for p in sorted(folder.rglob(ERROR_FILE)) if p.stat().st_mtime >= started - 1]
     if not errors:

@@ -12,6 +12,7 @@ from glass_cli.common.errors import GlassError
 from glass_cli.common.files import cannot_write, writing_to
 
 MAIN_CONFIG, EVAL_CONFIG = "config", "eval"
+ERROR_FILE = "error.txt"  # what a failed run, or job of a sweep, leaves in its folder
 
 
 def conf_dir() -> Path:

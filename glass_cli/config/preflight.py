@@ -47,6 +47,7 @@ class Plan(NamedTuple):
     settings: of a single run; None for a sweep, whose jobs build their own.
     created: the folders that were not there before, the innermost first.
     resumed_by: what the same command needs, to find the folder again; None for nothing.
+    swept: the keys that vary between the jobs of a sweep.
     """
 
     arguments: list[str]
@@ -54,6 +55,7 @@ class Plan(NamedTuple):
     settings: Settings | None = None
     created: tuple[Path, ...] = ()
     resumed_by: str | None = None
+    swept: tuple[str, ...] = ()
 
 
 def build_settings(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
@@ -196,7 +198,8 @@ def _sweep(
     name = sweep_name(master, _choices(master), default, swept)
     folder = claim(master, SWEEP_DIR, given, name)
     arguments = line.for_hydra([f"{SWEEP_DIR}={quoted(str(folder.folder))}"])
-    return Plan(arguments, folder.folder, None, folder.created, folder.resumed_by)
+    created, resumed_by = folder.created, folder.resumed_by
+    return Plan(arguments, folder.folder, None, created, resumed_by, tuple(swept))
 
 
 def _default(

@@ -30,12 +30,16 @@ class Wandb:
 
     mode: as wandb's own.
     project, entity: where the run is shown.
+    group, name: under which it is shown; None for the sweep and what varies in it, and for the
+        folder's name.
     init_timeout: seconds, above 0, after which the run goes on offline.
     """
 
     mode: Literal["online", "offline", "disabled"] = "online"
     project: str = "glass"
     entity: str | None = None
+    group: str | None = None
+    name: str | None = None
     init_timeout: float = 8.0
 
     def __post_init__(self) -> None:

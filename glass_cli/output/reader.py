@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.paths import ERROR_FILE
 from glass_cli.output import record_fields as fields
 from glass_cli.output import thumbnails
 from glass_cli.output.identity import IDENTITY
@@ -20,8 +21,6 @@ from glass_cli.output.record_fields import Damaged
 from glass_cli.output.results import Particle, Result, Run, Score, StepRow
 from glass_cli.output.units import units_of
 from glass_cli.output.writer import SUMMARY, Unit
-
-ERROR_FILE = "error.txt"  # what a failed job of a sweep leaves in its folder
 
 
 class Unfinished(GlassError):

@@ -98,7 +98,7 @@ def compare(
         )
     every_run = [run for group in runs for run in group.runs]
     chosen, warnings = _chosen(quantities(every_run), show), []
-    for scale, line in _unlike(every_run).items():
+    for scale, line in unlike(every_run).items():
         kept = [q for q in chosen if q.scale != scale]
         if len(kept) < len(chosen):
             warnings.append(line)
@@ -179,7 +179,7 @@ def _cost(results: Sequence[Result]) -> Cost:
     )
 
 
-def _unlike(runs: Sequence[Run]) -> dict[str, str]:
+def unlike(runs: Sequence[Run]) -> dict[str, str]:
     """The scales that the runs do not share, and why, in a line."""
     lines = {}
     if len({repr(_scale(run.config.get("reward"))) for run in runs}) > 1:

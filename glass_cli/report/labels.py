@@ -74,8 +74,9 @@ def labels(runs: Sequence[Run], seeds: bool = False) -> list[str]:
 
     seeds: whether the seed counts among the settings.
 
-    Runs that differ in nothing that decides their pictures get the names of their folders. A lone
-    run is called by its sampler and steering.
+    Runs that differ in nothing that decides their pictures are called by their prompts, and where
+    these are the same by the names of their folders. A lone run is called by its sampler and
+    steering.
     """
     if len(runs) == 1:
         names = (choice_name(runs[0], group) for group in ("sampler", "steering"))
@@ -83,11 +84,31 @@ def labels(runs: Sequence[Run], seeds: bool = False) -> list[str]:
     parts = [[*chosen] for chosen in zip(*_choices(runs), strict=True)] or [[] for _ in runs]
     for part, more in zip(parts, _varying_settings(runs, seeds), strict=True):
         part += more
-    texts = [", ".join(part) for part in parts]
+    texts = _with_prompts([", ".join(part) for part in parts], runs)
     alike = [i for i, text in enumerate(texts) if texts.count(text) > 1]
     for i, name in zip(alike, folder_names([runs[i].folder for i in alike]), strict=True):
         texts[i] = f"{texts[i]} ({name})" if texts[i] else name
     return texts
+
+
+def _with_prompts(texts: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    """The texts, where some are alike with the prompt or the list of prompts that differs."""
+    alike = [texts.count(text) > 1 for text in texts]
+    asked = [_asked(run) for run in runs]
+    if len({text for text, same in zip(asked, alike, strict=True) if same}) < 2:
+        return list(texts)
+    return [
+        ", ".join(part for part in (text, prompt) if part) if same else text
+        for text, prompt, same in zip(texts, asked, alike, strict=True)
+    ]
+
+
+def _asked(run: Run) -> str:
+    """The prompt of a run of glass sample, or its file or list of prompts; empty of glass eval."""
+    if run.command != "sample":
+        return ""
+    prompts = run.config.get("prompts")
+    return _value(run.config.get("prompt", "") if prompts is None else prompts)
 
 
 def _choices(runs: Sequence[Run]) -> list[list[str]]:

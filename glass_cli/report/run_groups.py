@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,18 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     if len({run.folder.resolve() for run in runs}) < len(runs):
         raise GlassError("a run is named twice; name each once")
     return runs, passed_over
+
+
+def finished_runs(folder: Path) -> list[Run]:
+    """The finished runs in the folder of a sweep, in the order of its jobs; all else is left out.
+
+    What was written by hand, or is damaged, is left out as well.
+    """
+    runs = []
+    for job in _jobs([folder]):
+        with suppress(GlassError):
+            runs.append(read_run(job))
+    return runs
 
 
 def _jobs(paths: Sequence[Path]) -> Iterator[Path]:

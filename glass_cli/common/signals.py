@@ -1,0 +1,44 @@
+"""Signals that ask the process to end, raised as Ctrl-C is."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal that asks the process to end, and the exit code of a process ended by it."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(number)
+        self.code = 128 + number
+
+
+@contextmanager
+def signals_raise() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the run as Ctrl-C does, so that all files are closed.
+
+    The first of them only: what is closed then would be torn by a second. One that the process was
+    started to ignore, as under nohup, it ignores.
+    """
+    before: dict[int, Any] = {}
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for other in before:  # not SIG_IGN, which processes started from here would inherit
+            signal.signal(other, lambda *_: None)
+        raise Stopped(number)
+
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is None or signal.getsignal(number) == signal.SIG_IGN:
+            continue
+        with suppress(ValueError):  # not the main thread, whose process is someone else's
+            before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
