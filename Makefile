@@ -2,12 +2,14 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
-BIN    := $(VENV)/bin
+BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 PROMPT ?= a photo of a red apple and a blue car
 ARGS   ?=
 # Processes of make test, each of one thread
 TESTS  ?= 2
+# Of make dist: the tag that a release is made from, such as v0.3.0
+TAG    ?=
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
@@ -40,6 +42,9 @@ docs: $(VENV)/.dev.stamp ## build the documentation into build/site; a broken li
 	@echo "The documentation is in build/site; open build/site/index.html"
 
 dist: $(VENV)/.dev.stamp ## build the wheel and the source distribution into dist
+	@$(BIN)/python -c 'import sys, glass_cli; v, tag = glass_cli.__version__, "$(TAG)".lstrip("v"); \
+		sys.exit(f"the tag is {tag}, the version {v}" if tag not in ("", v) else 0)'
+	@rm -rf dist
 	@$(BIN)/python -m build --outdir dist
 
 clean: ## remove the environment and caches; outputs/ stays
