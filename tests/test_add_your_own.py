@@ -1,4 +1,4 @@
-"""The README's "Add your own", written to files and run as it stands."""
+"""The guides "my sampler", "my reward", ..., written to files and run as they stand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import re
 import shlex
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +18,27 @@ import torch
 from conftest import REPOSITORY
 from PIL import Image
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-CHAPTER = README.partition("\n## Add your own\n")[2].partition("\n## ")[0]
-SECTIONS = dict(re.findall(r"^### An? (\w+)\n(.*?)(?=^### |\Z)", CHAPTER, re.MULTILINE | re.DOTALL))
-CODE = r"((?:^    .*\n|^\n(?=    ))+)"
-FILE = re.compile(rf"^`([\w/]+\.(?:py|yaml))`[^\n]*\n\n{CODE}", re.MULTILINE)
-COMMAND = re.compile(r"^    PYTHONPATH=\. glass (.*)$", re.MULTILINE)
+GUIDES = REPOSITORY / "docs" / "guides"
+KINDS = ["sampler", "steering", "model", "reward", "benchmark"]
+FILE = re.compile(r"^`([\w/]+\.(?:py|yaml))`[^\n]*\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^PYTHONPATH=\. glass (.*)$", re.MULTILINE)
+
+
+def guide(kind: str) -> str:
+    """The part of a guide that has a class; a function as reward is test_readme's."""
+    text = (GUIDES / f"my_{kind}.md").read_text(encoding="utf-8")
+    return text.partition("\n## A class\n")[2] or text
 
 
 def write(kind: str, folder: Path) -> list[str]:
-    """Writes a section's files into the folder; returns the words of its command."""
-    files = FILE.findall(SECTIONS[kind])
+    """Writes a guide's files into the folder; returns the words of its command."""
+    files = FILE.findall(guide(kind))
     assert len(files) == 2, f"{kind}: a class and its yaml"
     for name, code in files:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(code), encoding="utf-8")
-    (command,) = COMMAND.findall(SECTIONS[kind])
+        path.write_text(code, encoding="utf-8")
+    (command,) = COMMAND.findall(guide(kind))
     return shlex.split(command)
 
 
@@ -53,7 +56,7 @@ def glass(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def run(kind: str, folder: Path, *more: str) -> Path:
-    """Runs the README's command with further settings; returns the run's folder."""
+    """Runs the guide's command with further settings; returns the run's folder."""
     done = glass([*write(kind, folder), *more], folder)
     assert done.returncode == 0, done.stderr
     return folder / "run"
@@ -70,8 +73,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_there_is_a_section_for_each_kind() -> None:
-    assert list(SECTIONS) == ["sampler", "steering", "model", "reward", "benchmark"]
+def test_there_is_a_guide_for_each_kind() -> None:
+    assert sorted(path.stem for path in GUIDES.glob("my_*.md")) == sorted(f"my_{k}" for k in KINDS)
 
 
 def test_a_sampler(tmp_path: Path) -> None:
@@ -153,7 +156,7 @@ def test_a_required_member_left_out_is_one_line(
     tmp_path: Path, kind: str, member: str, shown: str
 ) -> None:
     words = write(kind, tmp_path)
-    (name,) = [file for file, _ in FILE.findall(SECTIONS[kind]) if file.endswith(".py")]
+    (name,) = [file for file, _ in FILE.findall(guide(kind)) if file.endswith(".py")]
     path = tmp_path / name
     path.write_text(path.read_text().replace(member, "def another(", 1))
     done = glass(words, tmp_path)

@@ -1,33 +1,33 @@
-"""The README's code runs as written."""
+"""The code of the README and of the documentation's pages runs as written."""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import REPOSITORY
+from documentation import PAGES, README, block, blocks, commands
 
 from glass_cli.config.command_line import read_arguments
-from glass_cli.config.listing import choices, groups
 from glass_cli.config.preflight import preflight
 from glass_cli.launch import launch
 
-README = (REPOSITORY / "README.md").read_text()
-BLOCKS = [
-    textwrap.dedent(block)
-    for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", README, flags=re.MULTILINE)
-]
+LIBRARY = REPOSITORY / "docs" / "guides" / "library.md"
+OWN_REWARD = [README, REPOSITORY / "docs" / "guides" / "my_reward.md"]
+SMALL = ["sampler.transitions=2", "sampler.steps=2", "particles=2", "wandb.mode=disabled"]
+
+
+def name(page: Path) -> str:
+    return page.relative_to(REPOSITORY).as_posix()
 
 
 @pytest.fixture(autouse=True)
-def _modules_of_the_readme() -> Iterator[None]:
+def _own_modules() -> Iterator[None]:
     """Other tests have modules of the same names, in other folders."""
     places = list(sys.path)
     yield
@@ -35,33 +35,50 @@ def _modules_of_the_readme() -> Iterator[None]:
     sys.modules.pop("my_rewards", None)
 
 
-def block(containing: str) -> str:
-    (found,) = [text for text in BLOCKS if containing in text]
-    return found
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the repository's folders are at hand, as commands say that want them."""
+    monkeypatch.chdir(tmp_path)
+    for shared in ("docs", "glass_cli"):
+        Path(shared).symlink_to(REPOSITORY / shared)
+    Path("my_rewards.py").write_text(block(README, "def red(images, prompts)"))
+    return tmp_path
 
 
-def test_the_library_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(block("glass.steer("), {})
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) < 200
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README.read_text())
+    missing = [ln for ln in links if "://" not in ln and not (REPOSITORY / ln).exists()]
+    assert not missing and len(links) > 15
+
+
+def test_the_loop_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(block(LIBRARY, "glass.steer("), {})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and lines[-1].startswith("t=1.00")
 
 
-def test_a_function_as_reward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", OWN_REWARD, ids=name)
+def test_a_function_as_reward(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("my_rewards.py").write_text(block("def red(images, prompts)"))
-    command = shlex.split(block("reward.target=my_rewards.red").strip())
-    assert command[:2] == ["glass", "sample"]
-    small = ["sampler.transitions=2", "sampler.steps=2", "particles=2", "wandb.mode=disabled"]
-    words = [*command[2:], *small, "hydra.run.dir=run"]
-    assert launch(words) == 0
+    Path("my_rewards.py").write_text(block(page, "def red(images, prompts)"))
+    (command,) = [words for words in commands(page) if "reward.target=my_rewards.red" in words]
+    assert command[0] == "sample"
+    assert launch([*command[1:], *SMALL, "hydra.run.dir=run"]) == 0
     particles = [json.loads(line) for line in Path("run/particles.jsonl").read_text().splitlines()]
     assert all(-1.0 <= particle["reward"] <= 1.0 for particle in particles)
     assert all(0.0 <= particle["metrics"]["clip"] <= 100.0 for particle in particles)
 
 
-def test_a_picture_in_ten_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", [README, LIBRARY], ids=name)
+def test_a_picture_in_ten_lines(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    program = block("glass.draw(").strip()
+    program = block(page, "glass.draw(").strip()
     assert len(program.splitlines()) <= 10
     assert [line for line in program.splitlines() if "import" in line] == [
         "import glass_cli as glass"
@@ -72,42 +89,65 @@ def test_a_picture_in_ten_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert Path("apple_and_car.png").is_file()
 
 
-def test_the_scheduler_in_a_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("glass_cli").symlink_to(REPOSITORY / "glass_cli")
-    program = block("GlassScheduler.from_scheduler")
+def test_the_scheduler_in_a_script(folder: Path) -> None:
+    program = block(LIBRARY, "GlassScheduler.from_scheduler")
     found: dict[str, Any] = {}
     exec(program.replace("num_inference_steps=50", "num_inference_steps=10"), found)
     assert len(found["images"]) == 4 and len(found["steered"].steps) == 6
     assert Path("red_car.png").is_file()
 
 
-def test_every_command_passes_preflight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", [README, *(p for p in PAGES if commands(p))], ids=name)
+def test_every_command_passes_preflight(page: Path, folder: Path) -> None:
+    """Real models too: everything is checked but their weights. -cd is test_add_your_own's."""
+    kinds = {"sample": "config", "sweep": "config", "eval": "eval"}
+    for kind, *words in commands(page):
+        if kind not in kinds or "-cd" in words:
+            continue
+        # launchers and sweepers of Hydra are for their own tests
+        here = [w for w in words if not w.startswith(("hydra/", "hydra.launcher", "launcher"))]
+        sweep = kind == "sweep" or "-m" in here
+        preflight(read_arguments(here, sweep, kinds[kind]), REPOSITORY / "conf")
+
+
+def test_commands_of_other_kinds_are_known() -> None:
+    from typer.main import get_command
+
+    from glass_cli.cli import app
+
+    known = set(getattr(get_command(app), "commands"))  # noqa: B009 - a group, for mypy a command
+    used = {words[0] for page in [README, *PAGES] for words in commands(page)}
+    assert used <= known and {"sample", "eval", "compare", "report", "ls"} <= used
+
+
+def test_the_first_pages_compare_and_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first commands that a reader types, one after another."""
+    from typer.testing import CliRunner
+
+    from glass_cli.cli import app
+
     monkeypatch.chdir(tmp_path)
-    Path("prompts.txt").write_text("a dog\n")
-    for folder in ("docs", "glass_cli"):
-        Path(folder).symlink_to(REPOSITORY / folder)
-    Path("my_rewards.py").write_text(block("def red(images, prompts)"))
-    commands = [
-        shlex.split(line)
-        for text in BLOCKS
-        for line in text.replace("\\\n", " ").splitlines()
-        if re.match(r"glass (sample|sweep|eval) ", line)
-    ]
-    assert len(commands) >= 10
-    for _, kind, *words in commands:
-        # plugins and lists that are not there are for their own tests
-        here = [
-            word for word in words if not word.startswith(("hydra/", "hydra.launcher", "launcher"))
-        ]
-        config = "eval" if kind == "eval" else "config"
-        preflight(
-            read_arguments(here, kind == "sweep" or "-m" in here, config), REPOSITORY / "conf"
-        )
+    listed = commands(REPOSITORY / "docs" / "index.md")
+    first = next(i for i, words in enumerate(listed) if "hydra.run.dir=outputs/plain" in words)
+    for kind, *words in listed[first : first + 2]:
+        assert kind == "sample" and launch([*words, *SMALL]) == 0
+    for words in (listed[first + 2], next(w for w in listed if w[0] == "report")):
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+    assert list(Path("outputs/steered").glob("*.html"))
 
 
-def test_every_choice_is_in_the_table() -> None:
-    conf = [REPOSITORY / "conf"]
-    for group in groups(conf):
-        for choice in choices(group, conf):
-            assert f"`{choice}`" in README, f"{group}={choice}"
+def test_the_repositorys_files_are_said_to_be_there() -> None:
+    """A command that reads the repository's files stands below a line that says so."""
+    for page in [README, *PAGES]:
+        text = page.read_text()
+        for found in re.finditer(r"\bglass .*(docs/|glass_cli/)", text):
+            above = text[max(0, found.start() - 900) : found.start()]
+            assert re.search(r"repository's\s+folder", above), f"{name(page)}: {found[0]}"
+
+
+def test_blocks_are_found() -> None:
+    assert all(blocks(page) for page in (README, LIBRARY, *OWN_REWARD))
+    assert sum(len(commands(page)) for page in PAGES) > 30
