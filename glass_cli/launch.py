@@ -95,7 +95,8 @@ def launch(
 ) -> int:
     """Checks the arguments of a command line, runs them, and returns the exit code.
 
-    sweep: one job for each combination of values, also without -m.
+    sweep: one job for each combination of values, also without -m; of evaluations,
+        where a benchmark is named, or an experiment that has one.
     config: the file that is composed, which decides the engine.
     conf, engine: a folder of yaml files and a module in place of glass's own (tests use them).
 
@@ -104,11 +105,15 @@ def launch(
     """
     from glass_cli.common.paths import conf_dir
     from glass_cli.config.command_line import read_arguments
+    from glass_cli.config.experiments import names_evaluation
 
     try:
         with signals_raise():
             line = read_arguments(arguments, sweep, config)
             folder = conf or conf_dir()
+            if sweep and names_evaluation(line, folder):
+                config = EVAL_CONFIG
+                line = read_arguments(arguments, sweep, config)
             from glass_cli.config.preflight import preflight
 
             plan = preflight(line, folder)

@@ -19,7 +19,12 @@ from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import GROUPS, MORE_GROUPS
 
 CONF = REPOSITORY / "conf"
-EVERY = [(group, choice) for group in groups([CONF]) for choice in choices(group, [CONF])]
+EVERY = [
+    (group, choice)
+    for group in groups([CONF])
+    if group != "experiment"  # tests/test_experiments.py has those, each with its whole command
+    for choice in choices(group, [CONF])
+]
 
 
 @pytest.fixture(scope="module")

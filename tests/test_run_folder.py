@@ -100,8 +100,15 @@ def test_an_experiment_is_named_by_what_it_sets(tmp_path: Path) -> None:
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     text = "# @package _global_\ndefaults:\n  - override /sampler: ode\nparticles: 3\n"
     (tmp_path / "mine" / "experiment" / "quick.yaml").write_text(text)
-    name = folder("-cd", "mine", "experiment=quick").name
-    assert name.startswith("geneval-emoji-ode-fk-clip-") and "particles_3" in name
+    quick = ["-cd", "mine", "experiment=quick"]
+    assert folder(*quick).name == "quick"
+    assert folder(*quick, "seed=1").name == "quick-seed_1"
+    assert folder(*quick, "sampler=sde").name == "quick-sde"
+    assert folder(*quick, "particles=8").name == "quick-particles_8"
+    assert folder("experiment=embedded/ode2_50").name == "embedded-ode2_50"
+    # several are settings like others
+    both = folder("-cd", "mine", "experiment=[quick,embedded/ode2_50]").name
+    assert both.startswith("geneval-emoji-ode-none-clip-")
 
 
 @pytest.mark.parametrize(

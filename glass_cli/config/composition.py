@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
@@ -33,12 +34,21 @@ class Composer:
         return compose(self._config_name, self._with_own_folder(overrides), True)
 
     def options(self, group: str) -> list[str]:
-        """The choices of a group, sorted; empty where there is no such group."""
-        loader = GlobalHydra.instance().config_loader()
+        """The choices of a group, sorted; empty where there is no such group.
+
+        Those in folders within the group's have slashes in their names.
+        """
         try:
-            return sorted(loader.get_group_options(group, overrides=self._with_own_folder([])))
+            return sorted(self._options(group))
         except OSError:  # a name that no folder can have
             return []
+
+    def _options(self, group: str) -> Iterator[str]:
+        loader = GlobalHydra.instance().config_loader()
+        own = self._with_own_folder([])
+        yield from loader.get_group_options(group, overrides=own)
+        for folder in loader.get_group_options(group, ObjectType.GROUP, overrides=own):
+            yield from (f"{folder}/{name}" for name in self._options(f"{group}/{folder}"))
 
     def _with_own_folder(self, overrides: Sequence[str]) -> list[str]:
         """The overrides, and the user's folder in front of a search path of theirs."""

@@ -12,8 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from glass_cli.common.errors import GlassError, near, one_line, shown
-from glass_cli.config.command_line import OTHER_NAMES
+from glass_cli.config.command_line import EXPERIMENT, OTHER_NAMES
 from glass_cli.config.composition import Composer
+from glass_cli.config.experiments import folded
 
 # files of Hydra's plugins, which our own are built on, and the extra that installs each
 _EXTRAS = {
@@ -22,6 +23,8 @@ _EXTRAS = {
     "hydra/launcher/ray": "sweep-ray",
     "hydra/sweeper/optuna": "sweep",
 }
+
+_NO_BENCHMARK = "Could not override 'benchmark'"  # Hydra's, where glass sample composes
 
 
 def parse_error(argument: str) -> GlassError:
@@ -60,6 +63,12 @@ def leaf_keys(cfg: Any, prefix: str = "") -> Iterator[str]:
 
 def explain(error: Exception, overrides: list[Override], composer: Composer) -> GlassError:
     """One line for an error of composition: which of the overrides is at fault, and why."""
+    if _NO_BENCHMARK in str(error):
+        named = [str(o.input_line) for o in overrides if o.key_or_group == EXPERIMENT]
+        return GlassError(
+            f"{shown(' '.join(named) or 'the experiment')} is an evaluation; use glass eval in"
+            " place of glass sample"
+        )
     base: list[str] = []
     groups = _groups(composer)
     for override in overrides:
@@ -124,7 +133,7 @@ def _wrong_choice(override: Override, composer: Composer) -> GlassError | None:
     for choice in value if isinstance(value, list) else [value]:
         if choice is None or str(choice) in options:
             continue
-        known = ", ".join(options) or "there is none; -cd FOLDER adds a folder of your own"
+        known = ", ".join(folded(options)) or "there is none; -cd FOLDER adds a folder of your own"
         return GlassError(f"unknown {group} {shown(choice)}{near(str(choice), options)} ({known})")
     return None
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from glass_cli.common.errors import GlassError, near
 from glass_cli.common.paths import EVAL_CONFIG, MAIN_CONFIG
+from glass_cli.config.command_line import EXPERIMENT
+from glass_cli.config.experiments import details, folded
 
 METRICS = "metrics"  # not a group: a list of rewards
 _METRICS = """\
@@ -23,7 +25,11 @@ reward=NAME (glass sample reward=NAME --cfg job shows them). They score every fi
 
 def groups(folders: Sequence[Path]) -> list[str]:
     """The names of the groups in the given folders of yaml files."""
-    names = {path.parent.name for folder in folders for path in folder.glob("*/*.yaml")}
+    names = {
+        path.relative_to(folder).parts[0]
+        for folder in folders
+        for path in folder.glob("*/**/*.yaml")
+    }
     return sorted(names - {"hydra"})
 
 
@@ -31,9 +37,15 @@ def choices(group: str, folders: Sequence[Path]) -> dict[str, str]:
     """Choice -> its one line, sorted; the first folder that has a choice wins, as in Hydra."""
     lines: dict[str, str] = {}
     for folder in folders:
-        for path in sorted((folder / group).glob("*.yaml")):
-            lines.setdefault(path.stem, headline(path))
+        for name, path in _files(folder / group).items():
+            lines.setdefault(name, headline(path))
     return dict(sorted(lines.items()))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Choice -> its file, sorted; of those in folders within, with slashes in their names."""
+    paths = sorted(folder.rglob("*.yaml"))
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
 
 
 def headline(path: Path) -> str:
@@ -70,6 +82,8 @@ def render(group: str | None, folders: Sequence[Path]) -> str:
     if group is not None and group not in known:
         hint = near(group, [*known, METRICS])
         raise GlassError(f"unknown group {group}{hint} ({', '.join(known)})")
+    if group == EXPERIMENT:
+        return _experiments(folders)
     names = [group] if group else known
     below = ["  * default"]
     if group == "model" and "emoji" in choices(group, folders):
@@ -83,6 +97,9 @@ def _listing(names: Sequence[str], folders: Sequence[Path], marked: bool = True)
     """A block for each group; ``marked``: with a star at the default choice."""
     chosen = defaults(folders[0]) if marked else {}
     listed = {name: choices(name, folders) for name in names}
+    if EXPERIMENT in listed:
+        all_ = listed[EXPERIMENT]
+        listed[EXPERIMENT] = {name: all_.get(name, "") for name in folded([*all_])}
     width = max((len(choice) for lines in listed.values() for choice in lines), default=0)
     blocks: list[str] = []
     for name, lines in listed.items():
@@ -91,4 +108,20 @@ def _listing(names: Sequence[str], folders: Sequence[Path], marked: bool = True)
             mark = "*" if chosen.get(name) == choice else " "
             block.append(f"  {mark} {choice:<{width}}  {text}".rstrip())
         blocks.append("\n".join(block))
+    return "\n".join(blocks)
+
+
+def _experiments(folders: Sequence[Path]) -> str:
+    """All experiments: for each its line, its command, and what is published of it."""
+    blocks: list[str] = []
+    shown: set[str] = set()
+    for folder in folders:
+        for name, path in _files(folder / EXPERIMENT).items():
+            if name not in shown:
+                shown.add(name)
+                lines = [
+                    f"  {name}",
+                    *(f"      {line}" for line in [headline(path), *details(path)]),
+                ]
+                blocks.append("\n".join(lines))
     return "\n".join(blocks)

@@ -29,9 +29,11 @@ from glass_cli.config.command_line import EXPERIMENT, CommandLine, quoted
 from glass_cli.config.compatibility import check_together
 from glass_cli.config.composition import Composer, composing
 from glass_cli.config.diagnosis import explain, parse_error, several_values
+from glass_cli.config.experiments import spelled_out
 from glass_cli.config.reward_choices import Choices
 from glass_cli.config.run_folder import RUN_DIR, SWEEP_DIR, claim, run_name, sweep_name
 from glass_cli.config.settings import GROUPS, MORE_GROUPS, Root, Settings, Study
+from glass_cli.config.split import with_particles
 from glass_cli.rewards.base import Reward
 
 # Jobs of a sweep checked in every combination; in a larger sweep each value is checked once,
@@ -69,7 +71,7 @@ def build_settings(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
     except OmegaConfBaseException as error:
         raise GlassError(one_line(error).partition(" full_key:")[0]) from error
     assert isinstance(plain, dict)
-    values = {str(key): value for key, value in plain.items()}
+    values = with_particles({str(key): value for key, value in plain.items()})
     apart = (*GROUPS, *MORE_GROUPS, "metrics")  # built below
     root = build_class(Root, {k: v for k, v in values.items() if k not in apart})
     known = Choices(_folders(cfg))
@@ -155,9 +157,10 @@ def preflight(line: CommandLine, conf: Path) -> Plan:
 
     Nothing is created when anything is wrong, nor when something is only shown (`--cfg`).
     """
-    overrides = parse(line.overrides)
-    given = [o.key_or_group for o in overrides]
     with composing(conf, line.config_dir, line.config_name) as composer:
+        line = line._replace(overrides=spelled_out(parse(line.overrides), composer.options))
+        overrides = parse(line.overrides)
+        given = [o.key_or_group for o in overrides]
         first = [values[0] for values in _all_values(overrides, composer.options)]
         master = compose_or_explain(composer, first)
         if line.shows:
@@ -174,7 +177,8 @@ def preflight(line: CommandLine, conf: Path) -> Plan:
         typed = [override for override in line.overrides if not override.startswith("hydra.")]
         settings = build_settings(master, typed)
         default = _default(master, composer)
-        folder = claim(master, RUN_DIR, given, run_name(master, _choices(master), default))
+        name = run_name(master, _choices(master), default, given)
+        folder = claim(master, RUN_DIR, given, name)
         return Plan([], folder.folder, settings, folder.created, folder.resumed_by)
 
 
@@ -192,26 +196,24 @@ def _sweep(
         _check_prompt_keys(cfg, given)
         build_settings(cfg)
     swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
-    default = _default(master, composer, with_experiment=EXPERIMENT in swept)
+    default = _default(master, composer)
     if default is not None:
         line = _named_by(line, [key for key in given if key not in swept])
-    name = sweep_name(master, _choices(master), default, swept)
+    name = sweep_name(master, _choices(master), default, swept, given)
     folder = claim(master, SWEEP_DIR, given, name)
     arguments = line.for_hydra([f"{SWEEP_DIR}={quoted(str(folder.folder))}"])
     created, resumed_by = folder.created, folder.resumed_by
     return Plan(arguments, folder.folder, None, created, resumed_by, tuple(swept))
 
 
-def _default(
-    cfg: DictConfig, composer: Composer, with_experiment: bool = False
-) -> DictConfig | None:
-    """Of `glass eval`: the same choices without further settings, or with those of the experiment
-    alone."""
+def _default(cfg: DictConfig, composer: Composer) -> DictConfig | None:
+    """Of `glass eval`: the same choices, an experiment among them, without further settings."""
     if cfg.get("benchmark") is None:
         return None
-    groups = (*GROUPS, "benchmark", *([EXPERIMENT] if with_experiment else []))
     choices = _choices(cfg)
-    chosen = {group: choices.get(group, "None") for group in groups}
+    chosen = {group: choices.get(group, "None") for group in (*GROUPS, "benchmark")}
+    if choices.get(EXPERIMENT, "None") != "None":
+        chosen[EXPERIMENT] = choices[EXPERIMENT]
     return compose_or_explain(
         composer, [f"~{g}" if choice == "None" else f"{g}={choice}" for g, choice in chosen.items()]
     )

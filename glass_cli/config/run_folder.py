@@ -58,31 +58,54 @@ def _missing(folder: Path) -> tuple[Path, ...]:
     return tuple(place for place in (folder, *folder.parents) if not place.exists())
 
 
-def run_name(cfg: DictConfig, choices: Mapping[str, str], default: DictConfig | None) -> str:
+def run_name(
+    cfg: DictConfig,
+    choices: Mapping[str, str],
+    default: DictConfig | None,
+    given: Sequence[str] = (),
+) -> str:
     """The name of a run's folder.
 
     choices: group -> the chosen file.
     default: of `glass eval`, what the same choices are without further settings; those that differ
         are in the name, so that two evaluations do not meet in one folder.
+    given: the keys that the user set. An experiment stands for the choices that are not among them.
     """
     name = cfg.get("name")
     if default is None:
         return str(name or f"{choices.get('sampler')}-{choices.get('steering')}")
-    chosen = [choices.get(group) for group in ("benchmark", *GROUPS)]
-    parts = [part for part in chosen if part not in (None, "None")]
+    parts = _chosen(choices, given)
     return "-".join(str(part) for part in (*parts, *differing(cfg, default), name) if part)
 
 
+def _chosen(
+    choices: Mapping[str, str], given: Sequence[str], swept: Sequence[str] = ()
+) -> list[str]:
+    """The names of an evaluation's choices but those that are `swept`: of an experiment its own,
+    and those that were chosen beside it."""
+    groups = [group for group in ("benchmark", *GROUPS) if group not in swept]
+    experiment = choices.get("experiment", "None")
+    if experiment != "None" or "experiment" in swept:
+        groups = [group for group in groups if group in given]
+    names = [choices.get(group, "None") for group in groups]
+    if experiment != "None" and "experiment" not in swept:
+        names.insert(0, re.sub(r"[^\w.+-]+", "-", experiment).strip("-"))
+    return [name for name in names if name != "None"]
+
+
 def sweep_name(
-    cfg: DictConfig, choices: Mapping[str, str], default: DictConfig | None, swept: Sequence[str]
+    cfg: DictConfig,
+    choices: Mapping[str, str],
+    default: DictConfig | None,
+    swept: Sequence[str],
+    given: Sequence[str] = (),
 ) -> str:
     """The name of a sweep's folder, see :func:`run_name`; `swept` are the keys that vary."""
     name = cfg.get("name")
     keys = "-".join(key.rpartition(".")[2] for key in swept)[:_KEYS]
     if default is None:
         return str(name or keys)
-    chosen = [choices.get(group) for group in ("benchmark", *GROUPS) if group not in swept]
-    parts = [part for part in chosen if part not in (None, "None")]
+    parts = _chosen(choices, given, swept)
     fixed = differing(cfg, default, swept)
     return "-".join(str(part) for part in (*parts, *fixed, "sweep", keys, name) if part)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 GROUPS = ("model", "sampler", "steering", "reward")
 MORE_GROUPS = ("launcher", "benchmark")  # the benchmark is glass eval's
+PARTICLES = 8  # where neither the run nor its budget says how many
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -48,31 +49,52 @@ class Wandb:
 
 
 @dataclass(frozen=True)
+class Published:
+    """What a paper reports of the settings of an experiment.
+
+    source: the paper and its table.
+    values: key of a quantity, as in the CSV file of `glass compare`, -> its value, with the
+        experiment's own reward.
+    with_reward: the same with other rewards, by their names in `glass ls reward`.
+    """
+
+    source: str
+    values: dict[str, float] = field(default_factory=dict)
+    with_reward: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Root:
     """What conf/config.yaml sets beside the groups. Raises ValueError for a wrong value.
 
     prompt: the text; not used where there are prompts.
     prompts: a text file with a prompt a line, or the prompts themselves.
     negative_prompt: what the picture shall not show; empty for nothing.
-    particles: drawn together and steered against each other, 1 or more.
+    particles: drawn together and steered against each other, 1 or more; of a steering that
+        searches, how many finished ones are kept.
     seed: 0 to 2^63 - 1; with the prompt and the particle's number it decides all random numbers.
     micro_batch: particles per network call, 1 or more.
-    calls: network calls a particle, 1 or more; null for the model's own number.
+    calls: network calls a particle, 1 or more; null for the model's own number, or what the budget
+        leaves each.
+    budget: network calls a picture, all particles together, 1 or more; null for particles times
+        calls.
     device: auto, cpu, mps, cuda or cuda:N.
     dtype: of the network.
     name: ends the name of the run's folder, at most 100 characters; null for sampler-steering.
     limit: of glass sample: at most so many prompts, 1 or more; null for all.
     fresh: move earlier results away and start again.
     thumbnails: keep small pictures of what was scored; null: in glass sample only.
+    published: what a paper reports of these settings; null for nothing. It decides nothing.
     """
 
     prompt: str = ""
     prompts: str | list[str] | None = None
     negative_prompt: str = ""
-    particles: int = 8
+    particles: int = PARTICLES
     seed: int = 0
     micro_batch: int = 8
     calls: int | None = None
+    budget: int | None = None
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     name: str | None = None
@@ -80,12 +102,13 @@ class Root:
     limit: int | None = None
     fresh: bool = False
     thumbnails: bool | None = None
+    published: Published | None = None
 
     def __post_init__(self) -> None:
         for key, least in (("particles", 1), ("micro_batch", 1), ("seed", 0)):
             if getattr(self, key) < least:
                 raise ValueError(f"{key} must be at least {least} (got {getattr(self, key)})")
-        for key in ("calls", "limit"):
+        for key in ("calls", "budget", "limit"):
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise ValueError(f"{key} must be at least 1 (got {value})")

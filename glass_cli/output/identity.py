@@ -21,6 +21,7 @@ _FREE = (
     "micro_batch",
     "name",
     "fresh",
+    "published",
     "thumbnails",
     # not read by glass eval, whose prompts are the benchmark's
     "prompt",
