@@ -24,6 +24,7 @@ from glass_cli.models.base import Model
 from glass_cli.output.identity import SIZES, identity, same_settings
 from glass_cli.output.tracking import NullTracker, Tracker, make_tracker
 from glass_cli.output.units import units_summary
+from glass_cli.output.versions import note_versions, read_versions
 from glass_cli.output.writer import Finished, RunFolder, Unit, short
 
 # Pictures shown by W&B as they come; the folder has them all.
@@ -106,6 +107,8 @@ def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Do
         tracker: Tracker = NullTracker()
         ok = False
         try:
+            if settings.root.thumbnails:
+                say_without_thumbnails(out, done)
             if missing:
                 settings.launcher.check()
                 say_unknown_words(settings.model, prompts)
@@ -117,12 +120,15 @@ def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Do
                 }
                 keep: Keep = "particles" if settings.benchmark is None else "answer"
                 task = Task(settings, keep, json_text(decides), missing, records, decided.work)
+                note_versions(folder, decides)
                 _draw(task, out, tracker, done, len(request.units))
+                note_versions(folder, decides)  # weights may have been downloaded
             units = sorted(request.units)
             results, times = [done[unit] for unit in units], [out.times(unit) for unit in units]
             benchmark = settings.benchmark
             answer = None if benchmark is None else benchmark.summarise(results)
             summary = decided.counted(summary_of(settings, answer, results, times))
+            summary["versions"] = read_versions(folder)
             summary["units"] = units_summary(request.records, request.images)
             yield Done(out, settings, results, times, summary, decided.note(), tracker)
             ok = True
@@ -138,6 +144,17 @@ def check_prompts(settings: Settings, prompts: Sequence[str]) -> None:
                 reward.check_prompts(prompts)
     except ValueError as error:
         raise GlassError(one_line(error)) from error
+
+
+def say_without_thumbnails(out: RunFolder, done: Iterable[Unit]) -> None:
+    """Says of how many finished pictures nothing small was kept, and why it stays so."""
+    finished = list(done)
+    bare = len(out.without_thumbnails(finished))
+    if bare:
+        say(
+            f"thumbnails=true: {bare} of {len(finished)} finished pictures were drawn without, and"
+            " thumbnails are made while a picture is drawn; --fresh draws them anew"
+        )
 
 
 def say_unknown_words(model: Model, prompts: Sequence[str]) -> None:

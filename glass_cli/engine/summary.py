@@ -93,6 +93,7 @@ def costs(results: Sequence[Result], times: Sequence[Mapping[str, Any]]) -> dict
         "seconds_by_stage": stages,
         "peak_memory_bytes": max((each.get("peak_memory_bytes", 0) for each in times), default=0),
         "devices": sorted({str(each["device"]) for each in times if "device" in each}),
+        "dtypes": sorted({str(each["dtype"]) for each in times if "dtype" in each}),
     }
 
 

@@ -87,11 +87,11 @@ class Worker:
             for key, metric in work.metrics.items()
         }
         self._work = work._replace(reward=self._reward, metrics=metrics)
+        self._dtype = choose_dtype(settings.root.dtype, self._device)
         self._judge = None
         if settings.benchmark is not None:
             with self._stages.stage("load"):
-                dtype = choose_dtype(settings.root.dtype, self._device)
-                self._judge = settings.benchmark.load(self._device, dtype)
+                self._judge = settings.benchmark.load(self._device, self._dtype)
         self._loading = self._stages.seconds.get("load", 0.0)
 
     def draw(self, unit: Unit, record: Mapping[str, Any], watch: Watch | None = None) -> Finished:
@@ -134,6 +134,7 @@ class Worker:
             "seconds_by_step": seconds,
             "peak_memory_bytes": peak_memory(self._device),
             "device": str(self._device),
+            "dtype": str(self._dtype).removeprefix("torch."),
         }
         return Finished(unit, {**result, "particles": particles, "steps": steps}, times, files)
 

@@ -12,6 +12,7 @@
     thumbs/00000/0000/step-002.webp      what was scored at step 2, small, one tile a particle
     particles.jsonl, steps.jsonl         the results' particles and steps as tables, at the end
     window.json                          the window that sampler.times=auto measured
+    versions.json                        what drew it: code, libraries, weights (output.versions)
     study/00000.json                     a finished part of a study
     sheet.png, summary.json              at the end; without summary.json the run did not finish
 
@@ -34,6 +35,7 @@ import yaml
 from glass_cli.common.files import atomic_write, json_text, plain, writing_to
 from glass_cli.output.identity import IDENTITY
 from glass_cli.output.lock import Lock, Refused
+from glass_cli.output.versions import VERSIONS
 
 DIGESTS = "sha256"
 SUMMARY, PARTICLES, STEPS = "summary.json", "particles.jsonl", "steps.jsonl"
@@ -48,6 +50,7 @@ _CLOSING = (
     "sheet.png",
     "density.png",
     "window.json",
+    VERSIONS,
     "config.yaml",
     "overrides.yaml",
 )
@@ -152,6 +155,17 @@ class RunFolder:
             if hashlib.sha256(data).hexdigest() != digest:
                 return None
         return found
+
+    def without_thumbnails(self, units: Iterable[Unit]) -> list[Unit]:
+        """Those of the finished ``units`` that scored pictures on the way and kept none, small."""
+        return [
+            unit
+            for unit in units
+            if not (self.folder / "thumbs" / unit.inside).is_dir()
+            and (result := self.result(unit)) is not None
+            and any("file" in particle for particle in result["particles"])
+            and any(step["rewards"] is not None and step["t"] < 1.0 for step in result["steps"])
+        ]
 
     def times(self, unit: Unit) -> dict[str, Any]:
         """Seconds and memory of a finished unit."""

@@ -161,6 +161,8 @@ def _costs(run: Run) -> list[tuple[str, str]]:
             rows.append((label, tables.number(value / unit, places)))
     if devices := run.summary.get("devices"):
         rows.append(("device", _shown(devices)))
+    if dtypes := run.summary.get("dtypes"):
+        rows.append(("number type of the network", _shown(dtypes)))
     return rows
 
 
