@@ -17,5 +17,6 @@ def load_picture(path: Path) -> Image.Image:
             image.load()
     # Pillow raises one of these for a damaged file, depending on where it notices
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise GlassError(f"{path} is not a whole picture ({one_line(error)[:80]})") from error
+        line = one_line(error).replace(f" '{path}'", "")[:80]
+        raise GlassError(f"{path} is not a whole picture ({line}); run it again") from error
     return image

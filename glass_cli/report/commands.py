@@ -9,6 +9,7 @@ from glass_cli.common.errors import GlassError
 from glass_cli.common.files import atomic_write, writing_to
 from glass_cli.common.messages import say
 from glass_cli.report import tables
+from glass_cli.report.agreement import against_files, published, remarks
 from glass_cli.report.comparison import compare
 from glass_cli.report.page import write_report
 from glass_cli.report.plots import write_plots
@@ -26,6 +27,9 @@ def compare_runs(
 ) -> tuple[str, list[str]]:
     """The table of a comparison, with a line for each file written, and its warnings.
 
+    A single run stands beside what a paper reports of its settings; files of results (CSV) among the
+    folders beside the runs of the same settings.
+
     folders: of runs, and of sweeps, which stand for their jobs. Runs of the same settings and
         different seeds are compared as one, averaged prompt by prompt.
     against: the run from which differences are taken; by default the first.
@@ -35,6 +39,10 @@ def compare_runs(
 
     Raises GlassError, of which Unreadable has a line for each folder that is no whole run.
     """
+    files = [path for path in folders if path.suffix == ".csv"]
+    if files:
+        keys = [key.strip() for key in show]
+        return against_files(files, [path for path in folders if path not in files], keys)
     base: list[Path] = []
     runs, passed_over = read_runs(folders)
     if against is not None:
@@ -43,13 +51,16 @@ def compare_runs(
         there = {run.folder.resolve() for run in runs}
         runs = [run for run in of_base if run.folder.resolve() not in there] + runs
         passed_over += [line for line in more if line not in passed_over]
-    warnings = [f"passing over {line}" for line in passed_over]
+    warnings = [f"passing over a run: {line}" for line in passed_over]
     if len(runs) < 2:
+        known = published(group_seeds(runs, labels)[0])
+        if known:
+            return "\n".join(known).strip("\n"), warnings
         alone = "one run has nothing to stand against; name two or more, or --against RUN"
         raise Unreadable([*warnings, alone])
     groups = group_seeds(runs, labels)
     comparison = compare(groups, _index(groups, base), [key.strip() for key in show] or None)
-    lines = [tables.terminal(comparison)]
+    lines = [tables.terminal(comparison), *remarks(comparison)]
     for path, text in ((csv, tables.as_csv), (latex, tables.latex)):
         if path is not None:
             _write(path, text(comparison))
@@ -86,7 +97,7 @@ def report(folder: Path, out: Path | None, megabytes: float, trees: int) -> str:
     if out is not None and len(runs) > 1:
         raise GlassError(f"{folder} holds {len(runs)} runs; name one of them to write to {out}")
     for line in passed_over:
-        say(f"warning: passing over {line}")
+        say(f"warning: passing over a run: {line}")
     pages = [(run, out or run.folder / "report.html") for run in runs]
     return "\n".join(write_report(run, page, megabytes, trees) for run, page in pages)
 

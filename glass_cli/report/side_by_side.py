@@ -34,7 +34,7 @@ def side_by_side(paths: Sequence[Path], out: Path) -> str:
     """
     runs, passed_over = read_runs(paths)
     for line in passed_over:
-        say(f"warning: passing over {line}")
+        say(f"warning: passing over a run: {line}")
     for run in runs:
         if not any(result.shown for result in run.results):
             raise GlassError(f"{run.folder} has no pictures; only runs of an image model have")
