@@ -104,6 +104,21 @@ def _importable_by_its_own_name() -> Iterator[None]:
     sys.path.pop(0)
 
 
+@dataclass(frozen=True)
+class Titled(Benchmark):
+    """A field that the base has as an abstract property."""
+
+    title: str
+
+    def records(self) -> list[dict[str, Any]]:
+        return [{"prompt": "a dog"}]
+
+
+def test_a_field_in_place_of_an_abstract_property_needs_a_default() -> None:
+    with pytest.raises(GlassError, match=r"Titled\.title needs a default where it is a field"):
+        made(Titled, "benchmark")
+
+
 def test_optional_members_come_from_the_contract() -> None:
     with pytest.raises(GlassError) as refused:
         made(Plain, "reward")

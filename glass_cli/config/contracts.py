@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any, Generic, Protocol
 
 from glass_cli.common.errors import GlassError
@@ -24,6 +25,13 @@ def check_class(target: object, where: str) -> None:
     """Raises GlassError for a class that leaves out what its bases ask for; `where`: its key."""
     missing = sorted(getattr(target, "__abstractmethods__", ()))  # of classes with abstract methods
     if isinstance(target, type) and missing:
+        # a dataclass leaves the base's abstract property in place of a field without a default
+        fields = [name for name in missing if name in inspect.get_annotations(target)]
+        if fields:
+            raise GlassError(
+                f"{where}: {_name(target)}.{fields[0]} needs a default where it is a field, as in"
+                f" {fields[0]}: str = ...; {_README}"
+            )
         shown = ", ".join(_shown(getattr(target, name), name) for name in missing)
         raise GlassError(f"{where}: {_name(target)} lacks {shown}; {_README}")
 
