@@ -24,7 +24,8 @@ from glass_cli.method.path import Path
 from glass_cli.pipelines.encoding import remembering
 from glass_cli.pipelines.session import decode, replaced
 from glass_cli.scheduler import GlassScheduler
-from glass_cli.steering.base import Searching, Steering
+from glass_cli.steering.base import Steering
+from glass_cli.steering.searching import Searching
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.loop import Driver
 from glass_cli.steering.particles import Particles

@@ -8,7 +8,7 @@ from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Settings
 from glass_cli.method.budget import check_calls
 from glass_cli.rewards.base import Reward
-from glass_cli.steering.sizes import steering_sizes
+from glass_cli.steering.budget import run_calls
 
 
 def check_together(settings: Settings, choices: dict[str, str], known: Choices) -> None:
@@ -32,9 +32,15 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
     if settings.study is None:
         try:
             check_calls(settings.sampler, settings.root.calls)
-            _check_sizes(settings)
+            _check_budget(settings)
         except ValueError as error:
             raise GlassError(one_line(error)) from error
+    if settings.study is None and settings.steering.needs_noise and not settings.sampler.stochastic:
+        raise GlassError(
+            f"steering={steering} draws several states from one, which"
+            f" sampler={choices.get('sampler')} always takes to the same; use sampler=glass or"
+            " sampler=sde"
+        )
     if settings.reward is None and settings.sampler.times == "auto":
         raise GlassError(
             "sampler.times=auto needs a reward, whose decision window it is; choose one (glass ls"
@@ -58,13 +64,24 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
         )
 
 
-def _check_sizes(settings: Settings) -> None:
-    """Raises ValueError for numbers of particles that the run's transitions cannot have."""
-    times, transitions = settings.sampler.times, settings.sampler.transitions
+def _check_budget(settings: Settings) -> None:
+    """Raises ValueError for particles and calls that the run's transitions cannot have."""
+    times, transitions, root = settings.sampler.times, settings.sampler.transitions, settings.root
     if isinstance(times, tuple):
         transitions = len(times) - 1
-    if transitions is not None:
-        steering_sizes(settings.steering, transitions, settings.root.particles)
+    if transitions is None:
+        return
+    ends = [i / transitions for i in range(transitions + 1)]
+    # where nothing is asked for, the model's own number has a call for each transition
+    run_calls(
+        settings.sampler,
+        settings.steering,
+        ends,
+        root.particles,
+        root.calls,
+        root.budget,
+        transitions,
+    )
 
 
 def _check_network_calls(settings: Settings) -> None:

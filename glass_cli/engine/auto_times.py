@@ -74,6 +74,7 @@ def measure(work: Work, prompts: Sequence[str], negative_prompt: str) -> Measure
         steering=RewardProbe(),
         metrics={},
         calls=None,
+        budget=None,
     )
     of_prompts, nfe = [], 0
     for prompt in counted(chosen, "pilot prompt"):

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from glass_cli.common.errors import GlassError
 from glass_cli.common.stages import Stages
-from glass_cli.method.budget import transition_calls
 from glass_cli.method.flow import Flow, Sampler
 from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.method.path import Path
@@ -18,8 +17,10 @@ from glass_cli.models.base import LoadedModel
 from glass_cli.pipelines.batches import Batches
 from glass_cli.rewards.base import LoadedReward
 from glass_cli.steering.base import Steering
+from glass_cli.steering.budget import run_calls
 from glass_cli.steering.guidance import Guided
 from glass_cli.steering.loop import steer
+from glass_cli.steering.searching import Searching
 from glass_cli.steering.state import NotFinite, Step, finite
 
 
@@ -28,6 +29,7 @@ class Work(NamedTuple):
 
     metrics: score final samples only.
     calls: network calls a particle, where they are asked for.
+    budget: network calls of all particles together, where they are asked for.
     """
 
     model: LoadedModel
@@ -38,6 +40,7 @@ class Work(NamedTuple):
     stages: Stages
     metrics: Mapping[str, LoadedReward] = {}
     calls: int | None = None
+    budget: int | None = None
 
 
 class _Timed:
@@ -124,6 +127,22 @@ class _Scorer:
             )
         return found
 
+    def last(self, step: Step) -> Tensor:
+        """The samples of the final particles, and in ``terms`` their parts.
+
+        Those that were scored last, unless nothing was scored or a search scored others too.
+        """
+        if isinstance(self._work.steering, Searching):
+            samples = self.decode(step.particles.x)
+            if self.terms and self._work.reward is not None:
+                with torch.no_grad():
+                    _, self.terms = self._work.reward.score_terms(samples, self._prompt)
+            return samples
+        if self._work.reward is None:
+            return self.decode(step.particles.x)
+        assert self.samples is not None
+        return self.samples
+
     def metrics(self, step: Step) -> dict[str, Tensor]:
         """Every metric's scores (N,) of the last samples, which are those of ``step``."""
         found = {}
@@ -153,7 +172,15 @@ def draw(
     strength = work.steering.guidance
     if strength > 0.0:
         asked = Guided(asked, strength, work.steering.guidance_window, scorer.gradient)
-    transitions = len(work.sampler.outer_times(asked)) - 1
+    calls = run_calls(
+        work.sampler,
+        work.steering,
+        work.sampler.outer_times(asked),
+        particles,
+        work.calls,
+        work.budget,
+        work.model.calls,
+    )
     steps = steer(
         asked,
         work.sampler,
@@ -162,19 +189,19 @@ def draw(
         ParticleNoise(seed, prompt, particles, shape, like),
         generator(seed, prompt, "choices"),
         ParticleNoise(seed, f"{prompt}\x1fvalues", particles, shape, like),
-        transition_calls(work.sampler, transitions, work.calls, work.model.calls),
+        calls,
+        work.budget,
     )
     try:
         for step in steps:
             if step.t < 1.0:
-                # posterior values decode several samples a particle
-                seen = scorer.samples if step.rewards is not None else None
+                # posterior values decode several samples a particle; a search is over by now
+                scored = step.rewards is not None and not isinstance(work.steering, Searching)
+                seen = scorer.samples if scored else None
                 n = len(step.log_w)
                 yield Drawn(step, seen if seen is not None and len(seen) == n else None)
                 continue
-            # without a reward nothing was decoded yet
-            last = scorer.samples if work.reward is not None else scorer.decode(step.particles.x)
-            assert last is not None
+            last = scorer.last(step)
             terms = {name: r.detach().to("cpu", torch.float64) for name, r in scorer.terms.items()}
             yield Drawn(step, last.cpu(), scorer.metrics(step), terms)
     finally:

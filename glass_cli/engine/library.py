@@ -21,6 +21,7 @@ from glass_cli.config.choice_files import choice_settings, merged
 from glass_cli.config.listing import choices
 from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Root
+from glass_cli.config.split import with_particles
 from glass_cli.engine import draw as drawing
 from glass_cli.method.budget import check_calls
 from glass_cli.method.flow import Sampler
@@ -136,8 +137,9 @@ def draw(
     sampler: Sampler | None = None,
     steering: Steering | None = None,
     reward: LoadedReward | Callable[[Tensor], Tensor] | None = None,
-    particles: int = 8,
+    particles: int | None = None,
     calls: int | None = None,
+    budget: int | None = None,
     seed: int = 0,
     negative_prompt: str = "",
     micro_batch: int = 8,
@@ -149,9 +151,10 @@ def draw(
     steering: None is Feynman-Kac steering with lam="auto" where there is a reward, else none.
     reward: from :func:`load_reward`, or a function from samples, (N, 3, H, W) in [0, 1] or points
         (N, d), to scores (N,).
-    particles: N, 1 or more.
-    calls: network calls a particle, one a transition or more; None is the sampler's steps or the
-        model's usual number.
+    particles: N, 1 or more; None is what the budget buys of ``calls`` each, or 8.
+    calls: network calls a particle, one a transition or more; None is the sampler's steps, what the
+        budget leaves each, or the model's usual number.
+    budget: network calls of all particles together; None is particles times calls.
     seed: 0 to 2^63 - 1; with the prompt and the particle's number it decides all random numbers, as
         on the command line.
     negative_prompt: what the picture shall not show, for models that take one.
@@ -163,17 +166,16 @@ def draw(
     sampler = Glass() if sampler is None else sampler
     if steering is None:
         steering = NoSteering() if reward is None else FeynmanKac(lam="auto")
-    root: Root = build_class(
-        Root,
-        {
-            "prompt": prompt,
-            "negative_prompt": negative_prompt,
-            "particles": particles,
-            "calls": calls,
-            "seed": seed,
-            "micro_batch": micro_batch,
-        },
-    )
+    values = {
+        "prompt": prompt,
+        "negative_prompt": negative_prompt,
+        "particles": particles,
+        "calls": calls,
+        "budget": budget,
+        "seed": seed,
+        "micro_batch": micro_batch,
+    }
+    root: Root = build_class(Root, with_particles(values))
     if reward is None and (steering.needs_reward or steering.guidance > 0.0):
         what = type(steering).__name__ if steering.needs_reward else "guidance"
         raise GlassError(f"{what} needs a reward; give reward=, or steering=NoSteering()")
@@ -184,7 +186,14 @@ def draw(
     except ValueError as error:
         raise GlassError(one_line(error)) from error
     work = drawing.Work(
-        model, sampler, steering, _scorer(reward), root.micro_batch, Stages(), calls=root.calls
+        model,
+        sampler,
+        steering,
+        _scorer(reward),
+        root.micro_batch,
+        Stages(),
+        calls=root.calls,
+        budget=root.budget,
     )
     drawn, steps = None, list[Step]()
     for drawn in drawing.draw(work, root.prompt, root.negative_prompt, root.particles, root.seed):

@@ -30,6 +30,7 @@ def load(settings: Settings, stages: Stages) -> tuple[Work, torch.device]:
         stages,
         metrics,
         settings.root.calls,
+        settings.root.budget,
     )
     return work, device
 

@@ -7,7 +7,7 @@ everything optional. They import torch inside functions alone.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from glass_cli.method.flow import Flow, Normal
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from glass_cli.steering.particles import Particles
-    from glass_cli.steering.search import Search
-    from glass_cli.steering.state import Step
 
 Reward = Callable[["Tensor"], "Tensor"]
 """Scores clean particles (N, *shape) -> (N,); decodes them first where the model has a decoder."""
@@ -86,22 +84,3 @@ class Steering(Protocol):
         r: the final rewards (N,), None where there is no reward.
         u: a uniform number (1,) in [0, 1), for an answer that is drawn.
         """
-
-
-class Searching(Steering):
-    """A steering that spends a picture's network calls in an order of its own.
-
-    Instead of moving particles side by side it grows a tree of states, see
-    :mod:`glass_cli.steering.search`.
-    """
-
-    needs_reward = True
-
-    @abstractmethod
-    def search(self, search: Search) -> Iterator[Step]:
-        """Draws and scores states until the budget is spent, then yields
-        :meth:`glass_cli.steering.search.Search.steps`."""
-
-    def choose(self, particles: Particles, r: Tensor | None, u: Tensor) -> int | None:
-        """Not asked: the search itself says what the answer is."""
-        return None

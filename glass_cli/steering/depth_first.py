@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from glass_cli.steering.base import Searching
 from glass_cli.steering.guidance import check_guidance, check_window
-from glass_cli.steering.search import Search, reward_of
+from glass_cli.steering.node import reward_of
+from glass_cli.steering.searching import Searching
 
 if TYPE_CHECKING:
+    from glass_cli.steering.search import Search
     from glass_cli.steering.state import Step
 
 

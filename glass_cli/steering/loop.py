@@ -17,9 +17,10 @@ from torch import Tensor
 from glass_cli.method.budget import transition_calls
 from glass_cli.method.flow import Flow, Normal, Sampler
 from glass_cli.method.noise import ParticleNoise
-from glass_cli.steering.base import Reward, Searching, Steering
+from glass_cli.steering.base import Reward, Steering
 from glass_cli.steering.particles import Particles
 from glass_cli.steering.search import Search
+from glass_cli.steering.searching import Searching
 from glass_cli.steering.sizes import steering_sizes
 from glass_cli.steering.state import CountedFlow, Step, finite, scores
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from glass_cli.steering.base import Searching
 from glass_cli.steering.guidance import check_guidance
-from glass_cli.steering.search import Search
+from glass_cli.steering.searching import Searching
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from glass_cli.steering.search import Search
     from glass_cli.steering.state import Step
 
 

@@ -23,8 +23,8 @@ class BestOffspring(Independent):
     answer.
 
     offspring: M, 2 or more; divides the number of particles.
-    lam: 0 or more, in one over the reward's unit: the one that goes on is drawn by exp(lam r) of
-        x_hat, as in the paper; null takes the highest, its limit.
+    temperature: alpha, 0 or more, in the reward's unit: the one that goes on is drawn by
+        exp(r / alpha) of x_hat; 0 takes the highest.
     guidance, guidance_window: see :class:`glass_cli.steering.independent.Independent`.
     """
 
@@ -32,14 +32,16 @@ class BestOffspring(Independent):
     needs_noise = True
 
     offspring: int = 4
-    lam: float | None = None
+    temperature: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.offspring < 2:
             raise ValueError(f"steering.offspring must be at least 2 (got {self.offspring})")
-        if self.lam is not None and not (math.isfinite(self.lam) and self.lam >= 0.0):
-            raise ValueError(f"steering.lam must be a number of 0 or more (got {self.lam})")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0.0):
+            raise ValueError(
+                f"steering.temperature must be a number of 0 or more (got {self.temperature})"
+            )
 
     def sizes_of(self, transitions: int, particles: int) -> Sequence[int] | None:
         if particles % self.offspring:
@@ -60,10 +62,10 @@ class BestOffspring(Independent):
         import torch
 
         r = particles.past[-1].view(-1, self.offspring)
-        if self.lam is None:
+        if self.temperature == 0.0:
             taken = r.argmax(1)
         else:
-            edges = (self.lam * r).softmax(1).cumsum(1)
+            edges = (r / self.temperature).softmax(1).cumsum(1)
             place = u[: len(r), None] * edges[:, -1:]
             taken = torch.searchsorted(edges, place, right=True)[:, 0].clamp(max=self.offspring - 1)
         first = torch.arange(len(r)) * self.offspring

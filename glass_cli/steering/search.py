@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -17,30 +17,9 @@ from torch import Tensor
 from glass_cli.method.flow import Normal, Sampler
 from glass_cli.method.noise import ParticleNoise
 from glass_cli.steering.base import Reward
+from glass_cli.steering.node import Node, reward_of
 from glass_cli.steering.particles import Particles
 from glass_cli.steering.state import CountedFlow, Step, finite, scores
-
-
-@dataclass(eq=False)
-class Node:
-    """One state of one particle.
-
-    k: the number of the transition that begins here, K at the end.
-    x: x_t, of one particle, without a batch dimension.
-    slot: whose generator gives its noise, and that of its first child.
-    parent: what it was drawn from; None for noise.
-    x_hat: D_t(x), once it has been asked for.
-    r: its reward: of x_hat, or the final one; None where it was not scored.
-    children: those drawn from it, in their order.
-    """
-
-    k: int
-    x: Tensor
-    slot: int
-    parent: Node | None = None
-    x_hat: Tensor | None = None
-    r: float | None = None
-    children: list[Node] = field(default_factory=list)
 
 
 class Search:
@@ -283,12 +262,6 @@ class Search:
                 f"the search asks for {calls} network calls more, {self.left} of {self.budget} are"
                 " left"
             )
-
-
-def reward_of(node: Node) -> float:
-    """The reward of a node that was scored."""
-    assert node.r is not None
-    return node.r
 
 
 def _parent(node: Node) -> Node:

@@ -1,0 +1,60 @@
+"""Network calls of each transition, from what a run was given: calls a particle, or a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from glass_cli.method.budget import picture_calls, share_calls, spread_calls, transition_calls
+from glass_cli.method.flow import Sampler
+from glass_cli.steering.base import Steering
+from glass_cli.steering.searching import Searching
+from glass_cli.steering.sizes import steering_sizes
+
+
+def run_calls(
+    sampler: Sampler,
+    steering: Steering,
+    times: Sequence[float],
+    particles: int,
+    calls: int | None = None,
+    budget: int | None = None,
+    usual: int | None = None,
+) -> tuple[int, ...]:
+    """Network calls of a particle in each of the K transitions between ``times``.
+
+    particles: how many begin.
+    calls: of a particle in all; None where they are not asked for.
+    budget: of a picture, all particles together, with what posterior values cost; None where it
+        is not asked for.
+    usual: the model's own number a particle; None where it is not known.
+
+    Raises ValueError for numbers that contradict each other, for more than the budget, and for
+    less than one call a transition.
+    """
+    transitions = len(times) - 1
+    sizes = steering_sizes(steering, transitions, particles) or (particles,) * transitions
+    if budget is None:
+        return transition_calls(sampler, transitions, calls, usual)
+    extra = steering.extra_calls(times) * particles
+    if calls is not None or sampler.steps is not None:
+        found = transition_calls(sampler, transitions, calls)
+    elif isinstance(steering, Searching):
+        if budget // particles < transitions:
+            raise ValueError(
+                f"budget={budget} leaves fewer than the {transitions} network calls that each of"
+                f" {particles} pictures takes; use a higher budget, fewer particles or"
+                " sampler.transitions"
+            )
+        found = share_calls(budget // particles, transitions)
+    else:
+        found = spread_calls(budget - extra, sizes)
+    if isinstance(steering, Searching):
+        total, of = sum(found), "one picture takes"
+    else:
+        total, of = picture_calls(found, sizes) + extra, f"{particles} particles take"
+    if total > budget:
+        raise ValueError(
+            f"{of} {total} network calls, which is more than budget={budget}; use a higher budget,"
+            " fewer calls or fewer particles"
+        )
+    return found
