@@ -27,8 +27,8 @@ def compare_runs(
 ) -> tuple[str, list[str]]:
     """The table of a comparison, with a line for each file written, and its warnings.
 
-    A single run stands beside what a paper reports of its settings; files of results (CSV) among the
-    folders beside the runs of the same settings.
+    A single run stands beside what a paper reports of its settings; files of results (CSV) among
+    the folders stand beside the runs of the same settings.
 
     folders: of runs, and of sweeps, which stand for their jobs. Runs of the same settings and
         different seeds are compared as one, averaged prompt by prompt.
