@@ -57,6 +57,13 @@ def identity(
     return {"glass_version": __version__, **dict(sorted(flat.items()))}
 
 
+def decides(key: str) -> bool:
+    """Whether the setting under a dotted key decides what a result shows."""
+    parts = key.split(".")
+    above = {".".join(parts[: i + 1]) for i in range(len(parts))}
+    return not above & {*_FREE, *SIZES} and parts[-1] not in _FREE_ANYWHERE
+
+
 def _fields(value: Any) -> Any:
     """Settings objects as mappings, their class under ``_target_``."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
