@@ -171,7 +171,7 @@ def _hydra(engine: str, plan: Plan, conf: Path, config_name: str) -> int:
     before, sys.argv = sys.argv, ["glass", *plan.arguments]
     try:
         # without it Hydra prints what its plugins raise, in many lines, and ends the process
-        with _environment({_TRACEBACKS: "1"}), _quiet_logging(plan.folder is None):
+        with _environment({_TRACEBACKS: "1"}), _quiet_logging(plan.folder is None), _told(plan):
             task(Job(engine, raises, plan.swept))()
     except KeyboardInterrupt as stopped:
         return _stopped(plan, stopped)
@@ -190,6 +190,18 @@ def _hydra(engine: str, plan: Plan, conf: Path, config_name: str) -> int:
     finally:
         sys.argv = before
     return 0 if plan.folder is None else _end_of_sweep(plan.folder, started)
+
+
+@contextmanager
+def _told(plan: Plan) -> Iterator[None]:
+    """While the jobs of a sweep run apart from here, says which have ended."""
+    if not plan.apart or plan.folder is None:
+        yield
+        return
+    from glass_cli.output.sweep_progress import sweep_progress
+
+    with sweep_progress(plan.folder):
+        yield
 
 
 @contextmanager

@@ -86,6 +86,10 @@ def test_jobs_of_submitit() -> None:
     done = evaluate("-m", *POINTS, "hydra/launcher=processes", "benchmark.missing=true,false")
     assert done.returncode == 1
     assert "1 job of the sweep failed" in done.stderr
+    # they run elsewhere: here is said that they do, where, and which have ended
+    assert "the jobs run in processes of their own" in done.stderr
+    assert "glass: failed, " in done.stderr and "glass: finished, " in done.stderr
+    assert "2 ended so far: " in done.stderr and ".submitit" in done.stderr.splitlines()[-3]
     assert "benchmark.missing=True" in done.stderr and "weights are not there" in done.stderr
     (summary,) = SWEEPS.glob("*/*/summary.json")
     assert summary.parent.name.lower() == "benchmark.missing=false"

@@ -50,6 +50,7 @@ class Plan(NamedTuple):
     created: the folders that were not there before, the innermost first.
     resumed_by: what the same command needs, to find the folder again; None for nothing.
     swept: the keys that vary between the jobs of a sweep.
+    apart: whether these run in other processes, which do not say anything here.
     """
 
     arguments: list[str]
@@ -58,6 +59,7 @@ class Plan(NamedTuple):
     created: tuple[Path, ...] = ()
     resumed_by: str | None = None
     swept: tuple[str, ...] = ()
+    apart: bool = False
 
 
 def build_settings(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
@@ -190,7 +192,7 @@ def _sweep(
     composer: Composer,
 ) -> Plan:
     """The plan of a sweep, whose jobs have been checked; `master` is the first of them."""
-    _check_launcher(master)
+    apart = _launched_apart(master)
     for job in jobs(overrides, composer.options):
         cfg = compose_or_explain(composer, job)
         _check_prompt_keys(cfg, given)
@@ -203,7 +205,7 @@ def _sweep(
     folder = claim(master, SWEEP_DIR, given, name)
     arguments = line.for_hydra([f"{SWEEP_DIR}={quoted(str(folder.folder))}"])
     created, resumed_by = folder.created, folder.resumed_by
-    return Plan(arguments, folder.folder, None, created, resumed_by, tuple(swept))
+    return Plan(arguments, folder.folder, None, created, resumed_by, tuple(swept), apart)
 
 
 def _default(cfg: DictConfig, composer: Composer) -> DictConfig | None:
@@ -238,13 +240,15 @@ def _check_prompt_keys(cfg: DictConfig, given: Sequence[str]) -> None:
             )
 
 
-def _check_launcher(master: DictConfig) -> None:
+def _launched_apart(master: DictConfig) -> bool:
+    """Whether the jobs of a sweep run in other processes. Raises GlassError where they cannot."""
     target = str(OmegaConf.select(master, "hydra.launcher._target_"))
     if target.endswith(".SlurmLauncher") and shutil.which("srun") is None:
         raise GlassError(
             "hydra/launcher=slurm needs SLURM's srun, which this machine does not have; start it on"
             " a login node of the cluster, or use hydra/launcher=processes"
         )
+    return not target.endswith(".BasicLauncher")
 
 
 def _named_by(line: CommandLine, fixed: Sequence[str]) -> CommandLine:

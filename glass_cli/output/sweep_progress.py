@@ -1,0 +1,85 @@
+"""How far the jobs of a sweep are that run in other processes, or on other machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from glass_cli.common.messages import say
+from glass_cli.common.paths import ERROR_FILE
+from glass_cli.output.writer import SUMMARY
+
+_EVERY = 2.0  # seconds
+_LOGS = ".submitit"  # in the sweep's folder, where submitit keeps what jobs print
+
+
+@contextmanager
+def sweep_progress(folder: Path, every: float = _EVERY) -> Iterator[None]:
+    """Says on standard error which jobs have ended, while the block waits for them.
+
+    folder: of the sweep, which all jobs write below.
+    every: seconds between two looks.
+
+    Jobs that ended earlier are not told of.
+    """
+    ends = _Ends(folder, time.time() - 1.0)  # of coarse clocks
+    say(f"the jobs run in processes of their own; their folders are in {folder}")
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(every):
+            ends.say_new()
+
+    thread = threading.Thread(target=watch, name="sweep progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        ends.say_new()
+        if (folder / _LOGS).is_dir():
+            say(f"what the jobs printed is in {folder / _LOGS}")
+
+
+class _Ends:
+    """The jobs in ``folder`` that have ended since the time ``since``."""
+
+    def __init__(self, folder: Path, since: float) -> None:
+        self._folder, self._since = folder, since
+        self._told: set[Path] = set()
+
+    def say_new(self) -> None:
+        """Says which have ended since it was last called, oldest first."""
+        files = [p for name in (SUMMARY, ERROR_FILE) for p in self._folder.glob(f"*/{name}")]
+        ended = {path: _changed(path) for path in files if path not in self._told}
+        for path in sorted(ended, key=ended.__getitem__):
+            if ended[path] < self._since:  # of an earlier sweep in the same folder
+                continue
+            self._told.add(path)
+            where = f"{len(self._told)} ended so far: {os.path.relpath(path.parent)}"
+            if path.name == ERROR_FILE:
+                line = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+                say(f"failed, {where}: {line}")
+            else:
+                say(f"finished, {where}{_score(path)}")
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # a job that began anew has taken it away
+        return 0.0
+
+
+def _score(summary: Path) -> str:
+    try:
+        score = json.loads(summary.read_text(encoding="utf-8")).get("score")
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return f", score {score:.4g}" if isinstance(score, (int, float)) else ""
