@@ -176,6 +176,31 @@ def compare(
 
 
 @app.command()
+def score(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN... metrics=NAME",
+            help="Folders of finished runs or sweeps; metrics='[clip, {pickscore: {path: X}}]' and"
+            " device=, dtype= are those of glass sample.",
+        ),
+    ],
+    config_dir: Annotated[
+        Path | None,
+        typer.Option("--config-dir", "-cd", help="A folder of your own yaml files."),
+    ] = None,
+) -> None:
+    """Score finished pictures by further metrics, without drawing: glass score RUN metrics=[clip]
+
+    The scores go into the run's folder, where compare, report and sheet find them. What was there
+    stays as it was; pictures that have a score are passed over.
+    """
+    from glass_cli.report.scoring import score_runs
+
+    typer.echo(_or_exit(lambda: score_runs(arguments, config_dir)))
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     out: Annotated[

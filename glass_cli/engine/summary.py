@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from glass_cli.common.files import plain
 from glass_cli.common.statistics import bootstrap_interval, stratified_interval
 from glass_cli.output.tables import text_table
 
@@ -67,6 +68,21 @@ def mean_over_prompts(results: Iterable[Result], name: str) -> dict[str, Any] | 
         "interval95": bootstrap_interval(means),
         "prompts": len(means),
     }
+
+
+def with_metrics(
+    summary: Mapping[str, Any], results: Sequence[Result], metrics: Iterable[str]
+) -> dict[str, Any]:
+    """The summary with the means of ``metrics`` over all ``results``; all else as it was."""
+    old = summary.get("means") or {}
+    asked = {n for name in metrics for n in (name, f"mean {name}")}
+    means = {
+        name: mean_over_prompts(results, name) if name in asked else old.get(name)
+        for name in dict.fromkeys([*names(results), *old])
+    }
+    known = {name: cell for name, cell in means.items() if cell is not None}
+    changed: dict[str, Any] = plain({**summary, "means": known})
+    return changed
 
 
 def names(results: Sequence[Result]) -> list[str]:

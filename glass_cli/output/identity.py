@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from glass_cli.common.files import atomic_write, json_text, plain
+from glass_cli.common.files import atomic_write, json_text, plain, writing_to
 from glass_cli.common.version import __version__
 from glass_cli.output.lock import Refused
 
 IDENTITY = "identity.json"
+METRICS = "metrics.json"  # settings of the metrics by which `glass score` scored later
 # Where and how a run is done, what it is called, and what else is kept of it.
 _FREE = (
     "hydra",
@@ -102,18 +103,66 @@ def same_settings(folder: Path, now: Mapping[str, Any]) -> None:
         with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
         return
-    after = json.loads(text)
+    difference = _difference(before, json.loads(text))
+    if difference is not None:
+        raise Refused(f"{folder} holds results of other settings: {difference}; {_ADVICE}")
+
+
+def metric_settings(name: str, metric: Any) -> dict[str, Any]:
+    """Dotted key -> value of all that decides a metric's scores, and the version of glass."""
+    flat = identity({}, named={"metrics": {name: metric}})
+    return _of_metric(flat, name)
+
+
+def _of_metric(flat: Mapping[str, Any], name: str) -> dict[str, Any]:
+    prefix = f"metrics.{name}."
+    own = {key.removeprefix(prefix): v for key, v in flat.items() if key.startswith(prefix)}
+    return {**own, "glass_version": flat.get("glass_version")} if own else {}
+
+
+def same_metrics(
+    folder: Path, now: Mapping[str, Mapping[str, Any]], scored: Mapping[str, bool | None]
+) -> None:
+    """Writes the settings of metrics to ``folder``/metrics.json, beside those of others.
+
+    now: name -> what :func:`metric_settings` gives.
+    scored: name -> whether the metric has scored all that it shall; None where it has scored
+        nothing, so that earlier settings do not matter.
+
+    Raises Refused where a metric has scored with other settings, here or while the run was drawn.
+    Scores of another version of glass are not mixed with new ones, but may stand.
+    """
+    drawn, before = _read(folder / IDENTITY) or {}, _read(folder / METRICS) or {}
+    kept = dict(before)
+    for name, settings in now.items():
+        own = before.get(name) or _of_metric(drawn, name)
+        after = json.loads(json_text(settings))
+        if scored[name]:
+            after["glass_version"] = own.get("glass_version")
+        difference = _difference(own, after) if own else None
+        if scored[name] is not None and difference is not None:
+            raise Refused(
+                f"{folder} has scores of {name} with other settings: {difference}; a yaml of your"
+                " own gives these another name (MY_CONF/reward/NAME.yaml, -cd MY_CONF)"
+            )
+        if not scored[name]:
+            kept[name] = after
+    if kept != before:
+        with writing_to(folder), atomic_write(folder / METRICS) as part:
+            part.write_text(json_text(kept, indent=1), encoding="utf-8")
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    """The settings that differ, in words; None where none do."""
     keys = dict.fromkeys([*before, *after])
     differing = [key for key in keys if before.get(key, _ABSENT) != after.get(key, _ABSENT)]
-    if not differing:
-        return
     differing.sort(key=lambda key: key == "glass_version")  # last: a changed setting says more
-    shown = ", ".join(
+    shown = [
         f"{key.removesuffix(_CLASS)}={_shown(before, key)} (now {_shown(after, key)})"
         for key in differing
         if not _follows(key, differing, before, after)
-    )
-    raise Refused(f"{folder} holds results of other settings: {shown}; {_ADVICE}")
+    ]
+    return ", ".join(shown) or None
 
 
 def _follows(

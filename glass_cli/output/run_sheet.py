@@ -52,4 +52,10 @@ def particle_row(result: Result, label: str | None = None) -> Row | None:
 
 
 def _caption(particle: Particle) -> str:
-    return "-" if particle.reward is None else f"{particle.reward:.3f}"
+    reward = "-" if particle.reward is None else f"{particle.reward:.3f}"
+    return "\n".join([reward, *metric_lines(particle)])
+
+
+def metric_lines(particle: Particle) -> list[str]:
+    """What further rewards say of a particle, a line each."""
+    return [f"{name} {value:.4g}" for name, value in particle.metrics.items()]

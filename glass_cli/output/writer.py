@@ -10,6 +10,7 @@
     images/00000/samples/0000.png        glass eval: the answer, where GenEval's layout has it
     images/00000/metadata.jsonl          glass eval: the benchmark's record of prompt 0
     thumbs/00000/0000/step-002.webp      what was scored at step 2, small, one tile a particle
+    metrics.json                         settings of the metrics that glass score added
     particles.jsonl, steps.jsonl         the results' particles and steps as tables, at the end
     window.json                          the window that sampler.times=auto measured
     versions.json                        what drew it: code, libraries, weights (output.versions)
@@ -33,7 +34,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from glass_cli.common.files import atomic_write, json_text, plain, writing_to
-from glass_cli.output.identity import IDENTITY
+from glass_cli.output.identity import IDENTITY, METRICS
 from glass_cli.output.lock import Lock, Refused
 from glass_cli.output.versions import VERSIONS
 
@@ -44,6 +45,7 @@ LONG = ("particles", "steps")
 _PARTS = ("results", "times", "images", "thumbs", "study")
 _CLOSING = (
     IDENTITY,
+    METRICS,
     SUMMARY,
     PARTICLES,
     STEPS,
@@ -184,6 +186,11 @@ class RunFolder:
         self._write(self.folder / "results" / unit.inside.with_suffix(".json"), text.encode())
         read: dict[str, Any] = json.loads(text)
         return read
+
+    def rewrite(self, unit: Unit, result: Mapping[str, Any]) -> None:
+        """Writes a finished unit's result anew, whose files are there and stay as they are."""
+        text = json_text(result, indent=1)
+        self._write(self.folder / "results" / unit.inside.with_suffix(".json"), text.encode())
 
     def write_tables(self, units: Iterable[Unit]) -> None:
         """Writes particles.jsonl and steps.jsonl of those of the ``units`` that are finished."""

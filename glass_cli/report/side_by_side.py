@@ -9,7 +9,7 @@ from glass_cli.common.errors import GlassError
 from glass_cli.common.files import atomic_write, writing_to
 from glass_cli.common.messages import say
 from glass_cli.output.results import Result, Run
-from glass_cli.output.run_sheet import SHEET_PROMPTS, particle_row
+from glass_cli.output.run_sheet import SHEET_PROMPTS, metric_lines, particle_row
 from glass_cli.output.sheet import Row, contact_sheet
 from glass_cli.report.labels import labels
 from glass_cli.report.run_groups import read_runs
@@ -113,4 +113,4 @@ def _answer(result: Result) -> tuple[Path, str]:
     parts = [] if particle.reward is None else [f"{particle.reward:.3f}"]
     if result.correct is not None:
         parts.append("right" if result.correct else "wrong")
-    return path, ", ".join(parts)
+    return path, "\n".join([", ".join(parts), *metric_lines(particle)])

@@ -1,0 +1,79 @@
+"""The settings of `glass score`: metrics, as in `glass sample`, and where they are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from glass_cli.common.errors import GlassError, near, one_line
+from glass_cli.common.paths import MAIN_CONFIG, conf_dir
+from glass_cli.config.build import build, build_class
+from glass_cli.config.command_line import quote_override
+from glass_cli.config.composition import composing
+from glass_cli.config.preflight import compose_or_explain
+from glass_cli.config.reward_choices import Choices
+from glass_cli.config.settings import Root
+
+if TYPE_CHECKING:
+    from glass_cli.models.base import Model
+    from glass_cli.rewards.base import Reward
+
+_KEYS = ("metrics", "device", "dtype")
+
+
+class ScoreSettings(NamedTuple):
+    """What scores finished pictures.
+
+    metrics: name -> settings, at least one.
+    device, dtype: see :class:`glass_cli.config.settings.Root`.
+    """
+
+    metrics: Mapping[str, Reward]
+    device: str
+    dtype: str
+
+
+def score_settings(words: Sequence[str], config_dir: Path | None = None) -> ScoreSettings:
+    """The checked settings of the `words`, key=value as for `glass sample`.
+
+    config_dir: a folder of the user's own yaml files.
+
+    Raises GlassError.
+    """
+    for word in words:
+        key = word.partition("=")[0].lstrip("+")
+        if key not in _KEYS:
+            raise GlassError(
+                f"unknown setting {key}{near(key, _KEYS)}; glass score takes {', '.join(_KEYS)}"
+            )
+    if config_dir is not None and not config_dir.is_dir():
+        raise GlassError(f"--config-dir {config_dir} is not a folder; check its name")
+    with composing(conf_dir(), config_dir, MAIN_CONFIG) as composer:
+        cfg = compose_or_explain(composer, [quote_override(word) for word in words])
+    try:
+        own = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [*_KEYS]), resolve=True)
+    except OmegaConfBaseException as error:
+        raise GlassError(one_line(error).partition(" full_key:")[0]) from error
+    assert isinstance(own, dict)
+    root = build_class(Root, {"prompt": "-", "device": own["device"], "dtype": own["dtype"]})
+    folders = [conf_dir(), *([] if config_dir is None else [config_dir])]
+    metrics = Choices(folders).metrics(own["metrics"])
+    if not metrics:
+        raise GlassError("no metric is named; write metrics=[clip] (glass ls reward)")
+    return ScoreSettings(metrics, root.device, root.dtype)
+
+
+def model_of(config: Mapping[str, Any]) -> Model | None:
+    """The settings of the model in a run's configuration; None where they cannot be built here.
+
+    A class of the user's own may not be found from where the run is looked at.
+    """
+    try:
+        model: Model = build(config.get("model"), "model")
+    except GlassError:
+        return None
+    return model
