@@ -92,6 +92,29 @@ def test_what_can_be_scored_is_let_through(words: list[str]) -> None:
     assert plan.settings is not None and plan.settings.reward is not None
 
 
+@pytest.mark.parametrize(
+    ("words", "lam"),
+    [
+        ([], 0.5),
+        (["model=gaussian_mixture"], 0.5),
+        (["model=flux_dev"], "auto"),
+        (["reward=python", "reward.target=my_rewards.red"], "auto"),
+        (["reward=http", "reward.url=http://127.0.0.1/score"], "auto"),
+        (["reward=composite"], "auto"),
+        (["reward=python", "reward.target=my_rewards.red", "steering.lam=3"], 3.0),
+        (["steering.lam=auto"], "auto"),
+    ],
+)
+def test_lam_is_by_default_the_rewards(
+    words: list[str], lam: float | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_rewards.py").write_text("def red(images, prompts): return images")
+    settings = preflight(read_arguments(words), CONF).settings
+    assert settings is not None and settings.config["steering"]["lam"] == lam
+    assert settings.steering.lam == lam  # type: ignore[attr-defined]  # of FeynmanKac
+
+
 def test_a_pipeline_is_of_emoji_by_its_decoder(tmp_path: Path) -> None:
     assert DiffusersPipeline(str(EMOJI)).world == "emoji"
     assert DiffusersPipeline("owner/name").world is None
