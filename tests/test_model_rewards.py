@@ -20,6 +20,8 @@ from glass_cli.embedded.world.objects import CLASSES, COLORS
 from glass_cli.launch import launch
 from glass_cli.models import emoji_world
 from glass_cli.models.diffusers_pipeline import DiffusersPipeline
+from glass_cli.output.writer import RunFolder
+from glass_cli.studies.base import measured_parts
 
 CONF = REPOSITORY / "conf"
 OWN = {"emoji": "clip", "gaussian_mixture": "linear"}  # all others are of photographs
@@ -170,6 +172,15 @@ def test_ls_metrics_shows_rewards_with_settings_of_their_own() -> None:
     ]
     with pytest.raises(GlassError, match=r"unknown group metric; did you mean metrics\?"):
         render("metric", [CONF])
+
+
+def test_a_study_says_unknown_words_too(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = preflight(read_arguments(["benchmark=window"], config="eval"), CONF).settings
+    assert settings is not None
+    folder = RunFolder(Path("study"))
+    for _ in range(2):  # the second time all is there
+        measured_parts(settings, folder, ["a dog", "a gnu"], lambda: lambda prompt, watch: {})
+    assert capsys.readouterr().err.count('these words: gnu (in "a gnu");') == 1
 
 
 def test_a_run_says_unknown_words_once(capsys: pytest.CaptureFixture[str]) -> None:

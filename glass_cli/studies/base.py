@@ -99,9 +99,12 @@ def measured_parts(
             if part is not None:
                 continue
             if measure is None:
+                from glass_cli.engine.run import say_unknown_words
+
                 assert settings.study is not None
                 # a prompt takes long, and a log would show nothing until then
                 say(f"{settings.study.title}: measuring {of_prompts(len(prompts) - finished)}")
+                say_unknown_words(settings.model, prompts)
                 measure = load()
 
             def watch(share: float, before: int = finished) -> None:
