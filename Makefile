@@ -13,7 +13,7 @@ TAG    ?=
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint docs bench dist clean
+.PHONY: help demo test test-slow lint docs notebooks bench dist clean
 
 help: ## show this list
 	@echo "make TARGET  (PYTHON=python3.12 chooses the Python, VENV=folder the environment)"
@@ -40,6 +40,9 @@ bench: $(VENV)/.run.stamp ## measure speed, memory and accuracy
 docs: $(VENV)/.dev.stamp ## build the documentation into build/site; a broken link or a missing docstring fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 	@echo "The documentation is in build/site; open build/site/index.html"
+
+notebooks: $(VENV)/.dev.stamp ## run the notebooks again and save them with what they print
+	@OMP_NUM_THREADS=1 $(BIN)/python docs/hooks/run_notebooks.py
 
 dist: $(VENV)/.dev.stamp ## build the wheel and the source distribution into dist
 	@$(BIN)/python -c 'import sys, glass_cli; v, tag = glass_cli.__version__, "$(TAG)".lstrip("v"); \
