@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -84,12 +85,19 @@ Fresh = Annotated[
 
 
 @app.command(context_settings=HYDRA_ARGUMENTS, epilog=SAMPLE_HELP)
-def sample(ctx: typer.Context, fresh: Fresh = False) -> None:
+def sample(
+    ctx: typer.Context,
+    fresh: Fresh = False,
+    show: Annotated[
+        bool, typer.Option("--open", help="Open the contact sheet when the run is done.")
+    ] = False,
+) -> None:
     """Sample one prompt or several: glass sample KEY=VALUE ...
 
     To continue a run that was stopped, repeat its command with hydra.run.dir=FOLDER.
     """
-    _launch(ctx.args, fresh=fresh)
+    engine = "glass_cli.commands.shown_sample" if show else None
+    _launch(ctx.args, fresh=fresh, engine=engine)
 
 
 @app.command(context_settings=HYDRA_ARGUMENTS, epilog=SAMPLE_HELP)
@@ -215,6 +223,52 @@ def report(
     typer.echo(_or_exit(lambda: write(run, out, max_mb, trees)))
 
 
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A folder that is empty or not there yet.")],
+) -> None:
+    """Write a small project of your own, which runs as it stands."""
+    from glass_cli.commands.init import init as write
+
+    typer.echo(_or_exit(lambda: write(folder)))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed and what is missing, and what to do."""
+    from glass_cli.commands.doctor import doctor as examine
+
+    report, can_run = examine()
+    typer.echo(report)
+    raise typer.Exit(0 if can_run else 1)
+
+
+@app.command()
+def completion(
+    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")],
+) -> None:
+    """Print what makes bash, zsh or fish complete groups and keys.
+
+    \b
+    bash, in ~/.bashrc:                   eval "$(glass completion bash)"
+    zsh, in ~/.zshrc:                     eval "$(glass completion zsh)"
+    fish, in ~/.config/fish/config.fish:  glass completion fish | source
+    """
+    from glass_cli.commands.completion import script
+
+    typer.echo(_or_exit(lambda: script(shell)))
+
+
+@app.command(hidden=True)
+def complete(shell: str, words: list[str]) -> None:
+    """What the last of the words may become; the scripts of `glass completion` ask for it."""
+    from glass_cli.commands.completion import answer, commands_of
+
+    # whatever goes wrong, such as a yaml file that is half written, there is nothing to offer
+    with suppress(Exception):
+        typer.echo(answer(shell, words, commands_of(typer.main.get_command(app))))
+
+
 def _or_exit(work: Callable[[], T]) -> T:
     """The result of ``work``; where it raises GlassError, prints its lines and exits with 2."""
     from glass_cli.common.errors import GlassError
@@ -228,11 +282,16 @@ def _or_exit(work: Callable[[], T]) -> T:
 
 
 def _launch(
-    arguments: list[str], sweep: bool = False, config: str = "config", fresh: bool = False
+    arguments: list[str],
+    sweep: bool = False,
+    config: str = "config",
+    fresh: bool = False,
+    engine: str | None = None,
 ) -> None:
     from glass_cli.launch import launch
 
-    raise typer.Exit(launch([*arguments, *(["fresh=true"] if fresh else [])], sweep, config))
+    words = [*arguments, *(["fresh=true"] if fresh else [])]
+    raise typer.Exit(launch(words, sweep, config, engine=engine))
 
 
 def _fail(line: str) -> None:

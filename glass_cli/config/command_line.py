@@ -85,6 +85,15 @@ def _parser(config: str = MAIN_CONFIG) -> _Parser:
     return parser
 
 
+def hydra_options() -> dict[str, tuple[str, ...]]:
+    """Hydra's options -> the values that each takes, where those are few."""
+    return {
+        option: tuple(action.choices or ())
+        for action in _parser()._actions
+        for option in action.option_strings
+    }
+
+
 def _fill_info(arguments: Sequence[str]) -> list[str]:
     """`--info` may stand alone; it gets the topic `all` then, so that it takes no other argument
     for its topic."""

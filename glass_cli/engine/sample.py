@@ -12,6 +12,7 @@ from glass_cli.engine.run import Done, Request, completed
 from glass_cli.engine.summary import best_reward, mean_reward
 from glass_cli.output.progress import closing_table
 from glass_cli.output.run_sheet import write_sheet
+from glass_cli.output.terminal_picture import print_picture
 
 
 def run(settings: Settings, folder: Path) -> float | None:
@@ -25,6 +26,8 @@ def run(settings: Settings, folder: Path) -> float | None:
             done.tracker.images("sheet", [sheet], ["contact sheet"])
         done.finish()
     print(closing_table(_rows(done), _paths(done, sheet)))
+    if sheet is not None:
+        print_picture(sheet)
     score: float | None = done.summary["score"]
     return score
 

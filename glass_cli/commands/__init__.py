@@ -1,0 +1,1 @@
+"""What `glass` does besides runs and reports: one file a command."""
