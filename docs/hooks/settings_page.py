@@ -25,6 +25,7 @@ from mkdocs.structure.files import File, Files
 from glass_cli.common.errors import GlassError
 from glass_cli.common.paths import conf_dir
 from glass_cli.config.build import build_class
+from glass_cli.config.command_line import EXPERIMENT
 from glass_cli.config.listing import choices, defaults, groups, headline
 from glass_cli.config.settings import Root
 
@@ -53,7 +54,11 @@ def page() -> str:
     present = groups([conf])
     for group in [*(g for g in FIRST if g in present), *(g for g in present if g not in FIRST)]:
         parts.append(f"## {group}\n")
-        parts.extend(_group(group, chosen.get(group)))
+        if group == EXPERIMENT:
+            lines = choices(group, [conf]).items()
+            parts.append("".join(f"- `{group}={name}`: {line}\n" for name, line in lines))
+        else:
+            parts.extend(_group(group, chosen.get(group)))
     for folder in sorted((conf / "hydra").iterdir()):
         listed = [(p.stem, headline(p)) for p in sorted(folder.glob("*.yaml"))]
         if folder.name in ("launcher", "sweeper"):
@@ -72,7 +77,9 @@ def _top_level(conf: Path) -> Iterator[str]:
 
 def _group(group: str, chosen: str | None) -> Iterator[str]:
     shown: dict[Any, str] = {}
-    for name, line in choices(group, [conf_dir()]).items():
+    listed = choices(group, [conf_dir()])
+    # the default first: others of the same class are told by what differs from it
+    for name, line in sorted(listed.items(), key=lambda item: item[0] != chosen):
         mark = ", the default" if name == chosen else ""
         yield f"### {group}={name}{mark} {{#{group}-{name}}}\n\n{line}\n"
         path = conf_dir() / group / f"{name}.yaml"
