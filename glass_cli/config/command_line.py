@@ -153,7 +153,8 @@ def _unknown_option(option: str, arguments: Sequence[str]) -> GlassError:
     setting = name.replace("-", "_")
     known = ["--fresh", *(o for action in _parser()._actions for o in action.option_strings)]
     hint = near(option.partition("=")[0], known)
-    close = nearest(setting, settings)
+    dotted = setting.partition(".")[0] in (*_CHOSEN, "wandb") and "." in setting
+    close = setting if dotted else nearest(setting, settings)
     if close or (option.startswith("--") and not hint):
         key = OTHER_NAMES.get(close, close) if close else setting
         flag = key in fields and fields[key].type in ("bool", "bool | None")
