@@ -24,6 +24,7 @@ from glass_cli.method.path import Path
 from glass_cli.pipelines.encoding import remembering
 from glass_cli.pipelines.session import decode, replaced
 from glass_cli.scheduler import GlassScheduler
+from glass_cli.steering.auto import Auto
 from glass_cli.steering.base import Steering
 from glass_cli.steering.searching import Searching
 from glass_cli.steering.feynman_kac import FeynmanKac
@@ -70,6 +71,8 @@ class SteeringCallback:
                 "a callback cannot guide the pipeline's network; use steering with guidance=0 here,"
                 " or glass_cli.draw"
             )
+        if isinstance(self.steering, Auto):
+            raise ValueError("steering=auto is for glass sample and glass eval; give a steering")
         if isinstance(self.steering, Searching):
             raise ValueError(
                 f"{type(self.steering).__name__} searches in an order of its own, for which a"

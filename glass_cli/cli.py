@@ -118,6 +118,16 @@ def evaluate(ctx: typer.Context, fresh: Fresh = False) -> None:
     _launch(ctx.args, config="eval", fresh=fresh)
 
 
+@app.command(context_settings=HYDRA_ARGUMENTS)
+def plan(ctx: typer.Context, fresh: Fresh = False) -> None:
+    """Find out how to spend a budget: glass plan model=NAME reward=NAME budget=400
+
+    Measures a table of rewards, replays ways to spend the budget on it, checks the best by real
+    runs, and keeps the answer for steering=auto. benchmark.limit=N takes the first N prompts.
+    """
+    _launch(["benchmark=plan", *ctx.args], config="eval", fresh=fresh)
+
+
 @app.command()
 def ls(
     group: Annotated[str | None, typer.Argument(help="Only this group.")] = None,
@@ -267,6 +277,39 @@ def complete(shell: str, words: list[str]) -> None:
     # whatever goes wrong, such as a yaml file that is half written, there is nothing to offer
     with suppress(Exception):
         typer.echo(answer(shell, words, commands_of(typer.main.get_command(app))))
+
+
+@app.command(context_settings=HYDRA_ARGUMENTS)
+def reproduce(
+    ctx: typer.Context,
+    comparison: Annotated[str, typer.Argument(help="embedded: that of the embedded model.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many prompts.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0, 1, ...: how many.")] = 2,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only these experiments, such as 'fk_*'; repeat.")
+    ] = None,
+    benchmark: Annotated[
+        list[str] | None, typer.Option(help="Only geneval, or only compose.")
+    ] = None,
+    geneval: Annotated[
+        Path | None, typer.Option(help="GenEval's prompts; default: the published, downloaded.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Where the runs lie.")] = Path("outputs/reproduce"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="For the pages.")] = Path("docs/results"),
+    draw: Annotated[bool, typer.Option(help="Run what is missing; else only the pages.")] = True,
+) -> None:
+    """Run a whole comparison and write the pages of its results and claims.
+
+    \b
+    glass reproduce embedded                     goes on where it was stopped
+    glass reproduce embedded --limit 200 device=cuda
+    """
+    from glass_cli.reproduce.command import reproduce as run
+    from glass_cli.reproduce.plan import BENCHMARKS, Scope
+
+    chosen = tuple(benchmark or BENCHMARKS)
+    scope = Scope(tuple(only or ()), chosen, seeds, limit, geneval)
+    raise typer.Exit(_or_exit(lambda: run(comparison, scope, ctx.args, runs, out, draw)))
 
 
 def _or_exit(work: Callable[[], T]) -> T:

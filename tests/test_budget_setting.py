@@ -87,17 +87,22 @@ STEERINGS = sorted(
 
 
 @pytest.mark.parametrize("steering", STEERINGS)
-def test_every_steering_keeps_to_its_budget(tmp_path: Path, steering: str) -> None:
+def test_every_steering_keeps_to_its_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steering: str
+) -> None:
     """A run of each choice there is: written, read again, within the budget; config.yaml says how
     many particles it was."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "run"
     more = [f"steering={steering}", "budget=64", f"hydra.run.dir={folder}"]
     assert launch([*POINTS, *more]) == 0
     config = OmegaConf.load(folder / "config.yaml")
-    assert config.particles == 8 and config.budget == 64
+    assert config.budget == 64
+    if steering != "auto":  # which decides the number
+        assert config.particles == 8
     (result,) = read_run(folder).results
     assert 0 < result.nfe <= 64
-    assert len(result.particles) <= 8
+    assert len(result.particles) <= config.particles
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["nfe"] == result.nfe
 

@@ -8,6 +8,7 @@ from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Settings
 from glass_cli.method.budget import check_calls
 from glass_cli.rewards.base import Reward
+from glass_cli.steering.auto import Auto
 from glass_cli.steering.budget import run_calls
 
 
@@ -35,6 +36,12 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
             _check_budget(settings)
         except ValueError as error:
             raise GlassError(one_line(error)) from error
+    root = settings.root
+    if isinstance(settings.steering, Auto) and root.budget is root.calls is None:
+        raise GlassError(
+            "steering=auto needs to know what it may spend; set budget=, network calls a picture"
+            " (all particles together), such as budget=400"
+        )
     if settings.study is None and settings.steering.needs_noise and not settings.sampler.stochastic:
         raise GlassError(
             f"steering={steering} draws several states from one, which"

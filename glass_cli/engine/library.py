@@ -29,6 +29,7 @@ from glass_cli.method.glass import Glass
 from glass_cli.models.base import LoadedModel, Model
 from glass_cli.rewards.base import LoadedReward, Reward
 from glass_cli.rewards.pixels import to_uint8
+from glass_cli.steering.auto import Auto
 from glass_cli.steering.base import Steering
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.independent import NoSteering
@@ -179,6 +180,8 @@ def draw(
     if reward is None and (steering.needs_reward or steering.guidance > 0.0):
         what = type(steering).__name__ if steering.needs_reward else "guidance"
         raise GlassError(f"{what} needs a reward; give reward=, or steering=NoSteering()")
+    if isinstance(steering, Auto):
+        raise GlassError("steering=auto is for glass sample and glass eval; give a steering")
     if sampler.times == "auto":
         raise GlassError("times=auto is for glass sample and glass eval; give a list of times")
     try:

@@ -16,7 +16,7 @@ from glass_cli.common.errors import GlassError, one_line, shown
 from glass_cli.common.files import json_text
 from glass_cli.common.messages import say
 from glass_cli.config.settings import Settings
-from glass_cli.engine import auto_times
+from glass_cli.engine import auto_plan, auto_times
 from glass_cli.engine.launchers.base import Keep, Task
 from glass_cli.engine.live import Live
 from glass_cli.engine.summary import numbers, summary_of
@@ -53,7 +53,8 @@ class Request(NamedTuple):
 class Done(NamedTuple):
     """A run whose units are all finished: what is left is to write and say its result.
 
-    settings: with times in place of ``sampler.times=auto``; ``times_note`` says whence they came.
+    settings: with times in place of ``sampler.times=auto``; ``times_note`` says whence they came;
+        and with a plan in place of ``steering=auto``, as ``plan_note`` says.
     results, times: of the units, in order, without particles and steps.
     """
 
@@ -63,6 +64,7 @@ class Done(NamedTuple):
     times: Sequence[Mapping[str, Any]]
     summary: Mapping[str, Any]
     times_note: str | None
+    plan_note: str | None
     tracker: Tracker
 
     def finish(self) -> Path:
@@ -95,11 +97,13 @@ def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Do
     check_prompts(settings, prompts)
     with RunFolder(folder).locked():
         out = prepared(settings, folder)
-        decided = auto_times.decide(settings, folder, prompts)
+        planned = auto_plan.decide(settings, folder, prompts)
+        decided = auto_times.decide(planned.settings, folder, prompts)
         settings = decided.settings
         decides = identity_of(settings)
         same_settings(folder, decides)
         out.check_records(request.records, metadata=settings.benchmark is not None)
+        auto_plan.keep(planned, folder)
         auto_times.keep(decided, folder)
         out.settings(settings.config, settings.overrides)
         done = out.finished(request.units)
@@ -119,7 +123,8 @@ def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Do
                     unit.prompt_index: request.records[unit.prompt_index] for unit in missing
                 }
                 keep: Keep = "particles" if settings.benchmark is None else "answer"
-                task = Task(settings, keep, json_text(decides), missing, records, decided.work)
+                work = decided.work or planned.work
+                task = Task(settings, keep, json_text(decides), missing, records, work)
                 note_versions(folder, decides)
                 _draw(task, out, tracker, done, len(request.units))
                 note_versions(folder, decides)  # weights may have been downloaded
@@ -128,9 +133,12 @@ def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Do
             benchmark = settings.benchmark
             answer = None if benchmark is None else benchmark.summarise(results)
             summary = decided.counted(summary_of(settings, answer, results, times))
+            summary = planned.told(summary)
             summary["versions"] = read_versions(folder)
             summary["units"] = units_summary(request.records, request.images)
-            yield Done(out, settings, results, times, summary, decided.note(), tracker)
+            yield Done(
+                out, settings, results, times, summary, decided.note(), planned.note(), tracker
+            )
             ok = True
         finally:
             tracker.finish(ok=ok)

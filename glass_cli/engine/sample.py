@@ -51,6 +51,8 @@ def _rows(done: Done) -> list[dict[str, Any]]:
 def _paths(done: Done, sheet: Path | None) -> Mapping[str, str]:
     folder = done.folder.folder
     paths = {"folder": os.path.relpath(folder)}
+    if done.plan_note is not None:
+        paths["plan"] = done.plan_note
     if done.times_note is not None:
         paths["times"] = done.times_note
     if sheet is not None:

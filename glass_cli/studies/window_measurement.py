@@ -55,6 +55,7 @@ class WindowMeasurement:
             steering=probe,
             metrics={},
             calls=None,
+            budget=None,
         )
         steps = []
         for drawn in draw(chain, prompt, self.negative_prompt, self.samples, self.seed):

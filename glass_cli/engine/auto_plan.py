@@ -1,0 +1,307 @@
+"""``steering=auto``: how a budget is spent, from what was measured of this model and reward.
+
+A table of rewards is measured once on the run's own prompts, policies are replayed on it
+(:mod:`glass_cli.steering.policies`), the best of each kind is checked by real runs, and the choice
+is cached for the model, the reward and the budget. ``glass plan`` does the same with more words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from glass_cli.common.errors import GlassError
+from glass_cli.common.files import atomic_write, json_text, why, writing_to
+from glass_cli.common.messages import say
+from glass_cli.common.paths import cache
+from glass_cli.engine.window_cache import belongs_to
+from glass_cli.steering.auto import Auto
+
+if TYPE_CHECKING:
+    from glass_cli.config.settings import Settings
+    from glass_cli.engine.draw import Work
+    from glass_cli.steering.policies import Forecast, Policy
+
+FORMAT = 1
+FILE = "plan.json"  # in the folder of a run, which keeps to the plan that it began with
+
+
+class Checked(NamedTuple):
+    """A policy, what its replay foretold, and the rewards of its real runs, one a prompt."""
+
+    forecast: Forecast
+    rewards: list[float]
+
+    @property
+    def mean(self) -> float:
+        return sum(self.rewards) / len(self.rewards)
+
+
+class Choice(NamedTuple):
+    """What a plan says.
+
+    policy: how the budget is spent.
+    why: in one line.
+    checked: all that were run, the chosen one among them; best-of-N first.
+    nfe: the network calls that table and checks took.
+    """
+
+    policy: Policy
+    why: str
+    checked: list[Checked]
+    nfe: int
+
+
+def to_check(forecasts: Sequence[Forecast]) -> list[Forecast]:
+    """The best of each kind: best-of-N, dropping, FK with equal numbers, FK with changing ones."""
+    found: dict[tuple[str, str, bool], Forecast] = {}
+    for one in forecasts:
+        policy = one.policy
+        kind = (policy.steering, policy.sampler, policy.constant)
+        found.setdefault(kind, one)
+    return sorted(found.values(), key=lambda one: len(one.policy.sizes) > 1)
+
+
+def choose(
+    forecasts: Sequence[Forecast],
+    parts: Sequence[Mapping[str, Any]],
+    runs: Sequence[Mapping[str, Any]],
+) -> Choice:
+    """The policy of the highest real rewards; best-of-N, the first, unless another is better by
+    more than the standard error of their difference over the prompts.
+
+    parts: the table's, runs: the checks', one of each a prompt.
+    """
+    checked = [
+        Checked(one, [float(run["rewards"][i]) for run in runs]) for i, one in enumerate(forecasts)
+    ]
+    base = best = checked[0]
+    line = "nothing else that was tried is clearly better"
+    for one in checked[1:]:
+        gains = [a - b for a, b in zip(one.rewards, base.rewards, strict=True)]
+        mean = sum(gains) / len(gains)
+        spread = sum((gain - mean) ** 2 for gain in gains) / max(1, len(gains) - 1)
+        error = math.sqrt(spread / len(gains))
+        if mean > error and one.mean > best.mean:
+            best = one
+            line = (
+                f"{mean:+.3g} (standard error {error:.2g}) in reward against"
+                f" {base.forecast.policy.title()} on {len(gains)} prompts"
+            )
+    nfe = sum(int(part["nfe"]) for part in [*parts, *runs])
+    return Choice(best.forecast.policy, line, checked, nfe)
+
+
+def budget_of(settings: Settings) -> int:
+    """Network calls of a picture that a plan is for. Raises GlassError where nothing says it."""
+    root = settings.root
+    if root.budget is not None:
+        return root.budget
+    if root.calls is None:
+        raise GlassError(
+            "steering=auto needs to know what it may spend; set budget=, network calls a picture"
+            " (all particles together), such as budget=400"
+        )
+    return root.particles * root.calls
+
+
+def forecasts_of(budget: int, parts: Sequence[Mapping[str, Any]]) -> list[Forecast]:
+    """What is to be checked, from the table's parts. Raises GlassError for a budget too small."""
+    from glass_cli.engine.plan_measurement import table_of
+    from glass_cli.steering.policies import ranked
+
+    forecasts = to_check(ranked(budget, table_of(parts)))
+    if not forecasts:
+        raise GlassError(f"budget={budget} is too small to be split; use 6 network calls or more")
+    return forecasts
+
+
+def path_of(settings: Settings) -> Path:
+    """The file of the plan for this model, reward and budget in the user's cache."""
+    text = json.dumps(record_key(settings), sort_keys=True, default=str)
+    names = (type(settings.model).__name__, type(settings.reward).__name__)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return cache() / "plans" / f"{'-'.join(names).lower()}-{digest}.json"
+
+
+def record_key(settings: Settings) -> dict[str, Any]:
+    """What a plan depends on: budget, model and reward."""
+    return {"plan": FORMAT, "budget": budget_of(settings), **belongs_to(settings)}
+
+
+def record_of(settings: Settings, choice: Choice) -> dict[str, Any]:
+    """A plan as it is written."""
+    return {
+        "format": FORMAT,
+        "of": json.loads(json_text(record_key(settings))),
+        "policy": asdict(choice.policy),
+        "why": choice.why,
+        "nfe": choice.nfe,
+    }
+
+
+def read(path: Path, settings: Settings) -> Choice | None:
+    """The plan in a file; None where there is none, or none for these settings."""
+    from glass_cli.steering.policies import Policy
+
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["of"] != json.loads(json_text(record_key(settings))):
+            return None
+        values = {**record["policy"], "sizes": tuple(int(n) for n in record["policy"]["sizes"])}
+        return Choice(Policy(**values), str(record["why"]), [], int(record["nfe"]))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError, KeyError):
+        say(f"{path} cannot be read or is damaged; the plan is made anew")
+        return None
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Writes a plan aside and renames the file. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as part:
+        part.write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def save(settings: Settings, choice: Choice) -> Path | None:
+    """Caches a plan; None, after saying so, where the cache cannot be written."""
+    path = path_of(settings)
+    try:
+        write(path, record_of(settings, choice))
+    except OSError as error:
+        say(f"the plan cannot be cached in {path} ({why(error)})")
+        return None
+    return path
+
+
+def with_policy(settings: Settings, policy: Policy) -> Settings:
+    """Settings that spend their budget by ``policy``, also in what config.yaml will say."""
+    from glass_cli.engine.plan_measurement import sampler_of, steering_of
+
+    budget = budget_of(settings)
+    sampler, steering = sampler_of(policy.sampler, len(policy.sizes)), steering_of(policy)
+    root = replace(settings.root, particles=policy.sizes[0], calls=None, budget=budget)
+    config = {
+        **settings.config,
+        "sampler": node_of(sampler),
+        "steering": node_of(steering),
+        "particles": policy.sizes[0],
+        "calls": None,
+        "budget": budget,
+    }
+    return settings._replace(root=root, sampler=sampler, steering=steering, config=config)
+
+
+def node_of(settings: Any) -> dict[str, Any]:
+    """A settings object as the yaml node that builds it."""
+    kind = type(settings)
+    values = json.loads(json_text(asdict(settings)))
+    return {"_target_": f"{kind.__module__}.{kind.__qualname__}", **values}
+
+
+class Planned(NamedTuple):
+    """Settings with a plan in place of ``steering=auto``.
+
+    given: the settings as they came, of which :func:`keep` writes the plan.
+    choice: None where the steering was not auto.
+    work: what was loaded to make the plan, where this process goes on with it.
+    """
+
+    settings: Settings
+    given: Settings
+    choice: Choice | None = None
+    work: Work | None = None
+
+    def told(self, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """``summary`` with the plan and what it cost, which is counted apart: it is made once."""
+        if self.choice is None:
+            return dict(summary)
+        policy = self.choice.policy
+        return {
+            **summary,
+            "plan": {"title": policy.title(), **asdict(policy), "why": self.choice.why},
+            "plan_nfe": self.choice.nfe,
+        }
+
+    def note(self) -> str | None:
+        """The plan in one line; None where the steering was not auto."""
+        if self.choice is None:
+            return None
+        cost = f"{self.choice.nfe} network calls" if self.choice.nfe else "cached"
+        return f"{self.choice.policy.title()} ({cost}); {self.choice.why}"
+
+
+def decide(settings: Settings, folder: Path, prompts: Sequence[str]) -> Planned:
+    """Settings with a plan in place of ``steering=auto``; others as they are.
+
+    The folder's own plan comes first, so that a run goes on as it began; then the cache's; else one
+    is made. Raises GlassError.
+    """
+    if not isinstance(settings.steering, Auto):
+        return Planned(settings, settings)
+    work = None
+    choice = read(folder / FILE, settings)
+    if choice is None and (choice := read(path_of(settings), settings)) is not None:
+        choice = choice._replace(nfe=0)
+    if choice is None:
+        choice, work = _made(settings, prompts)
+    planned = with_policy(settings, choice.policy)
+    if work is not None:
+        # where others draw, what was loaded here is let go of
+        work = _with(work, planned) if settings.launcher.in_process else None
+    return Planned(planned, settings, choice, work)
+
+
+def _with(work: Work, settings: Settings) -> Work:
+    sampler, steering, root = settings.sampler, settings.steering, settings.root
+    return work._replace(sampler=sampler, steering=steering, calls=None, budget=root.budget)
+
+
+def keep(planned: Planned, folder: Path) -> None:
+    """Writes the plan to the folder, then to the cache unless it is there.
+
+    Raises GlassError where the folder cannot be written.
+    """
+    if planned.choice is None:
+        return
+    record = record_of(planned.given, planned.choice)
+    with writing_to(folder):
+        write(folder / FILE, record)
+    if planned.choice.nfe and not path_of(planned.given).exists():
+        save(planned.given, planned.choice)
+
+
+def _made(settings: Settings, prompts: Sequence[str]) -> tuple[Choice, Work]:
+    from glass_cli.common.stages import Stages
+    from glass_cli.engine.load import load
+    from glass_cli.engine.plan_measurement import check_prompt, measure_prompt
+    from glass_cli.output.progress import counted
+    from glass_cli.steering.policies import ways
+
+    assert isinstance(settings.steering, Auto)
+    rules, budget = settings.steering, budget_of(settings)
+    count = min(rules.prompts, len(prompts))
+    chosen = [prompts[i * len(prompts) // count] for i in range(count)]
+    table = count * rules.samples * sum(calls for _, _, calls in ways(budget))
+    say(
+        "steering=auto: no plan is cached for this model, reward and budget; one is made with about"
+        f" {table + 4 * count * budget} network calls on {count} of the prompts"
+    )
+    work, _ = load(settings, Stages())
+    negative = settings.root.negative_prompt
+    parts = [
+        measure_prompt(work, prompt, negative, budget, rules.samples, lambda share: None)
+        for prompt in counted(chosen, "plan: table of prompt")
+    ]
+    forecasts = forecasts_of(budget, parts)
+    runs = [
+        check_prompt(work, forecasts, prompt, negative, budget)
+        for prompt in counted(chosen, "plan: check of prompt")
+    ]
+    return choose(forecasts, parts, runs), work

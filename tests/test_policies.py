@@ -1,0 +1,184 @@
+"""Ways to spend a budget, replayed: against order statistics, and what a plan makes of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from scipy.stats import norm
+
+from glass_cli.engine.auto_plan import choose, to_check
+from glass_cli.launch import launch
+from glass_cli.method.budget import picture_calls, spread_calls
+from glass_cli.output.reader import read_run
+from glass_cli.steering.policies import (
+    Draws,
+    Forecast,
+    Policy,
+    expected,
+    moments_of,
+    policies,
+    ranked,
+    splits,
+    way,
+    ways,
+)
+
+RANKS = norm.ppf((np.arange(4000) + 0.5) / 4000)
+
+
+def draws(foretold: list[float], scale: float = 1.0, mean: float = 0.0) -> Draws:
+    """Of a martingale: x_hat's reward explains these shares of the final one's variance."""
+    shares = np.array([*foretold, 1.0])
+    return Draws(mean, scale**2 * np.minimum.outer(shares, shares), scale * RANKS)
+
+
+def best_of(n: int) -> float:
+    """E max of n standard normal numbers, by quadrature."""
+    x = np.linspace(-8, 8, 20_001)
+    density = n * norm.pdf(x) * norm.cdf(x) ** (n - 1)
+    return float(np.trapezoid(x * density, x))
+
+
+@pytest.mark.parametrize("n", [2, 5, 20])
+def test_best_of_n_is_the_order_statistic(n: int) -> None:
+    found = expected(Policy("ode", 5, (n,), "best_of_n"), draws([], 2.0, 1.0), replicates=20_000)
+    assert found == pytest.approx(1.0 + 2.0 * best_of(n), abs=4 * 2.0 / 20_000**0.5)
+
+
+def test_dropping_with_foresight_loses_nothing_and_without_it_all() -> None:
+    sizes = (16, 8, 4, 2, 1)
+    sure = Draws(0.0, np.ones((5, 5)), RANKS)
+    found = expected(Policy("ode", 10, sizes, "best_of_n"), sure, replicates=8000)
+    assert found == pytest.approx(best_of(16), abs=0.04)
+    blind = Draws(0.0, np.diag([1.0] * 5), RANKS)
+    found = expected(Policy("ode", 10, sizes, "best_of_n"), blind, replicates=8000)
+    assert found == pytest.approx(0.0, abs=0.05)
+
+
+def test_copies_find_more_than_independent_draws() -> None:
+    """On a martingale with equal shares a filter of 16 beats best-of-16; lam = 0 equals it."""
+    open_way = draws([0.2, 0.4, 0.6, 0.8])
+    steered = expected(Policy("glass", 10, (16,) * 5, "fk", 2.5), open_way, replicates=4000)
+    assert steered > best_of(16) + 0.3
+    still = expected(Policy("glass", 10, (16,) * 5, "fk", 0.0), open_way, replicates=4000)
+    assert still == pytest.approx(best_of(16), abs=0.04)
+
+
+def test_a_replay_foretells_nothing_that_was_not_seen() -> None:
+    bounded = Draws(0.0, np.eye(1), np.array([-1.0, 0.0, 1.0]))
+    assert expected(Policy("ode", 3, (500,), "best_of_n"), bounded) == pytest.approx(1.0, abs=0.01)
+    flat = Draws(3.0, np.zeros((1, 1)), np.zeros(4))
+    assert expected(Policy("ode", 3, (9,), "best_of_n"), flat) == 3.0
+
+
+@pytest.mark.parametrize("budget", [6, 20, 80, 400])
+def test_policies_keep_to_the_budget(budget: int) -> None:
+    known = {way(*one) for one in ways(budget)}
+    found = policies(budget)
+    assert found[0].steering == "best_of_n" and len(set(found)) == len(found)
+    for policy in found:
+        assert policy.table in known
+        calls = spread_calls(budget, policy.sizes)
+        assert picture_calls(calls, policy.sizes) <= budget
+        assert sum(calls) >= policy.calls - policy.calls % len(policy.sizes)
+    assert splits(5) == [] and policies(5) == []
+
+
+def test_moments_are_within_prompts() -> None:
+    rng = np.random.default_rng(0)
+    cov = np.array([[1.0, 0.6], [0.6, 2.0]])
+    rows = [
+        rng.multivariate_normal([0, 0], cov, 400) + 10 * rng.standard_normal(2) for _ in range(20)
+    ]
+    found = moments_of(rows)
+    assert np.allclose(found.cov, cov, atol=4 * 2.0 * math.sqrt(2 / 8000))
+    assert found.mean == pytest.approx(np.mean([r[:, 1].mean() for r in rows]))
+    assert found.finals.std() == pytest.approx(math.sqrt(2.0), rel=0.05)
+
+
+def test_the_best_of_each_kind_is_checked() -> None:
+    table = {way(*one): draws([0.3, 0.5, 0.7, 0.9] if one[1] > 1 else []) for one in ways(160)}
+    chosen = to_check(ranked(160, table))
+    kinds = [(one.policy.steering, one.policy.constant) for one in chosen]
+    assert kinds[0] == ("best_of_n", True) and len(chosen[0].policy.sizes) == 1
+    assert sorted(kinds) == [
+        ("best_of_n", False), ("best_of_n", True), ("fk", False), ("fk", True)
+    ]  # fmt: skip
+
+
+def test_best_of_n_is_replaced_only_by_what_is_clearly_better() -> None:
+    base = Forecast(Policy("ode", 5, (8,), "best_of_n"), 1.0)
+    other = Forecast(Policy("glass", 5, (8,) * 5, "fk"), 2.0)
+    parts = [{"nfe": 10}] * 4
+
+    def chosen(rewards: list[tuple[float, float]]) -> Policy:
+        runs = [{"rewards": list(pair), "nfe": 5} for pair in rewards]
+        choice = choose([base, other], parts, runs)
+        assert choice.nfe == 60
+        return choice.policy
+
+    assert chosen([(0.0, 1.0), (0.0, 1.2), (0.5, 1.0), (0.0, 0.9)]) == other.policy
+    assert chosen([(0.0, 3.0), (0.0, -2.8), (0.5, 0.6), (0.0, 0.1)]) == base.policy
+    assert chosen([(1.0, 0.0), (1.0, 0.2), (1.5, 1.0), (1.0, 0.9)]) == base.policy
+
+
+POINTS = ["model=gaussian_mixture", "reward=linear", "wandb.mode=disabled"]
+AUTO = [*POINTS, "steering=auto", "budget=40", "steering.prompts=1", "steering.samples=3"]
+
+
+@pytest.fixture
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("_cache")
+def test_auto_is_planned_once_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One plan a model, reward and budget; config.yaml has what was done; a run goes on with its
+    own plan, whatever the cache holds by then."""
+    assert launch([*AUTO, "hydra.run.dir=one"]) == 0
+    assert "no plan is cached" in capsys.readouterr().err
+    config = OmegaConf.load(tmp_path / "one" / "config.yaml")
+    assert "Auto" not in config.steering._target_ and config.budget == 40
+    (plan,) = (tmp_path / "cache" / "glass" / "plans").iterdir()
+    summary = json.loads((tmp_path / "one" / "summary.json").read_text())
+    assert summary["nfe"] <= 40 < summary["plan_nfe"]
+    assert summary["plan"]["sizes"][0] == config.particles
+    assert launch([*AUTO, "seed=1", "hydra.run.dir=two"]) == 0
+    assert "no plan is cached" not in capsys.readouterr().err
+    assert json.loads((tmp_path / "two" / "summary.json").read_text())["plan_nfe"] == 0
+    plan.write_text("{")
+    (tmp_path / "one" / "summary.json").unlink()
+    assert launch([*AUTO, "hydra.run.dir=one"]) == 0
+    assert capsys.readouterr().err.count("plan") == 0
+    assert len(read_run(tmp_path / "one").results) == 1
+
+
+@pytest.mark.usefixtures("_cache")
+def test_a_plan_is_an_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["benchmark=plan", "benchmark.limit=2", "benchmark.samples=3", "budget=40"]
+    run = [*POINTS, *words, "hydra.run.dir=plan"]
+    assert launch(run, config="eval") == 0
+    out = capsys.readouterr().out
+    assert "reward, replayed" in out and "use      glass sample -cd plan experiment=plan" in out
+    summary = json.loads((tmp_path / "plan" / "summary.json").read_text())
+    assert launch(run, config="eval") == 0  # again: from what is there
+    assert json.loads((tmp_path / "plan" / "summary.json").read_text())["nfe"] == summary["nfe"]
+    assert launch(["-cd", "plan", "experiment=plan", *POINTS, "hydra.run.dir=run"]) == 0
+    config = OmegaConf.load(tmp_path / "run" / "config.yaml")
+    assert config.particles == summary["plan"]["sizes"][0] and config.budget == 40
+    # the plan is there for steering=auto
+    capsys.readouterr()
+    assert launch([*AUTO, "hydra.run.dir=auto"]) == 0
+    assert "no plan is cached" not in capsys.readouterr().err
+
+
+def test_auto_needs_a_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch([*POINTS, "steering=auto", f"hydra.run.dir={tmp_path / 'no'}"]) == 2
+    assert "set budget=" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
