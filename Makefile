@@ -38,7 +38,7 @@ bench: $(VENV)/.run.stamp ## measure speed, memory and accuracy
 	@$(BIN)/python -m glass_cli.bench $(ARGS)
 
 docs: $(VENV)/.dev.stamp ## build the documentation into build/site; a broken link or a missing docstring fails
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 	@echo "The documentation is in build/site; open build/site/index.html"
 
 notebooks: $(VENV)/.dev.stamp ## run the notebooks again and save them with what they print

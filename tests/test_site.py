@@ -125,9 +125,9 @@ def test_formulas_are_mathml_that_browsers_know(hooks: Any) -> None:
 
 
 def build(folder: Path) -> subprocess.CompletedProcess[str]:
-    """mkdocs in the folder, strictly."""
+    """mkdocs in the folder; with --quiet it would not count warnings, and not be strict."""
     return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet"],
+        [sys.executable, "-m", "mkdocs", "build"],
         cwd=folder,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
@@ -142,6 +142,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     shutil.copy(REPOSITORY / "mkdocs.yml", folder)
     shutil.copytree(REPOSITORY / "docs", folder / "docs")
+    shutil.copytree(REPOSITORY / "conf", folder / "conf")
     ignored = shutil.ignore_patterns("weights", "__pycache__")
     shutil.copytree(REPOSITORY / "glass_cli", folder / "glass_cli", ignore=ignored)
     return folder
