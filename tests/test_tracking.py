@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from loopback import VIEWER, forget_wandb, serving
 
-from glass_cli.output import tracking
+from glass_cli.output import tracking, wandb_tracker
 from glass_cli.output.tracking import NullTracker, make_tracker
 
 KEY = "a" * 40
@@ -134,6 +134,30 @@ def test_without_a_key_two_runs_are_recorded_offline(tmp_path: Path) -> None:
 
 
 @wandb_needed
+def test_a_continued_run_is_the_same_run_with_pictures_in_its_tables(tmp_path: Path) -> None:
+    again = (
+        "tracker.finish(); time.sleep(1.1);"  # its folders are named by the second
+        "tracker = make_tracker(settings, folder, {'more': 'marker-config'}, 'again');"
+        "tracker.table('shown', ['n', 'picture'], [[1, pictures[1]], [2, None]])"
+    )
+    done = run(tmp_path, {**SETTINGS, "mode": "offline", "group": "many"}, between=again)
+    assert not done.said
+    folder = tmp_path / "run0"
+    run_id = (folder / "wandb_id.txt").read_text().strip()
+    starts = sorted(path.name.rpartition("-")[2] for path in folder.glob("wandb/offline-run-*"))
+    assert starts == [run_id, run_id]
+    # the table and its picture wait in the run's folder for `wandb sync`
+    staged = [path.read_bytes() for path in folder.glob("wandb/artifacts/staging/*")]
+    assert (folder / "1.png").read_bytes() in staged
+    table = next(json.loads(data) for data in staged if data.startswith(b'{"_type": "table"'))
+    (n, shown), (m, empty) = table["data"]
+    assert (n, shown["_type"], m, empty) == (1, "image-file", 2, None)
+    assert not (tmp_path / "home" / ".local").exists()
+    logs = list(folder.glob("wandb/offline-run-*/run-*.wandb"))
+    assert all(b"many" in log.read_bytes() for log in logs)
+
+
+@wandb_needed
 def test_a_dying_service_is_one_line(tmp_path: Path) -> None:
     kill = (
         "import wandb; wandb.sdk.wandb_setup._singleton._connection._proc._process.kill();"
@@ -226,7 +250,7 @@ def test_any_failure_of_wandb_gives_a_null_tracker(
     def broken() -> None:
         raise RuntimeError("of its\nown")
 
-    monkeypatch.setattr(tracking, "_import_wandb", broken)
+    monkeypatch.setattr(wandb_tracker, "_import_wandb", broken)
     with caplog.at_level(logging.WARNING, "glass"):
         assert isinstance(make_tracker(SETTINGS, tmp_path, {}, "a"), NullTracker)
     assert [r.getMessage() for r in caplog.records] == [

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from glass_cli.common.errors import shown
 from glass_cli.config.command_line import EXPERIMENT
 from glass_cli.config.settings import GROUPS, MORE_GROUPS, Settings
-
-_WIDEST = 128  # characters that W&B takes
 
 
 def in_sweep(settings: Settings, sweep: str, swept: Sequence[str]) -> Settings:
@@ -19,9 +16,9 @@ def in_sweep(settings: Settings, sweep: str, swept: Sequence[str]) -> Settings:
     """
     own = dict(settings.config.get("wandb") or {})
     if own.get("group") is None:
-        own["group"] = shown(sweep, _WIDEST)
+        own["group"] = sweep
     if own.get("name") is None:
-        own["name"] = shown(job_name(settings.overrides, swept), _WIDEST) or None
+        own["name"] = job_name(settings.overrides, swept) or None
     return settings._replace(config={**settings.config, "wandb": own})
 
 

@@ -17,6 +17,7 @@ from glass_cli.common.errors import GlassError
 from glass_cli.config.settings import Settings, Study
 from glass_cli.engine.run import Request, completed, identity_of, prepared
 from glass_cli.engine.summary import table
+from glass_cli.engine.tracked import track_summary
 from glass_cli.output.identity import same_settings
 from glass_cli.output.tracking import make_tracker
 from glass_cli.output.writer import RunFolder
@@ -68,7 +69,7 @@ def _study(settings: Settings, study: Study, folder: Path) -> float | None:
         ok = False
         try:
             summary = study.study(settings, out)
-            tracker.summary(summary)
+            track_summary(tracker, summary)
             ok = True
         finally:
             tracker.finish(ok=ok)

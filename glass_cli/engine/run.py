@@ -19,16 +19,15 @@ from glass_cli.config.settings import Settings
 from glass_cli.engine import auto_plan, auto_times
 from glass_cli.engine.launchers.base import Keep, Task
 from glass_cli.engine.live import Live
-from glass_cli.engine.summary import numbers, summary_of
+from glass_cli.engine.summary import summary_of
+from glass_cli.engine.tracked import track_results, track_summary, track_unit
 from glass_cli.models.base import Model
 from glass_cli.output.identity import SIZES, identity, same_settings
 from glass_cli.output.tracking import NullTracker, Tracker, make_tracker
 from glass_cli.output.units import units_summary
 from glass_cli.output.versions import note_versions, read_versions
-from glass_cli.output.writer import Finished, RunFolder, Unit, short
+from glass_cli.output.writer import RunFolder, Unit, short
 
-# Pictures shown by W&B as they come; the folder has them all.
-_SHOWN = 200
 _UNKNOWN_SHOWN = 3  # prompts with words that the model does not know
 
 Result = Mapping[str, Any]
@@ -69,7 +68,7 @@ class Done(NamedTuple):
 
     def finish(self) -> Path:
         """Writes summary.json, which marks the run as finished."""
-        self.tracker.summary(self.summary)
+        track_summary(self.tracker, self.summary)
         return self.folder.finish(self.summary)
 
 
@@ -193,58 +192,7 @@ def _draw(
                 result = out.write(finished)
                 done[finished.unit] = short(result)
                 means = live.finished(done[finished.unit])
-                _track(tracker, out, finished, result, means, len(done))
-        _track_table(tracker, done)
+                track_unit(tracker, out, finished, result, means, len(done))
+        track_results(tracker, out, done)
     finally:
         out.write_tables(done)
-
-
-def _track(
-    tracker: Tracker,
-    out: RunFolder,
-    finished: Finished,
-    result: Result,
-    means: Mapping[str, float],
-    count: int,
-) -> None:
-    last = {f"mean/{name}": value for name, value in means.items()} | {"pictures": count}
-    steps = result["steps"]
-    start = (count - 1) * len(steps)
-    for i, step in enumerate(steps):
-        more = last if i == len(steps) - 1 else {}
-        tracker.log({**_step_metrics(step, finished.unit), **more}, start + i)
-    pictures = [name for name in finished.files if name.endswith(".png")]
-    if pictures and count <= _SHOWN:
-        by_file = {p["file"]: p for p in result["particles"] if "file" in p}
-        captions = [
-            f"{result['prompt']} | {_caption(by_file[name]) if name in by_file else name}"
-            for name in pictures
-        ]
-        name = f"images/{finished.unit.prompt_index:05d}"
-        tracker.images(name, [out.folder / file for file in pictures], captions)
-
-
-def _caption(particle: Mapping[str, Any]) -> str:
-    reward = particle.get("reward")
-    shown = "-" if reward is None else f"{reward:.3f}"
-    return f"particle {particle['particle']} | {shown}"
-
-
-def _step_metrics(step: Mapping[str, Any], unit: Unit) -> dict[str, float]:
-    keys = ("t", "nfe", "ess", "lineages", "log_normaliser", "lam")
-    found = {key: float(step[key]) for key in keys if isinstance(step.get(key), (int, float))}
-    rewards = [r for r in step["rewards"] or [] if r is not None]
-    if rewards:
-        found |= {"reward/best": max(rewards), "reward/mean": sum(rewards) / len(rewards)}
-    place = {"prompt": unit.prompt_index, "sampler_step": step["step"]}
-    return {**place, **found, "resampled": int(step["resampled"])}
-
-
-def _track_table(tracker: Tracker, done: Mapping[Unit, Result]) -> None:
-    """All results as one table."""
-    names: Iterable[str] = dict.fromkeys(n for result in done.values() for n in numbers(result))
-    rows = []
-    for unit in sorted(done):
-        values = numbers(done[unit])
-        rows.append([*unit, done[unit]["prompt"], *(values.get(name) for name in names)])
-    tracker.table("results", ["prompt_index", "image_index", "prompt", *names], rows)

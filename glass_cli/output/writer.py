@@ -12,6 +12,7 @@
     thumbs/00000/0000/step-002.webp      what was scored at step 2, small, one tile a particle
     metrics.json                         settings of the metrics that glass score added
     particles.jsonl, steps.jsonl         the results' particles and steps as tables, at the end
+    wandb_id.txt                         the W&B run that a continued run goes on with
     window.json                          the window that sampler.times=auto measured
     versions.json                        what drew it: code, libraries, weights (output.versions)
     study/00000.json                     a finished part of a study
@@ -37,6 +38,7 @@ from glass_cli.common.files import atomic_write, json_text, plain, writing_to
 from glass_cli.output.identity import IDENTITY, METRICS
 from glass_cli.output.lock import Lock, Refused
 from glass_cli.output.versions import VERSIONS
+from glass_cli.output.wandb_tracker import WANDB_ID
 
 DIGESTS = "sha256"
 SUMMARY, PARTICLES, STEPS = "summary.json", "particles.jsonl", "steps.jsonl"
@@ -52,6 +54,7 @@ _CLOSING = (
     "sheet.png",
     "density.png",
     "window.json",
+    WANDB_ID,
     VERSIONS,
     "config.yaml",
     "overrides.yaml",
