@@ -1,0 +1,92 @@
+"""docs/examples, on tiny pipelines with random weights."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import REPOSITORY
+from diffusers import DiffusionPipeline
+from families import FAMILIES, SIZE
+from PIL import Image
+from torch import Tensor
+
+from glass_cli.scheduler import GlassScheduler
+
+FLUX = REPOSITORY / "docs" / "examples" / "pipeline_flux_glass.py"
+WORDS: dict[str, Any] = {"num_inference_steps": 6, "max_sequence_length": 32, **SIZE}
+PROMPT = "a red apple"
+
+
+def redness(images: Tensor) -> Tensor:
+    return images[:, 0].mean((1, 2)) - images[:, 1:].mean((1, 2, 3))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny FLUX as it would be downloaded."""
+    path = tmp_path_factory.mktemp("flux")
+    FAMILIES["flux_dev"]().save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pipe(folder: Path) -> Any:
+    """Loaded by diffusers as a community pipeline is."""
+    made = DiffusionPipeline.from_pretrained(
+        folder, custom_pipeline=str(FLUX), trust_remote_code=True
+    )
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def pixels(images: list[Image.Image]) -> Tensor:
+    return torch.stack([torch.from_numpy(np.array(i)) for i in images]).permute(0, 3, 1, 2) / 255.0
+
+
+def test_it_steers_towards_the_reward(pipe: Any) -> None:
+    vendor = pipe.scheduler
+    plain, steered = (
+        pipe.steered(PROMPT, redness, particles=4, lam=lam, transitions=3, **WORDS)
+        for lam in (0.0, 1e4)
+    )
+    assert pipe.scheduler is vendor and not isinstance(vendor, GlassScheduler)
+    assert plain.rewards.shape == (4,) and len(plain.images) == 4
+    # the pictures are rounded to 8 bits
+    assert torch.allclose(redness(pixels(plain.images)), plain.rewards.float(), atol=2 / 255)
+    assert plain.best == int(plain.rewards.argmax())
+    assert steered.rewards.mean() > plain.rewards.mean()
+
+
+def test_it_is_the_scheduler_and_the_callback(pipe: Any) -> None:
+    """Without pull it draws what FLUX's own call draws with the scheduler in place."""
+    found = pipe.steered(PROMPT, redness, particles=2, lam=0.0, seed=3, transitions=2, **WORDS)
+    vendor = pipe.scheduler
+    try:
+        pipe.scheduler = GlassScheduler.from_scheduler(vendor, transitions=2, seed=3)
+        drawn = torch.Generator().manual_seed(3)
+        expected = pipe(PROMPT, num_images_per_prompt=2, generator=drawn, **WORDS).images
+    finally:
+        pipe.scheduler = vendor
+    assert torch.equal(pixels(found.images), pixels(expected))
+
+
+def test_it_is_a_script(folder: Path, tmp_path: Path) -> None:
+    command = [PROMPT, "--model", str(folder), "--reward", "clip", "--particles", "2"]
+    done = subprocess.run(
+        [sys.executable, str(FLUX), *command, "--calls", "5", "--size", "64", "64"],
+        capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["0.png", "1.png"]
+    (best,) = [line.split()[0] for line in lines if line.endswith("best")]
+    made = tmp_path / "flux_glass"
+    assert (made / "best.png").read_bytes() == (made / best).read_bytes()
