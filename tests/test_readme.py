@@ -14,6 +14,7 @@ from conftest import REPOSITORY
 from documentation import PAGES, README, block, blocks, commands
 
 from glass_cli.config.command_line import read_arguments
+from glass_cli.config.experiments import names_evaluation
 from glass_cli.config.preflight import preflight
 from glass_cli.launch import launch
 
@@ -107,7 +108,11 @@ def test_every_command_passes_preflight(page: Path, folder: Path) -> None:
         # launchers and sweepers of Hydra are for their own tests
         here = [w for w in words if not w.startswith(("hydra/", "hydra.launcher", "launcher"))]
         sweep = kind == "sweep" or "-m" in here
-        preflight(read_arguments(here, sweep, kinds[kind]), REPOSITORY / "conf")
+        conf = REPOSITORY / "conf"
+        line = read_arguments(here, sweep, kinds[kind])
+        if sweep and names_evaluation(line, conf):
+            line = read_arguments(here, sweep, "eval")
+        preflight(line, conf)
 
 
 def test_commands_of_other_kinds_are_known() -> None:

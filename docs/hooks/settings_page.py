@@ -119,7 +119,8 @@ def _class(target: Any) -> type | None:
 
 def _table(prefix: str, target: type, values: Mapping[str, Any], comments: dict[str, str]) -> str:
     rows = "".join(_rows(prefix, target, values, comments))
-    return f"| key | type and range | default | |\n|---|---|---|---|\n{rows}"
+    table = f"| key | type and range | default | |\n|---|---|---|---|\n{rows}"
+    return f'<div class="settings" markdown="1">\n\n{table}\n</div>\n'
 
 
 def _rows(
