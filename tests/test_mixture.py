@@ -146,3 +146,27 @@ def test_the_model_puts_its_components_where_it_says() -> None:
     line = GaussianMixture(dim=1, components=3, radius=1.5).mixture()
     assert line.means[:, 0].tolist() == [-1.5, 0.0, 1.5]
     assert float(line.log_w.exp().sum()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("dim", "tilted"), [(1, False), (2, True), (3, False)])
+def test_a_density_plot_says_what_it_shows(dim: int, tilted: bool) -> None:
+    from glass_cli.models.density_plot import density_figure
+
+    target = GaussianMixture(dim=dim).mixture()
+    seeded = torch.Generator().manual_seed(0)
+    points = torch.randn(20, dim, dtype=torch.float64, generator=seeded)
+    figure = density_figure(points, torch.zeros(20), target, tilted, 'prompt 0, "a $x of b$"')
+    (axes,) = figure.axes
+    name = "tilted density" if tilted else "density"
+    assert axes.get_xlabel() == "$x_1$"
+    assert axes.get_ylabel() == ("density" if dim == 1 else "$x_2$")
+    first, second = axes.get_title().split("\n")
+    assert first.replace("\\$", "$") == 'prompt 0, "a $x of b$"'
+    assert second.startswith(f"20 particles and the true {name}")
+    assert second.endswith("the first 2 of 3 coordinates") == (dim == 3)
+    legend = axes.get_legend()
+    assert legend is not None
+    shown = sorted(text.get_text() for text in legend.get_texts())
+    particles = "particles, by weight" if dim == 1 else "particles, area by weight"
+    assert shown == sorted([name, particles])
+    figure.canvas.draw()

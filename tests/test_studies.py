@@ -250,6 +250,14 @@ def test_posterior_plot_has_labels_and_a_legend() -> None:
     cells = [row["w2"] for row in summaries[0]["rows"] if row["method"] == "GLASS 2"]
     for segment, cell in zip(bars, cells, strict=True):
         assert segment[:, 1] == pytest.approx(cell["interval95"])
+    # the numbers of calls are exact; on the page methods stand side by side, about the tick
+    figure.canvas.draw()
+    for axes in figure.axes:
+        lines = [container.lines[0] for container in axes.containers]
+        assert all(line.get_xdata().tolist() == [2, 4, 8] for line in lines)
+        x = [line.get_transform().transform(line.get_xydata())[1][0] for line in lines]
+        assert np.diff(x) == pytest.approx([3.5 * figure.dpi / 72] * 3)
+        assert np.mean(x) == pytest.approx(axes.transData.transform((4, 1))[0])
 
 
 def test_window_plot_has_labels_and_a_legend() -> None:

@@ -125,7 +125,7 @@ class Worker:
             judged = self._judged(drawn, record)
         with self._stages.stage("record"):
             files |= self._pictures(unit, prompt, seed, drawn, particles)
-            files |= self._plot(unit, drawn)
+            files |= self._plot(unit, prompt, drawn)
         result = result_record(unit, prompt, seed, drawn, self._answer(drawn), judged)
         result["reward_calls"] = 0 if self._reward is None else self._reward.calls - scored
         times = {
@@ -201,13 +201,14 @@ class Worker:
             particle["file"] = name
         return files
 
-    def _plot(self, unit: Unit, drawn: Drawn) -> dict[str, bytes]:
+    def _plot(self, unit: Unit, prompt: str, drawn: Drawn) -> dict[str, bytes]:
         """The first prompt's points against the model's density, where that is known."""
         if self._images or self._keep != "particles" or unit != Unit(0, 0):
             return {}
         assert drawn.samples is not None
         tilt = self._tilt(drawn.step, drawn.samples.shape[-1])
-        png = self._work.model.plot_density(drawn.samples, drawn.step.log_w, tilt)
+        title = f'prompt {unit.prompt_index}, "{prompt}"'
+        png = self._work.model.plot_density(drawn.samples, drawn.step.log_w, tilt, title)
         return {} if png is None else {"density.png": png}
 
     def _tilt(self, step: Step, dim: int) -> Tensor | None:

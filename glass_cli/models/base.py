@@ -72,12 +72,15 @@ class LoadedModel(Protocol):
         Differentiable, for reward guidance.
         """
 
-    def plot_density(self, points: Tensor, log_w: Tensor, tilt: Tensor | None) -> bytes | None:
+    def plot_density(
+        self, points: Tensor, log_w: Tensor, tilt: Tensor | None, title: str
+    ) -> bytes | None:
         """A PNG of weighted points over the model's density; None (the default) where that is not
         known.
 
         points: (N, d). log_w: log weights (N,). tilt: a vector a (d,) where the particles aim at
-        the density times exp(a . x), None where they aim at the density itself.
+        the density times exp(a . x), None where they aim at the density itself. title: whose
+        points they are.
         """
         return None
 

@@ -5,15 +5,24 @@ from __future__ import annotations
 import io
 
 import torch
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from torch import Tensor
 
+from glass_cli.common.errors import shown
 from glass_cli.models.mixture import Mixture
 
+_TITLE_WIDTH = 60
 
-def density_plot(points: Tensor, log_w: Tensor, target: Mixture, tilted: bool) -> bytes:
-    """A PNG of points (N, d) over the density of their first one or two coordinates.
+
+def density_figure(
+    points: Tensor, log_w: Tensor, target: Mixture, tilted: bool, title: str
+) -> Figure:
+    """Points (N, d) over the density of their first one or two coordinates.
+
+    title: whose points they are.
 
     A point's area, or its share of a histogram, goes by its weight exp(log_w).
     """
@@ -25,6 +34,7 @@ def density_plot(points: Tensor, log_w: Tensor, target: Mixture, tilted: bool) -
     figure = Figure(figsize=(5, 5 if d == 2 else 3.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    handles: list[Artist] = []
     reach = float(
         (marginal.means.abs().amax() + 4 * marginal.stds.max()).maximum(
             points[:, :d].abs().max() * 1.05
@@ -39,13 +49,15 @@ def density_plot(points: Tensor, log_w: Tensor, target: Mixture, tilted: bool) -
             weights=weights,
             density=True,
             color="#9ecae1",
-            label="particles",
+            label="particles, by weight",
         )
         axes.plot(grid.tolist(), density.tolist(), color="#d95f02", label=name)
+        axes.set_ylabel("density")
     else:
         x, y = torch.meshgrid(grid, grid, indexing="xy")
         density = marginal.log_density(torch.stack([x, y], -1)).exp()
         axes.contourf(x.numpy(), y.numpy(), density.numpy(), levels=12, cmap="Blues")
+        shade = Patch(color="#4292c6", label=name)  # of the colour map's middle
         axes.scatter(
             points[:, 0].tolist(),
             points[:, 1].tolist(),
@@ -53,11 +65,21 @@ def density_plot(points: Tensor, log_w: Tensor, target: Mixture, tilted: bool) -
             color="#d95f02",
             edgecolors="white",
             linewidths=0.5,
-            label="particles",
+            label="particles, area by weight",
         )
         axes.set_aspect("equal")
-    axes.set_title(f"{len(points)} particles and the true {name}")
-    axes.legend(loc="upper right")
+        axes.set_ylabel("$x_2$")
+        handles.append(shade)
+    axes.set_xlabel("$x_1$")
+    several = f", the first 2 of {points.shape[-1]} coordinates" if points.shape[-1] > 2 else ""
+    title = shown(title, _TITLE_WIDTH).replace("$", r"\$")  # not mathematics
+    axes.set_title(f"{title}\n{len(points)} particles and the true {name}{several}", fontsize=10)
+    axes.legend(handles=[*axes.get_legend_handles_labels()[0], *handles], loc="upper right")
+    return figure
+
+
+def density_plot(points: Tensor, log_w: Tensor, target: Mixture, tilted: bool, title: str) -> bytes:
+    """The PNG of :func:`density_figure`."""
     file = io.BytesIO()
-    figure.savefig(file, dpi=120, format="png")
+    density_figure(points, log_w, target, tilted, title).savefig(file, dpi=120, format="png")
     return file.getvalue()

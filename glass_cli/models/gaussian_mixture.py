@@ -85,10 +85,10 @@ class LoadedMixture(LoadedModel, PromptedFlow):
     def decode(self, x: Tensor) -> Tensor:
         return x
 
-    def plot_density(self, points: Tensor, log_w: Tensor, tilt: Tensor | None) -> bytes:
+    def plot_density(self, points: Tensor, log_w: Tensor, tilt: Tensor | None, title: str) -> bytes:
         # matplotlib, when imported, tells of every font that it cannot read
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
         from glass_cli.models.density_plot import density_plot
 
         target = self.mixture if tilt is None else self.mixture.tilt(tilt.to(points))[0]
-        return density_plot(points, log_w, target, tilted=tilt is not None)
+        return density_plot(points, log_w, target, tilt is not None, title)

@@ -85,8 +85,9 @@ def reward_against_nfe(comparison: Comparison) -> Figure | None:
                 artist.set_transform(_moved(axes, offset))
     _calls_axis(axes, [group[len(group) // 2] for group in equal])
     axes.set_ylabel("reward, 95 % interval over prompts")
-    if len(shown) == 2:
-        axes.set_title("filled: best particle, hollow: mean particle", fontsize=9)
+    notes = ["filled: best particle, hollow: mean particle"] * (len(shown) == 2)
+    notes += ["runs of equal calls stand side by side"] * any(len(group) > 1 for group in equal)
+    axes.set_title("; ".join(notes), fontsize=9)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return figure
 

@@ -16,3 +16,13 @@ def new_figure(width: float, height: float) -> Any:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def moved(axes: Any, points: float) -> Any:
+    """The transformation of data that ends so many points of the page to the right.
+
+    What is drawn by it keeps its numbers, and stands beside what would hide it.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    return axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from glass_cli.studies.figures import new_figure
+from glass_cli.studies.figures import moved, new_figure
 
 COLOURS = ("#7f7f7f", "#e69f00", "#56b4e9", "#0072b2", "#009e73", "#d55e00")
+_POINTS_APART = 3.5  # of the page, between methods at the same number of calls
 
 
 def posterior_figure(summaries: Sequence[Mapping[str, Any]]) -> Any:
@@ -22,10 +23,12 @@ def posterior_figure(summaries: Sequence[Mapping[str, Any]]) -> Any:
         methods = list(dict.fromkeys(row["method"] for row in rows))
         for i, method in enumerate(methods):
             own = sorted((row for row in rows if row["method"] == method), key=_calls)
+            at = [row["calls"] for row in own]
             # side by side, so that no interval hides another
-            at = [row["calls"] * 1.025 ** (i - (len(methods) - 1) / 2) for row in own]
+            beside = _POINTS_APART * (i - (len(methods) - 1) / 2)
             for axes, key in ((left, "w2"), (right, "value_correlation")):
-                _points(axes, at, [row[key] for row in own], COLOURS[i % len(COLOURS)], method)
+                cells = [row[key] for row in own]
+                _points(axes, at, cells, COLOURS[i % len(COLOURS)], method, beside)
         again = summary["second_reference_correlation"]["mean"]
         x_hat = summary["x_hat_correlation"]["mean"]
         _level(left, summary["floor"]["mean"], "#333333", ":", "a second reference (floor)")
@@ -37,6 +40,7 @@ def posterior_figure(summaries: Sequence[Mapping[str, Any]]) -> Any:
         for axes in (left, right):
             axes.set_title(f"draws of $p(x_1 | x_t)$ at $t={summary['t']:.3g}$", fontsize=10)
             axes.set_xscale("log")
+            axes.set_xlim(0.8 * calls[0], 1.25 * calls[-1])
             axes.set_xticks(calls, [str(m) for m in calls])
             axes.xaxis.set_minor_locator(NullLocator())
             axes.set_xlabel("network calls $M$ a draw")
@@ -65,15 +69,23 @@ def _calls(row: Mapping[str, Any]) -> int:
 
 
 def _points(
-    axes: Any, at: Sequence[float], cells: Sequence[Mapping[str, Any]], colour: str, label: str
+    axes: Any,
+    at: Sequence[float],
+    cells: Sequence[Mapping[str, Any]],
+    colour: str,
+    label: str,
+    beside: float,
 ) -> None:
-    """A line of the means ``at`` x with a bar for each interval; NaN where one is not known."""
+    """A line of the means ``at`` x with a bar for each interval; NaN where one is not known.
+
+    beside: how many points of the page it stands to the right of x.
+    """
     nan = float("nan")
     means = [nan if cell["mean"] is None else cell["mean"] for cell in cells]
     ends = [cell["interval95"] or (nan, nan) for cell in cells]
     below = [max(mean - low, 0.0) for mean, (low, _) in zip(means, ends, strict=True)]
     above = [max(high - mean, 0.0) for mean, (_, high) in zip(means, ends, strict=True)]
-    axes.errorbar(
+    bars = axes.errorbar(
         at,
         means,
         yerr=(below, above),
@@ -84,6 +96,8 @@ def _points(
         capsize=2,
         label=label,
     )
+    for artist in bars.get_children():
+        artist.set_transform(moved(axes, beside))
 
 
 def _level(axes: Any, value: float | None, colour: str, style: str, label: str) -> None:
