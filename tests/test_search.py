@@ -125,29 +125,48 @@ def test_a_family_draws_by_the_reward() -> None:
 
 
 @pytest.mark.parametrize("sampler", ["glass", "sde"])
-@pytest.mark.parametrize("method", ["sample", "search"])
-def test_tree_sampling_tilts_a_gaussian(sampler: str, method: str) -> None:
-    """Values at the top and the mean over the leaves' weights tend to those of the tilted law.
+def test_tree_sampling_tilts_a_gaussian(sampler: str) -> None:
+    """The mean of exp(lam v) at the top, and the mean over the leaves' weights, are those of the
+    tilted law up to the bias of a tree that grows where its values are high.
 
     N(m, c^2) data and r(x) = x: exp(lam x) has log-normaliser lam m + lam^2 c^2/2 and moves the
-    mean by lam c^2. A tree grown where values are high is biased by its size: of 300 roll-outs the
-    bound has 0.1 for that beside four standard errors over 40 trees.
+    mean by lam c^2 = 0.43. Where a state looks good by chance it is visited again and found to be
+    worse, where it looks bad it is not: over 600 roll-outs this is 0.04 of Z and 0.02 to 0.04 of
+    the mean here (0.1 of both with power = 0.5, which shrinks no further), for which the bound has
+    0.06 beside four standard errors over 16 trees.
     """
     lam, flow = 1.2, GaussianFlow(mean=0.3, std=0.6)
     law = exact_laws(flow, SAMPLERS[sampler], exact_start=False)[-1]
     mean, log_z = law.mean + lam * law.std**2, lam * law.mean + 0.5 * (lam * law.std) ** 2
-    rules = TreeSampling(lam=lam, method=method)
+    rules = TreeSampling(lam=lam, power=0.3)
     z, x = [], []
-    for seed in range(40):
+    for seed in range(16):
         steps = run(rules, SAMPLERS[sampler], 1600, seed, keep=10_000, flow=flow)
         assert steps[0].rewards is not None
-        z.append(float((lam * steps[0].rewards).logsumexp(0)) - math.log(len(steps[0].rewards)))
+        log_mean = float((lam * steps[0].rewards).logsumexp(0)) - math.log(len(steps[0].rewards))
+        z.append(math.exp(log_mean - log_z))
         x.append(float(steps[-1].log_w.exp() @ steps[-1].particles.x[:, 0]))
-    for values, exact in ((z, log_z), (x, mean)):
+    for values, exact in ((z, 1.0), (x, mean)):
         found = torch.tensor(values)
         error = float(found.std()) / len(values) ** 0.5
-        assert float(found.mean()) == pytest.approx(exact, abs=4 * error + 0.1 * law.std)
-        assert error < 0.04
+        assert float(found.mean()) == pytest.approx(exact, abs=4 * error + 0.06)
+        assert error < 0.02
+
+
+@pytest.mark.parametrize("method", ["sample", "search"])
+def test_a_tree_shares_its_trunk(method: str) -> None:
+    """Roll-outs share what lies above where they part: more pictures than the budget has whole
+    ones, from fewer starts, and better than as many independent calls find."""
+    best, alone = [], []
+    for seed in range(40):
+        rules = TreeSampling(lam=3.0, method=method)
+        steps = run(rules, Glass(4, 2), 320, seed, keep=10_000)
+        finals, starts = len(steps[-1].log_w), len(steps[0].log_w)
+        assert finals > 40 and starts <= 4 + math.ceil(finals**0.5)
+        best.append(float(steps[-1].particles.x.max()))
+        alone.append(float(run(NoiseSearch(method="random"), Glass(4, 2), 320, seed)[-1].rewards))  # type: ignore[arg-type]
+    gains = torch.tensor(best) - torch.tensor(alone)
+    assert float(gains.mean()) > 2 * float(gains.std()) / 40**0.5
 
 
 def test_tree_sampling_draws_by_the_leaves_weights() -> None:

@@ -12,6 +12,8 @@ from glass_cli.steering.guidance import check_guidance
 from glass_cli.steering.node import Node, reward_of
 from glass_cli.steering.searching import Searching
 
+_WAYS = 64  # ways down that end at finished pictures before a new start is made
+
 if TYPE_CHECKING:
     from glass_cli.steering.search import Search
     from glass_cli.steering.state import Step
@@ -24,7 +26,8 @@ class TreeSampling(Searching):
     A state's value is v(x_t) = (1/lam) log mean exp(lam v) over its children, and the reward at
     t=1: an estimate of (1/lam) log E[exp(lam r(x_1)) | x_t] from all roll-outs through it, without
     any reward of an unfinished picture. Each roll-out goes down the tree by values, leaves it where
-    a state may have one child more, and goes on to the end.
+    a state may have one child more, and goes on to the end. Values are biased low by this: what
+    looks bad by chance is not visited again; less so with a smaller ``power``.
 
     method: how a child is taken on the way down: "sample" by exp(lam v) (DTS), "search" by the
         highest upper bound v + uct/lam sqrt(log(visits of the parent) / visits) (DTS*).
@@ -100,38 +103,41 @@ class _Tree:
         """Where the next roll-outs leave the tree: at most so many as the budget buys."""
         search, starts = self._search, list[Node | None]()
         left = search.left
-        looked = set[Node]()
-        for _ in range(most):
-            node = self._leave()
+        while len(starts) < most:
+            node = self._leave(starts)
             if node is None:
                 cost = search.cost(0, known=False)
             else:
-                cost = search.cost(node.k, known=node.x_hat is not None or node in looked)
-                looked.add(node)
+                cost = search.cost(node.k, known=node.x_hat is not None or node in starts)
             if cost > left or (cost == 0 and starts):
                 break
             left -= cost
             starts.append(node)
-            at: Node | None = node
-            while at is not None:
-                self._visits[at] += 1
-                at = at.parent
-            self._visits[None] += 1
         return starts
 
-    def _leave(self) -> Node | None:
-        """The state that gets a child more, found from the top by values."""
-        rules, node = self._rules, None
-        while True:
-            children = [child for child in self._children(node) if child in self._value]
-            may = max(1, math.ceil(rules.widening * self._visits[node] ** rules.power))
-            most = may if node is None else self._most(node, may)
-            if len(self._children(node)) < most or not children:
-                return node
-            node = self._taken(node, children)
-            if node.k == self._search.last:  # nothing to add below a state that is settled
-                assert node.parent is not None
-                return None
+    def _leave(self, pending: list[Node | None]) -> Node | None:
+        """The state that gets a child more, found from the top by values; None for a new start.
+
+        pending: those that get one already. A way that ends at a finished picture counts as a
+        visit of all that it passed, which may then have more children.
+        """
+        rules = self._rules
+        for _ in range(_WAYS):
+            node: Node | None = None
+            while node is None or node.k < self._search.last:
+                self._visits[node] += 1
+                most = max(1, math.ceil(rules.widening * self._visits[node] ** rules.power))
+                if node is not None:
+                    most = self._most(node, most)
+                family = self._children(node)
+                if len(family) + pending.count(node) < most:
+                    return node
+                valued = [child for child in family if child in self._value]
+                if not valued:
+                    return node
+                node = self._taken(node, valued)
+            self._visits[node] += 1
+        return None
 
     def _most(self, node: Node, may: int) -> int:
         """A transition whose only call is x_hat at the start of the last one has no noise."""
@@ -154,7 +160,8 @@ class _Tree:
     def grow(self, starts: list[Node | None]) -> None:
         """Roll-outs from ``starts`` to the end, side by side, and their values."""
         search, made = self._search, list[Node]()
-        moving = search.roots(sum(node is None for node in starts))
+        new = sum(node is None for node in starts)
+        moving = search.roots(new) if new else []
         made += moving
         for k in range(search.last):
             moving = moving + [node for node in starts if node is not None and node.k == k]
