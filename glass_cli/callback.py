@@ -26,10 +26,10 @@ from glass_cli.pipelines.session import decode, replaced
 from glass_cli.scheduler import GlassScheduler
 from glass_cli.steering.auto import Auto
 from glass_cli.steering.base import Steering
-from glass_cli.steering.searching import Searching
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.loop import Driver
 from glass_cli.steering.particles import Particles
+from glass_cli.steering.searching import Searching
 from glass_cli.steering.sizes import changes, steering_sizes
 from glass_cli.steering.state import Step
 

@@ -26,10 +26,11 @@ from glass_cli.models.diffusers_pipeline import DiffusersPipeline, LoadedPipelin
 from glass_cli.pipelines.encoding import encode_once
 from glass_cli.pipelines.session import decode
 from glass_cli.scheduler import GlassScheduler
-from glass_cli.steering.base import Searching, Steering
+from glass_cli.steering.base import Steering
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.independent import BestOfN, Independent, NoSteering
 from glass_cli.steering.loop import steer
+from glass_cli.steering.searching import Searching
 
 MEAN, STD = 0.7, 0.6
 BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
