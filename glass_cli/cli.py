@@ -26,6 +26,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 HYDRA_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
+_QUANTITIES = (
+    "answer (reward of the particle chosen), best, mean (of the particles), correct,"
+    " correct.TASK, metrics.NAME, mean_metrics.NAME, lineages; repeat."
+)
 SAMPLE_HELP = """\b
 Common settings (all: glass sample --cfg job; choices: glass ls):
   prompt="..."         what to draw; no escaping needed
@@ -175,19 +179,31 @@ def compare(
     label: Annotated[
         list[str] | None, typer.Option(help="A run's name in the table; once for each, in order.")
     ] = None,
-    show: Annotated[
-        list[str] | None, typer.Option(help="Only this quantity (best, mean, correct ...); repeat.")
+    show: Annotated[list[str] | None, typer.Option(help=f"Only this number: {_QUANTITIES}")] = None,
+    rank: Annotated[
+        str | None,
+        typer.Option(help="Rank the runs of each benchmark by this number; marks ties."),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the numbers to this CSV file.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Write a booktabs table.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Write PNG and PDF plots here.")] = None,
 ) -> None:
-    """Compare runs on the same prompts and seeds: paired differences with 95 % intervals."""
-    from glass_cli.report.commands import compare_runs
+    """Compare runs on the same prompts and seeds: paired differences with 95 % intervals.
 
-    text, warnings = _or_exit(
-        lambda: compare_runs(runs, against, label or [], show or [], csv, latex, plots)
-    )
+    \b
+    glass compare outputs/a outputs/b --show best
+    glass compare outputs/eval/* --rank correct
+    """
+    from glass_cli.report.commands import compare_runs, rank_runs
+
+    def work() -> tuple[str, list[str]]:
+        if rank is None:
+            return compare_runs(runs, against, label or [], show or [], csv, latex, plots)
+        if against is not None or show:
+            _fail("--rank shows one number, less the first run's; leave out --against and --show")
+        return rank_runs(runs, rank, label or [], csv, latex, plots)
+
+    text, warnings = _or_exit(work)
     typer.echo(text)
     for line in warnings:
         typer.echo(f"glass: warning: {line}", err=True)

@@ -21,7 +21,11 @@ CONFIG: dict[str, Any] = {
         "guidance": 3.0,
     },
     "sampler": {"_target_": "glass_cli.method.glass.Glass", "transitions": 2, "rho": "ddpm"},
-    "steering": {"_target_": "glass_cli.steering.feynman_kac.FeynmanKac", "lam": 0.5},
+    "steering": {
+        "_target_": "glass_cli.steering.feynman_kac.FeynmanKac",
+        "lam": 0.5,
+        "potential": "difference",  # by which it is fk and not bfs
+    },
     "reward": {"_target_": "glass_cli.rewards.clip.Clip", "batch": 32},
     "particles": 4,
 }

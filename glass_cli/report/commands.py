@@ -8,12 +8,20 @@ from pathlib import Path
 from glass_cli.common.errors import GlassError
 from glass_cli.common.files import atomic_write, writing_to
 from glass_cli.common.messages import say
+from glass_cli.output.results import Run
 from glass_cli.report import tables
 from glass_cli.report.agreement import against_files, published, remarks
-from glass_cli.report.comparison import compare
+from glass_cli.report.comparison import Comparison, compare
 from glass_cli.report.page import write_report
 from glass_cli.report.plots import write_plots
-from glass_cli.report.run_groups import RunGroup, Unreadable, group_seeds, read_runs
+from glass_cli.report.ranking import NOTE, rank, ranking_table
+from glass_cli.report.run_groups import (
+    RunGroup,
+    Unreadable,
+    group_seeds,
+    read_runs,
+    readable_runs,
+)
 
 
 def compare_runs(
@@ -61,6 +69,59 @@ def compare_runs(
     groups = group_seeds(runs, labels)
     comparison = compare(groups, _index(groups, base), [key.strip() for key in show] or None)
     lines = [tables.terminal(comparison), *remarks(comparison)]
+    lines += _written(comparison, csv, latex, plots)
+    return "\n".join(lines), [*warnings, *comparison.warnings]
+
+
+def rank_runs(
+    folders: Sequence[Path],
+    key: str,
+    labels: Sequence[str],
+    csv: Path | None,
+    latex: Path | None,
+    plots: Path | None,
+) -> tuple[str, list[str]]:
+    """A ranking of the runs of each benchmark by the quantity ``key``, and warnings.
+
+    folders: of runs, and of sweeps; what holds none, such as a study, is passed over.
+
+    The others are those of :func:`compare_runs`, for runs of one benchmark. Raises GlassError.
+    """
+    runs, passed_over = readable_runs(folders)
+    if not runs:
+        raise Unreadable(passed_over or ["no run is named"])
+    warnings = [f"passing over a run: {line}" for line in passed_over]
+    by_benchmark: dict[str, list[Run]] = {}
+    for run in runs:
+        by_benchmark.setdefault(str(run.summary.get("benchmark") or "glass sample"), []).append(run)
+    several = len(by_benchmark) > 1
+    if several and (labels or csv or latex or plots):
+        raise GlassError(
+            f"the runs are of several benchmarks ({', '.join(by_benchmark)}); --label, --csv,"
+            " --latex and --plots are for those of one"
+        )
+    parts, refused = [], []
+    for title, own in by_benchmark.items():
+        try:
+            ranking = rank(own, key.strip(), labels)
+        except GlassError as error:
+            if not several:
+                raise
+            refused.append(f"{title}: {error}")
+            continue
+        warnings += [f"{title}: {line}" if several else line for line in ranking.warnings]
+        parts.append(ranking_table(ranking, title))
+        parts += _written(ranking.comparison, csv, latex, plots)
+    if not parts:
+        raise Unreadable(refused)
+    return "\n\n".join([*parts, NOTE]), [*warnings, *refused]
+
+
+def _written(
+    comparison: Comparison, csv: Path | None, latex: Path | None, plots: Path | None
+) -> list[str]:
+    """Writes what is asked for; a line for each file."""
+    lines = []
     for path, text in ((csv, tables.as_csv), (latex, tables.latex)):
         if path is not None:
             _write(path, text(comparison))
@@ -68,7 +129,7 @@ def compare_runs(
     if plots is not None:
         with writing_to(plots, "name another folder"):
             lines += [f"wrote {path}" for path in write_plots(comparison, plots)]
-    return "\n".join(lines), [*warnings, *comparison.warnings]
+    return lines
 
 
 def _index(groups: Sequence[RunGroup], base: Sequence[Path]) -> int:

@@ -97,7 +97,7 @@ def compare(
             " prompts and seed"
         )
     every_run = [run for group in runs for run in group.runs]
-    chosen, warnings = _chosen(quantities(every_run), show), []
+    chosen, warnings = choose(quantities(every_run), show), []
     for scale, line in unlike(every_run).items():
         kept = [q for q in chosen if q.scale != scale]
         if len(kept) < len(chosen):
@@ -106,10 +106,15 @@ def compare(
     if not chosen:
         raise GlassError(f"{'; '.join(warnings)}, and nothing else is there to compare")
     cells = {
-        q.key: tuple(_cell(table, tables[against], common, q, i == against)
-                     for i, table in enumerate(tables))
+        q.key: tuple(
+            Cell(
+                value_over(table, common, q),
+                None if i == against else difference_over(table, tables[against], common, q),
+            )
+            for i, table in enumerate(tables)
+        )
         for q in chosen
-    }  # fmt: skip
+    }
     costs = tuple(_cost([table[key] for key in common]) for table in tables)
     names = [run.label for run in runs]
     warnings += _unpaired(tables, common, names)
@@ -127,7 +132,8 @@ def compare(
     )
 
 
-def _chosen(known: Sequence[Quantity], show: Sequence[str] | None) -> list[Quantity]:
+def choose(known: Sequence[Quantity], show: Sequence[str] | None) -> list[Quantity]:
+    """The quantities of these keys, all where there are none. Raises GlassError."""
     if show is None:
         return list(known)
     table = {q.key: q for q in known}
@@ -139,32 +145,38 @@ def _chosen(known: Sequence[Quantity], show: Sequence[str] | None) -> list[Quant
     return [table[key] for key in show]
 
 
-def _cell(
+def value_over(
+    table: Mapping[Key, Result], common: Sequence[Key], quantity: Quantity
+) -> Estimate | None:
+    """The mean of a run over the ``common`` prompts and seeds; None where it has no value."""
+    own: dict[Prompt, list[float]] = {}
+    for key in common:
+        value = quantity.of(table[key])
+        if value is not None:
+            own.setdefault((key[0], table[key].task), []).append(value)
+    values = {prompt: quantity.pool(numbers) for prompt, numbers in own.items()}
+    return estimate(values, quantity.by_task)
+
+
+def difference_over(
     table: Mapping[Key, Result],
     base: Mapping[Key, Result],
     common: Sequence[Key],
     quantity: Quantity,
-    is_base: bool,
-) -> Cell:
-    own: dict[Prompt, list[float]] = {}
+) -> Estimate | None:
+    """The mean of a run less that of another, paired; None where they share no value."""
     both: dict[Prompt, list[tuple[float, float]]] = {}
     for key in common:
         value, other = quantity.of(table[key]), quantity.of(base[key])
-        # The task is the prompt's; a run that was not judged may not know it.
-        prompt = (key[0], table[key].task or base[key].task)
-        if value is not None:
-            own.setdefault(prompt, []).append(value)
-            if other is not None:
-                both.setdefault(prompt, []).append((value, other))
-    values = {prompt: quantity.pool(numbers) for prompt, numbers in own.items()}
+        if value is not None and other is not None:
+            # The task is the prompt's; a run that was not judged may not know it.
+            prompt = (key[0], table[key].task or base[key].task)
+            both.setdefault(prompt, []).append((value, other))
     differences = {
         prompt: quantity.pool([a for a, _ in pairs]) - quantity.pool([b for _, b in pairs])
         for prompt, pairs in both.items()
     }
-    return Cell(
-        estimate(values, quantity.by_task),
-        None if is_base else estimate(differences, quantity.by_task),
-    )
+    return estimate(differences, quantity.by_task)
 
 
 def _cost(results: Sequence[Result]) -> Cost:

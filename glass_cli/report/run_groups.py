@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,16 +66,20 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     return runs, passed_over
 
 
-def finished_runs(folder: Path) -> list[Run]:
-    """The finished runs in the folder of a sweep, in the order of its jobs; all else is left out.
+def readable_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """The finished runs in ``paths`` and a line for each folder that is none, such as a study.
 
-    What was written by hand, or is damaged, is left out as well.
+    paths: runs' folders, and folders of sweeps, which stand for their jobs; a run that is named
+        twice counts once.
     """
-    runs = []
-    for job in _jobs([folder]):
-        with suppress(GlassError):
-            runs.append(read_run(job))
-    return runs
+    runs: dict[Path, Run] = {}
+    passed_over = []
+    for folder in _jobs(paths):
+        try:
+            runs.setdefault(folder.resolve(), read_run(folder))
+        except GlassError as error:
+            passed_over.append(str(error))
+    return list(runs.values()), passed_over
 
 
 def _jobs(paths: Sequence[Path]) -> Iterator[Path]:

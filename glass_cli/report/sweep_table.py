@@ -11,7 +11,7 @@ from glass_cli.output.tables import fit, text_table
 from glass_cli.report import tables
 from glass_cli.report.comparison import paired, unlike
 from glass_cli.report.quantities import Quantity, estimate_of, quantities
-from glass_cli.report.run_groups import RunGroup, finished_runs, group_seeds
+from glass_cli.report.run_groups import RunGroup, group_seeds, readable_runs
 
 _LABEL_WIDTH = 60
 
@@ -22,7 +22,7 @@ def sweep_table(folder: Path) -> str | None:
     None where fewer than two are finished: one job has said its own numbers. Jobs that are not
     finished, or are studies, have no row. Numbers are each job's own, of all its prompts.
     """
-    runs = finished_runs(folder)
+    runs, _ = readable_runs([folder])
     if len(runs) < 2:
         return None
     try:
