@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
+from glass_cli.commands.app import comfort, or_exit
 from glass_cli.common.version import __version__
-
-T = TypeVar("T")
 
 app = typer.Typer(
     add_completion=False,
@@ -203,7 +200,7 @@ def compare(
             _fail("--rank shows one number, less the first run's; leave out --against and --show")
         return rank_runs(runs, rank, label or [], csv, latex, plots)
 
-    text, warnings = _or_exit(work)
+    text, warnings = or_exit(work)
     typer.echo(text)
     for line in warnings:
         typer.echo(f"glass: warning: {line}", err=True)
@@ -231,7 +228,7 @@ def score(
     """
     from glass_cli.report.scoring import score_runs
 
-    typer.echo(_or_exit(lambda: score_runs(arguments, config_dir)))
+    typer.echo(or_exit(lambda: score_runs(arguments, config_dir)))
 
 
 @app.command()
@@ -246,53 +243,7 @@ def report(
     """Write one self-contained HTML page: tables, plots, pictures, trees of particles."""
     from glass_cli.report.commands import report as write
 
-    typer.echo(_or_exit(lambda: write(run, out, max_mb, trees)))
-
-
-@app.command()
-def init(
-    folder: Annotated[Path, typer.Argument(help="A folder that is empty or not there yet.")],
-) -> None:
-    """Write a small project of your own, which runs as it stands."""
-    from glass_cli.commands.init import init as write
-
-    typer.echo(_or_exit(lambda: write(folder)))
-
-
-@app.command()
-def doctor() -> None:
-    """Say what is installed and what is missing, and what to do."""
-    from glass_cli.commands.doctor import doctor as examine
-
-    report, can_run = examine()
-    typer.echo(report)
-    raise typer.Exit(0 if can_run else 1)
-
-
-@app.command()
-def completion(
-    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")],
-) -> None:
-    """Print what makes bash, zsh or fish complete groups and keys.
-
-    \b
-    bash, in ~/.bashrc:                   eval "$(glass completion bash)"
-    zsh, in ~/.zshrc:                     eval "$(glass completion zsh)"
-    fish, in ~/.config/fish/config.fish:  glass completion fish | source
-    """
-    from glass_cli.commands.completion import script
-
-    typer.echo(_or_exit(lambda: script(shell)))
-
-
-@app.command(hidden=True)
-def complete(shell: str, words: list[str]) -> None:
-    """What the last of the words may become; the scripts of `glass completion` ask for it."""
-    from glass_cli.commands.completion import answer, commands_of
-
-    # whatever goes wrong, such as a yaml file that is half written, there is nothing to offer
-    with suppress(Exception):
-        typer.echo(answer(shell, words, commands_of(typer.main.get_command(app))))
+    typer.echo(or_exit(lambda: write(run, out, max_mb, trees)))
 
 
 @app.command(context_settings=HYDRA_ARGUMENTS)
@@ -325,19 +276,7 @@ def reproduce(
 
     chosen = tuple(benchmark or BENCHMARKS)
     scope = Scope(tuple(only or ()), chosen, seeds, limit, geneval)
-    raise typer.Exit(_or_exit(lambda: run(comparison, scope, ctx.args, runs, out, draw)))
-
-
-def _or_exit(work: Callable[[], T]) -> T:
-    """The result of ``work``; where it raises GlassError, prints its lines and exits with 2."""
-    from glass_cli.common.errors import GlassError
-
-    try:
-        return work()
-    except GlassError as error:
-        for line in getattr(error, "lines", [str(error)]):
-            typer.echo(f"glass: {line}", err=True)
-        raise typer.Exit(2) from None
+    raise typer.Exit(or_exit(lambda: run(comparison, scope, ctx.args, runs, out, draw)))
 
 
 def _launch(
@@ -356,6 +295,9 @@ def _launch(
 def _fail(line: str) -> None:
     typer.echo(f"glass: {line}", err=True)
     raise typer.Exit(2)
+
+
+app.add_typer(comfort)
 
 
 def main() -> None:

@@ -1,0 +1,75 @@
+"""The commands around runs: `glass init`, `glass doctor`, `glass completion`.
+
+Everything else is imported inside the commands, so that help is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+T = TypeVar("T")
+
+comfort = typer.Typer()
+
+
+def or_exit(work: Callable[[], T]) -> T:
+    """The result of ``work``; where it raises GlassError, prints its lines and exits with 2."""
+    from glass_cli.common.errors import GlassError
+
+    try:
+        return work()
+    except GlassError as error:
+        for line in getattr(error, "lines", [str(error)]):
+            typer.echo(f"glass: {line}", err=True)
+        raise typer.Exit(2) from None
+
+
+@comfort.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A folder that is empty or not there yet.")],
+) -> None:
+    """Write a small project of your own, which runs as it stands."""
+    from glass_cli.commands.init import init as write
+
+    typer.echo(or_exit(lambda: write(folder)))
+
+
+@comfort.command()
+def doctor() -> None:
+    """Say what is installed and what is missing, and what to do."""
+    from glass_cli.commands.doctor import doctor as examine
+
+    report, can_run = examine()
+    typer.echo(report)
+    raise typer.Exit(0 if can_run else 1)
+
+
+@comfort.command()
+def completion(
+    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")],
+) -> None:
+    """Print what makes bash, zsh or fish complete groups and keys.
+
+    \b
+    bash, in ~/.bashrc:                   eval "$(glass completion bash)"
+    zsh, in ~/.zshrc:                     eval "$(glass completion zsh)"
+    fish, in ~/.config/fish/config.fish:  glass completion fish | source
+    """
+    from glass_cli.commands.completion import script
+
+    typer.echo(or_exit(lambda: script(shell)))
+
+
+@comfort.command(hidden=True)
+def complete(ctx: typer.Context, shell: str, words: list[str]) -> None:
+    """What the last of the words may become; the scripts of `glass completion` ask for it."""
+    from glass_cli.commands.completion import answer, commands_of
+
+    # whatever goes wrong, such as a yaml file that is half written, there is nothing to offer
+    with suppress(Exception):
+        typer.echo(answer(shell, words, commands_of(ctx.find_root().command)))
