@@ -1,0 +1,204 @@
+"""The claims of the paper (GLASS Flows, arXiv 2509.25170), each tested on what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from glass_cli.report.quantities import Estimate
+from glass_cli.reproduce.measured import CORRECT, REWARD, Measured
+from glass_cli.reproduce.plan import BUDGET, SMALLER
+from glass_cli.reproduce.verdicts import Kind, Verdict, together, verdict
+
+# Differences that are of no consequence: points of the share that is right, and a share of the
+# squared distance between two samples of the same law.
+POINTS, SHARE = 2.0, 0.1
+
+
+class Finding(NamedTuple):
+    """One test of a claim.
+
+    what: the difference that is estimated, in words.
+    where: the benchmark or study.
+    unit: of the estimate.
+    estimate: None where it was not measured.
+    decides: whether the claim's verdict rests on it; others are shown beside.
+    rows: the names of the rows of the results that it compares.
+    """
+
+    what: str
+    where: str
+    unit: str
+    kind: Kind
+    margin: float
+    estimate: Estimate | None
+    decides: bool
+    rows: tuple[str, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        interval = None if self.estimate is None else self.estimate.interval
+        return verdict(self.kind, interval, self.margin)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the paper and what was found here; ``note`` says how it is tested."""
+
+    sentence: str
+    note: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        return together(finding.verdict for finding in self.findings if finding.decides)
+
+
+def claims(measured: Measured) -> list[Claim]:
+    """Every claim of the paper, in its order, and this program's own where it was measured."""
+    own = tuple(_planned(measured))
+    planned = Claim(
+        "A planned budget (steering=auto) beats best-of-N at the same number of calls.",
+        "Not the paper's, but this program's: the share of right answers, less that of best-of-N at"
+        " its best split.",
+        own,
+    )
+    return [*_of_the_paper(measured), *([planned] if own else [])]
+
+
+def _of_the_paper(measured: Measured) -> list[Claim]:
+    return [
+        Claim(
+            "GLASS's transitions have the law of the SDE's.",
+            "Draws of p(x_1 | x_t) by the SDE (ancestral, 200 calls) against such by GLASS (400"
+            " calls), in a mixture of Gaussians whose denoiser is exact: the squared sliced"
+            " Wasserstein distance, less that between two samples of GLASS, as a share of it.",
+            tuple(_law(measured)),
+        ),
+        Claim(
+            "GLASS needs fewer network calls than the SDE for the same error.",
+            "The same draws and distances at few calls: GLASS less the Euler-Maruyama SDE. What"
+            " decides is the paper's first order at equal calls.",
+            tuple(_calls(measured)),
+        ),
+        Claim(
+            "Feynman-Kac steering with GLASS beats best-of-N at the same number of calls.",
+            "The share of right answers by FK steering with GLASS, less that of the best of N ODE"
+            " runs, paired by prompt and seed. What decides is each at its best split and times,"
+            " chosen by these same results; the paper's split and the reward are shown beside.",
+            tuple(_steering(measured, "best_of_n", "best_of_n_8x50")),
+        ),
+        Claim(
+            "Feynman-Kac steering with GLASS beats Feynman-Kac steering with the SDE.",
+            "As above, against FK steering with Euler-Maruyama transitions.",
+            tuple(_steering(measured, "fk_sde", "fk_sde_schedule_8x50")),
+        ),
+        Claim(
+            "With GLASS there is no trade-off between stochasticity and efficiency.",
+            f"One particle of 50 calls: the share of right pictures by GLASS, less that by the ODE,"
+            f" is not below -{POINTS:g} points. The SDE's is shown beside.",
+            tuple(_alone(measured)),
+        ),
+        Claim(
+            "Reward guidance on top of Feynman-Kac steering with GLASS helps.",
+            "The same run with guidance less that without: the reward rises, and more answers are"
+            " right. What decides is 8 particles of 50 calls, as in the paper.",
+            tuple(_guidance(measured)),
+        ),
+    ]
+
+
+_UNITS = {CORRECT: "points right", REWARD: "reward"}
+
+
+def _paired(
+    measured: Measured,
+    what: str,
+    run: str | None,
+    base: str | None,
+    benchmark: str,
+    quantity: str = CORRECT,
+    *,
+    kind: Kind = "above",
+    margin: float = 0.0,
+    decides: bool = False,
+) -> Finding:
+    lacks = run is None or base is None
+    estimate = None if lacks else measured.difference(str(run), str(base), benchmark, quantity)
+    rows = tuple(name for name in (run, base) if name is not None)
+    unit = _UNITS[quantity]
+    return Finding(what, benchmark, unit, kind, margin, estimate, decides, rows)
+
+
+def _law(measured: Measured) -> Iterator[Finding]:
+    distance = partial(measured.squared_distance, "posterior_mixture")
+    for method, decides in (("ancestral", True), ("SDE", False)):
+        yield Finding(
+            f"{method}, 200 calls", "posterior_mixture", "of the squared floor", "equal", SHARE,
+            distance(method, 200, None), decides, ("posterior_mixture",),
+        )  # fmt: skip
+
+
+def _calls(measured: Measured) -> Iterator[Finding]:
+    for study in ("posterior", "posterior_mixture"):
+        for method, calls, sde in (("GLASS 1", 10, 10), ("GLASS 1", 10, 20), ("GLASS 2", 10, 20)):
+            yield Finding(
+                f"{method} at {calls} calls less SDE at {sde}", study, "squared distance", "below",
+                0.0, measured.squared_distance(study, method, calls, ("SDE", sde)),
+                method == "GLASS 1" and calls == sde, (study,),
+            )  # fmt: skip
+
+
+def _steering(measured: Measured, other: str, same_split: str) -> Iterator[Finding]:
+    for benchmark in measured.benchmarks:
+        for budget in (BUDGET, *SMALLER):
+            run, base = measured.best("fk_glass", budget), measured.best(other, budget)
+            if budget != BUDGET and (run is None or base is None):
+                continue
+            whole = budget == BUDGET
+            what = f"{run or 'fk_glass'} less {base or other}, {budget} calls, each at its best"
+            yield _paired(measured, what, run, base, benchmark, decides=whole)
+            if whole:
+                yield _paired(measured, what, run, base, benchmark, REWARD)
+        run = "fk_glass_schedule_8x50"
+        what = f"{run} less {same_split}"
+        yield _paired(measured, what, run, same_split, benchmark)
+        yield _paired(measured, what, run, same_split, benchmark, REWARD)
+
+
+def _alone(measured: Measured) -> Iterator[Finding]:
+    for benchmark in measured.benchmarks:
+        for run, base in (
+            ("glass1_50", "ode1_50"),
+            ("glass2_50", "ode2_50"),
+            ("sde_50", "ode1_50"),
+        ):
+            yield _paired(
+                measured, f"{run} less {base}", run, base, benchmark,
+                kind="not below", margin=POINTS, decides=run.startswith("glass"),
+            )  # fmt: skip
+
+
+def _guidance(measured: Measured) -> Iterator[Finding]:
+    for benchmark in measured.benchmarks:
+        for split in ("8x50", "20x20"):
+            run, base = f"fk_glass_guidance_{split}", f"fk_glass_schedule_{split}"
+            for quantity in (REWARD, CORRECT):
+                yield _paired(
+                    measured, f"{run} less {base}", run, base, benchmark, quantity,
+                    decides=split == "8x50",
+                )  # fmt: skip
+
+
+def _planned(measured: Measured) -> Iterator[Finding]:
+    names = dict.fromkeys(name for name, _ in measured.rows)
+    for budget in (BUDGET, *SMALLER):
+        run = f"auto_{budget}"
+        if run not in names:
+            continue
+        base = measured.best("best_of_n", budget)
+        for benchmark in measured.benchmarks:
+            what = f"{run} less {base or 'best_of_n'}, {budget} calls"
+            yield _paired(measured, what, run, base, benchmark, decides=budget == BUDGET)

@@ -1,0 +1,96 @@
+"""`glass reproduce`, once its command line is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from glass_cli.common.errors import GlassError
+from glass_cli.common.messages import say
+from glass_cli.common.paths import EVAL_CONFIG
+from glass_cli.config.command_line import quoted
+from glass_cli.launch import launch
+from glass_cli.reproduce.measured import measured, run_folder
+from glass_cli.reproduce.pages import write_pages
+from glass_cli.reproduce.plan import Evaluation, Scope, command, evaluations, smaller_budgets
+
+_SIGNALLED = 128  # exit codes from here on: a signal ended the run
+
+Launch = Callable[..., int]
+
+
+def reproduce(
+    name: str,
+    scope: Scope,
+    words: Sequence[str],
+    runs: Path,
+    out: Path,
+    draw: bool = True,
+    run: Launch = launch,
+) -> int:
+    """Runs what of a comparison is not finished, and writes its pages; returns the exit code.
+
+    words: settings for all runs, `key=value`, such as device=cuda.
+    runs: where the runs lie; a finished one is not drawn again.
+    out: where the pages go.
+    draw: False writes the pages of what is finished.
+    run: draws one evaluation, as :func:`glass_cli.launch.launch`.
+
+    The exit code is 0, 1 where a run failed, whose line is left out of the pages, or that of the
+    signal that ended a run. Raises GlassError.
+    """
+    for word in words:
+        if "=" not in word or word.startswith("-"):
+            raise GlassError(f"{word} is not key=value; settings are such as device=cuda")
+    asked, seeds = evaluations(name, scope), range(scope.seeds)
+    failed = 0
+    for more in (False, True):
+        if more:  # what was best is known now
+            best = measured(runs, asked, seeds).best_splits()
+            here = [*smaller_budgets(best, scope)]
+            asked += here
+        else:
+            here = asked
+        if not draw:
+            continue
+        jobs = [(each, seed) for each in here for seed in _seeds(each, scope)]
+        for number, (evaluation, seed) in enumerate(jobs, 1):
+            say(f"{number}/{len(jobs)}: {evaluation.name}, {_where(evaluation)}, seed {seed}")
+            code = run(_arguments(evaluation, seed, scope, words, runs), config=EVAL_CONFIG)
+            if code >= _SIGNALLED:
+                say(f"stopped; glass reproduce {name} goes on from there")
+                return code
+            failed += code != 0
+    found = measured(runs, asked, seeds)
+    if not found.rows and not found.studies:
+        raise GlassError(f"{runs} holds no finished run of {name}, and there is nothing to write")
+    paths = write_pages(out, name, found, lambda each: command(each, scope, seeds))
+    for path in paths:
+        print(f"wrote {os.path.relpath(path)}")
+    if failed:
+        say(f"{failed} run{'s' * (failed > 1)} failed, and are left out of the pages")
+    return int(failed > 0)
+
+
+def _seeds(evaluation: Evaluation, scope: Scope) -> range:
+    return range(1 if evaluation.benchmark is None else scope.seeds)
+
+
+def _where(evaluation: Evaluation) -> str:
+    return evaluation.benchmark or "a study"
+
+
+def _arguments(
+    evaluation: Evaluation, seed: int, scope: Scope, words: Sequence[str], runs: Path
+) -> list[str]:
+    quiet = [] if any(word.startswith("wandb.mode=") for word in words) else ["wandb.mode=disabled"]
+    folder = run_folder(runs, evaluation, seed)
+    return [
+        *evaluation.words(),
+        *scope.settings(evaluation.benchmark),
+        f"seed={seed}",
+        *quiet,
+        *words,
+        f"hydra.run.dir={quoted(str(folder))}",
+    ]

@@ -1,0 +1,162 @@
+"""What the finished runs of a comparison say: estimates, paired differences, best splits."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from glass_cli.common.errors import GlassError
+from glass_cli.common.statistics import bootstrap_interval
+from glass_cli.output.reader import read_run
+from glass_cli.output.writer import SUMMARY
+from glass_cli.report.comparison import compare
+from glass_cli.report.quantities import Estimate, estimate_of, quantities
+from glass_cli.report.run_groups import RunGroup
+from glass_cli.reproduce.plan import BUDGET, METHODS, Evaluation, method_of
+
+CORRECT, REWARD = "correct", "answer"
+_NEAR = 0.05  # of a budget, by which splits may miss it
+
+Key = tuple[str, str]
+"""A row's name, and the benchmark."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is finished.
+
+    rows: each evaluation's runs, of one seed or more.
+    evaluations: the same keys -> what was asked for.
+    studies: a study's name -> its parts, one a prompt.
+    summaries: a study's name -> its summary.
+    """
+
+    rows: Mapping[Key, RunGroup]
+    evaluations: Mapping[Key, Evaluation]
+    studies: Mapping[str, Sequence[Mapping[str, Any]]]
+    summaries: Mapping[str, Mapping[str, Any]]
+    # intervals take time to draw, and the same means are asked for again and again
+    _estimates: dict[tuple[str, str, str], Estimate | None] = field(default_factory=dict)
+
+    @property
+    def benchmarks(self) -> list[str]:
+        return list(dict.fromkeys(benchmark for _, benchmark in self.rows))
+
+    def difference(self, run: str, base: str, benchmark: str, quantity: str) -> Estimate | None:
+        """run - base, paired by prompt and seed; None where one of them, or the quantity, lacks."""
+        sides = [self.rows.get((name, benchmark)) for name in (base, run)]
+        if sides[0] is None or sides[1] is None:
+            return None
+        try:
+            comparison = compare([sides[0], sides[1]], 0, [quantity])
+        except GlassError:
+            return None
+        return comparison.cells[quantity][1].difference
+
+    def estimate(self, name: str, benchmark: str, quantity: str) -> Estimate | None:
+        """A row's mean; None where it or the quantity lacks."""
+        key = (name, benchmark, quantity)
+        if key not in self._estimates:
+            group = self.rows.get((name, benchmark))
+            known = [] if group is None else quantities(group.runs)
+            found = next((each for each in known if each.key == quantity), None)
+            own = None if found is None or group is None else estimate_of(group.results, found)
+            self._estimates[key] = own
+        return self._estimates[key]
+
+    def budget(self, name: str, benchmark: str) -> float | None:
+        """Network calls a picture; None where not recorded."""
+        group = self.rows.get((name, benchmark))
+        calls = [] if group is None else [result.nfe for result in group.results]
+        known = [value for value in calls if value is not None]
+        return sum(known) / len(known) if known and len(known) == len(calls) else None
+
+    def best(self, method: str, budget: int = BUDGET) -> str | None:
+        """The name of a method's row of that budget that is most often right, over all benchmarks.
+
+        None where it has no row on every benchmark that was measured.
+        """
+        scores: dict[str, float] = {}
+        for name in dict.fromkeys(name for name, _ in self.rows):
+            if method_of(name) != method:
+                continue
+            spent = [self.budget(name, benchmark) for benchmark in self.benchmarks]
+            right = [self.estimate(name, benchmark, CORRECT) for benchmark in self.benchmarks]
+            if all(n is not None and abs(n - budget) <= _NEAR * budget for n in spent):
+                means = [each.mean for each in right if each is not None]
+                if len(means) == len(right):
+                    scores[name] = sum(means)
+        return max(scores, key=lambda name: scores[name], default=None)
+
+    def best_splits(self) -> dict[str, Evaluation]:
+        """Each method's best evaluation at the whole budget."""
+        found = {}
+        for method in METHODS:
+            name = self.best(method)
+            if name is not None:
+                found[method] = self.evaluations[name, self.benchmarks[0]]
+        return found
+
+    def squared_distance(
+        self, study: str, method: str, calls: int, less: tuple[str, int] | None
+    ) -> Estimate | None:
+        """Of a study of p(x_1 | x_t): a method's squared sliced 2-Wasserstein distance to an
+        independent reference, less another's; a mean over times and prompts.
+
+        less: a method and its calls; None for the distance between two references, of which the
+            difference is then a share.
+
+        Squared distances have the same expected floor, so that their difference is 0 where the laws
+        are the same. None where it was not measured.
+        """
+        found = []
+        for part in self.studies.get(study, ()):
+            values = []
+            for at in part["times"]:
+                squares = {(r["method"], r["calls"]): r["w2"] ** 2 for r in at["rows"]}
+                own = squares.get((method, calls), math.nan)
+                if less is None:
+                    floor = at["floor"] ** 2
+                    values.append((own - floor) / floor if floor > 0.0 else math.nan)
+                else:
+                    values.append(own - squares.get(less, math.nan))
+            found.append(sum(values) / len(values))
+        if not found or any(math.isnan(value) for value in found):
+            return None
+        return Estimate(sum(found) / len(found), bootstrap_interval(found), len(found))
+
+
+def run_folder(runs: Path, evaluation: Evaluation, seed: int) -> Path:
+    """Where a run of a comparison lies."""
+    return runs / evaluation.name / (evaluation.benchmark or "study") / f"seed_{seed}"
+
+
+def measured(runs: Path, evaluations: Iterable[Evaluation], seeds: Sequence[int]) -> Measured:
+    """What of the evaluations is finished in the folder ``runs``; the rest is left out."""
+    rows: dict[Key, RunGroup] = {}
+    asked: dict[Key, Evaluation] = {}
+    studies: dict[str, Sequence[Mapping[str, Any]]] = {}
+    summaries: dict[str, Mapping[str, Any]] = {}
+    for evaluation in evaluations:
+        if evaluation.benchmark is None:
+            folder = run_folder(runs, evaluation, seeds[0])
+            if (folder / SUMMARY).is_file():
+                summaries[evaluation.name] = json.loads((folder / SUMMARY).read_text("utf-8"))
+                parts = sorted((folder / "study").glob("*.json"))
+                studies[evaluation.name] = [json.loads(path.read_text("utf-8")) for path in parts]
+            continue
+        finished = []
+        for seed in seeds:
+            try:
+                finished.append(read_run(run_folder(runs, evaluation, seed)))
+            except GlassError:
+                continue
+        if finished:
+            key = (evaluation.name, evaluation.benchmark)
+            rows[key] = RunGroup(evaluation.name, tuple(finished))
+            asked[key] = evaluation
+    return Measured(rows, asked, studies, summaries)

@@ -1,0 +1,215 @@
+"""The pages of a comparison: its results, its claims, and both as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from glass_cli.common.files import atomic_write, writing_to
+from glass_cli.report.quantities import Estimate
+from glass_cli.report.results_file import Row, as_csv, row_of
+from glass_cli.report.tables import digits, estimate_text, number
+from glass_cli.reproduce.claims import Claim, Finding, claims
+from glass_cli.reproduce.measured import CORRECT, REWARD, Measured
+from glass_cli.reproduce.plan import BUDGET, SMALLER, Evaluation
+
+Command = Callable[[Evaluation], str]
+"""What a reader types to make a row again."""
+
+
+def write_pages(out: Path, name: str, measured: Measured, command: Command) -> list[Path]:
+    """Writes the results and the claims of a comparison into the folder ``out``; says where.
+
+    Raises GlassError where it cannot be written.
+    """
+    rows = {
+        key: row_of(key[0], group, command(measured.evaluations[key]))
+        for key, group in measured.rows.items()
+    }
+    found = claims(measured)
+    commands = {row.run: row.command.partition(" benchmark=")[0] for row in rows.values()}
+    for study in measured.studies:
+        commands[study] = f"glass eval experiment={name}/{study}"
+    texts = {
+        f"{name}.csv": as_csv([*rows.values()]),
+        f"{name}.md": _results(name, measured, rows),
+        "claims.csv": _claims_csv(found, commands),
+        "claims.md": _claims(name, found, commands, [*rows.values()]),
+    }
+    with writing_to(out, "name another folder with --out"):
+        out.mkdir(parents=True, exist_ok=True)
+        for file, text in texts.items():
+            with atomic_write(out / file) as part:
+                part.write_text(text, encoding="utf-8")
+    return [out / file for file in texts]
+
+
+def _results(name: str, measured: Measured, rows: Mapping[tuple[str, str], Row]) -> str:
+    lines = [
+        f"# Results: the {name} comparison",
+        "",
+        f"Made by `glass reproduce {name}`; every number, with code, weights and settings, is in"
+        f" [{name}.csv]({name}.csv), and what the paper claims in [claims.md](claims.md).",
+        f"`glass compare {name}.csv FOLDER` says whether a run of your own agrees.",
+        "",
+        *_made_with([*rows.values()]),
+    ]
+    for benchmark in measured.benchmarks:
+        of = {run: row for (run, where), row in rows.items() if where == benchmark}
+        title = next(iter(of.values())).benchmark
+        lines += ["", f"## {title}", "", _basis([*of.values()]), ""]
+        lines += _table(measured, benchmark, of)
+    for study, summary in measured.summaries.items():
+        lines += ["", f"## {study}", ""]
+        lines += _study(summary.get("posterior") or [])
+    return "\n".join(lines) + "\n"
+
+
+def _made_with(rows: Sequence[Row]) -> list[str]:
+    """The versions of all rows, each said once."""
+    made: dict[str, list[str]] = {}
+    for row in rows:
+        for versions in row.versions:
+            for part, value in versions.items():
+                several = value.items() if isinstance(value, Mapping) else [("", value)]
+                for sub, one in several:
+                    seen = made.setdefault(f"weights {sub}" if sub else part, [])
+                    if str(one) not in seen:
+                        seen.append(str(one))
+    return [f"- {part}: {', '.join(seen)}" for part, seen in made.items()]
+
+
+def _basis(rows: Sequence[Row]) -> str:
+    prompts = sorted({row.prompts for row in rows})
+    seeds = sorted({len(row.seeds) for row in rows})
+    return (
+        f"{_range(prompts)} prompts, {_range(seeds)} seed{'s' * (seeds[-1] > 1)}, one picture each;"
+        " 95 % bootstrap intervals over prompts."
+    )
+
+
+def _range(values: Sequence[int]) -> str:
+    return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+
+def _table(measured: Measured, benchmark: str, rows: Mapping[str, Row]) -> list[str]:
+    """A row a run; at each budget the paired difference from best-of-N at its best split."""
+    bases = {budget: measured.best("best_of_n", budget) for budget in (BUDGET, *SMALLER)}
+    cells = []
+    for run, row in sorted(rows.items(), key=lambda item: (-(item[1].nfe or 0), item[0])):
+        base = next(
+            (
+                b
+                for budget, b in bases.items()
+                if b and row.nfe and abs(row.nfe - budget) < 0.05 * budget
+            ),
+            None,
+        )
+        shift = None
+        if base is not None and base != run:
+            shift = measured.difference(run, base, benchmark, CORRECT)
+        right, reward = row.estimates.get(CORRECT), row.estimates.get(REWARD)
+        cells.append(
+            [
+                f"`{run}`",
+                number(row.nfe, 0),
+                number(row.reward_calls, 0),
+                number(row.seconds, 2),
+                _text(right),
+                _text(reward),
+                "the best best-of-N" if base == run else _text(shift, signed=True),
+            ]
+        )
+    head = ["run", "network calls", "reward calls", "seconds", "right, %", "reward"]
+    return _markdown([*head, "right, less best-of-N"], cells)
+
+
+def _study(tables: Sequence[Mapping[str, object]]) -> list[str]:
+    cells = []
+    for table in tables:
+        rows = table["rows"]
+        assert isinstance(rows, list)
+        for row in rows:
+            distance = row["w2_freed"]
+            ends = distance["interval95"]
+            shown = Estimate(distance["mean"], None if ends is None else tuple(ends), 0)
+            cells.append([f"{table['t']:g}", row["method"], str(row["calls"]), _text(shown)])
+    head = ["t", "sampler", "network calls", "sliced W2 from the law, freed of the floor"]
+    return _markdown(head, cells)
+
+
+def _claims(
+    name: str, found: Sequence[Claim], commands: Mapping[str, str], rows: Sequence[Row]
+) -> str:
+    lines = [
+        "# Claims",
+        "",
+        "What the paper on GLASS Flows (arXiv 2509.25170) claims, tested on the models that are"
+        f" part of this program, by `glass reproduce {name}` from [{name}.csv]({name}.csv). A test"
+        " holds or does not where the 95 % interval of a paired difference says so; where it does"
+        " not say, it is undecided.",
+        "",
+        *_made_with(rows),
+    ]
+    for claim in found:
+        lines += ["", f"## {claim.sentence}", "", f"**{claim.verdict}** here. {claim.note}", ""]
+        cells = [
+            [
+                f"**{finding.what}**" if finding.decides else finding.what,
+                finding.where,
+                f"{_text(finding.estimate, signed=True)} {finding.unit}",
+                finding.verdict if finding.estimate is not None else "not measured",
+            ]
+            for finding in claim.findings
+        ]
+        lines += _markdown(["difference (bold: it decides)", "on", "estimate", "verdict"], cells)
+        used = dict.fromkeys(row for finding in claim.findings for row in finding.rows)
+        known = [commands[row] for row in used if row in commands]
+        lines += ["", *(f"    {command}" for command in dict.fromkeys(known))]
+    return "\n".join(lines) + "\n"
+
+
+CLAIM_COLUMNS = (
+    "claim",
+    "claim_verdict",
+    "difference",
+    "on",
+    "decides",
+    "mean",
+    "low",
+    "high",
+    "unit",
+    "margin",
+    "verdict",
+    "commands",
+)
+
+
+def _claims_csv(found: Sequence[Claim], commands: Mapping[str, str]) -> str:
+    text = io.StringIO()
+    write = csv.writer(text, lineterminator="\n")
+    write.writerow(CLAIM_COLUMNS)
+    for claim in found:
+        for finding in claim.findings:
+            write.writerow([claim.sentence, claim.verdict, *_finding(finding, commands)])
+    return text.getvalue()
+
+
+def _finding(finding: Finding, commands: Mapping[str, str]) -> list[object]:
+    mean: list[float | None] = [None] * 3
+    if finding.estimate is not None:
+        mean = [finding.estimate.mean, *(finding.estimate.interval or (None, None))]
+    known = "; ".join(commands[row] for row in finding.rows if row in commands)
+    what = [finding.what, finding.where, finding.decides]
+    return [*what, *mean, finding.unit, finding.margin, finding.verdict, known]
+
+
+def _text(estimate: Estimate | None, signed: bool = False) -> str:
+    return estimate_text(estimate, digits([estimate]), signed)
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in lines]

@@ -1,0 +1,140 @@
+"""The runs of a comparison: the experiments of a folder, on its benchmarks, with its seeds."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glass_cli.common.errors import GlassError, near
+from glass_cli.common.paths import conf_dir
+
+EXPERIMENTS = ("embedded",)
+# Of the experiments that choose none themselves.
+BENCHMARKS = ("geneval", "compose")
+BUDGET = 400  # network calls a picture, at which methods are compared split by split
+SMALLER = (160, 80)  # at which each method has the split that was best at 400
+# The start of an experiment's name -> whether the method it names is tried at smaller budgets.
+METHODS = {"best_of_n": True, "fk_sde": True, "fk_glass_guidance": False, "fk_glass": True}
+_LEAST = 5  # calls a particle: one for each transition
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One row of the results: an experiment on one benchmark, with every seed.
+
+    name: of the row.
+    experiment: the file that it is, in conf/experiment/.
+    settings: in place of the experiment's own, `key=value`.
+    benchmark: None where the experiment has one of its own.
+    """
+
+    name: str
+    experiment: str
+    settings: tuple[str, ...] = ()
+    benchmark: str | None = None
+
+    def words(self) -> list[str]:
+        """The arguments of `glass eval` that make it, but for the seed and where it is written."""
+        chosen = [] if self.benchmark is None else [f"benchmark={self.benchmark}"]
+        return [f"experiment={self.experiment}", *self.settings, *chosen]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """How much of a comparison is run.
+
+    only: patterns of experiments' names, such as `fk_*`; all where there are none.
+    benchmarks: of BENCHMARKS.
+    seeds: 0 to seeds - 1 are drawn, 1 or more.
+    limit: at most so many prompts, 1 or more; None for all.
+    geneval: a file with GenEval's prompts; None for the published list, downloaded once.
+    """
+
+    only: tuple[str, ...] = ()
+    benchmarks: tuple[str, ...] = BENCHMARKS
+    seeds: int = 2
+    limit: int | None = None
+    geneval: Path | None = None
+
+    def settings(self, benchmark: str | None) -> list[str]:
+        """What a run on ``benchmark`` is given beside its experiment."""
+        if benchmark is None:  # a study, whose few prompts are its own
+            return [] if self.limit is None else [f"benchmark.limit={self.limit}"]
+        found = ["benchmark.images=1"]
+        if benchmark == "geneval":
+            path = "published" if self.geneval is None else str(self.geneval.absolute())
+            found.append(f"benchmark.path={path}")
+        return found + ([] if self.limit is None else [f"benchmark.limit={self.limit}"])
+
+
+def evaluations(folder: str, scope: Scope) -> list[Evaluation]:
+    """What the files of conf/experiment/<folder>/ ask for. Raises GlassError."""
+    if folder not in EXPERIMENTS:
+        hint = near(folder, EXPERIMENTS)
+        raise GlassError(f"there is no comparison {folder}{hint} ({', '.join(EXPERIMENTS)})")
+    wrong = [name for name in scope.benchmarks if name not in BENCHMARKS]
+    if wrong:
+        hint = near(wrong[0], BENCHMARKS)
+        raise GlassError(f"unknown benchmark {wrong[0]}{hint} ({', '.join(BENCHMARKS)})")
+    if scope.geneval is not None and not scope.geneval.is_file():
+        raise GlassError(f"--geneval {scope.geneval} is not a file; give GenEval's prompt list")
+    paths = {
+        path.stem: path for path in sorted((conf_dir() / "experiment" / folder).glob("*.yaml"))
+    }
+    for pattern in scope.only:
+        if not fnmatch.filter(paths, pattern):
+            hint = near(pattern, paths)
+            raise GlassError(f"--only {pattern} is none of conf/experiment/{folder}/{hint}")
+    patterns = scope.only or ("*",)
+    found = []
+    for name, path in paths.items():
+        if any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
+            own = _has_benchmark(path)
+            experiment = f"{folder}/{name}"
+            benchmarks = (None,) if own else scope.benchmarks
+            found += [Evaluation(name, experiment, (), benchmark) for benchmark in benchmarks]
+    return found
+
+
+def _has_benchmark(path: Path) -> bool:
+    text = path.read_text(encoding="utf-8")
+    return re.search(r"^\s*-\s*override\s+/benchmark:", text, re.MULTILINE) is not None
+
+
+def method_of(name: str) -> str | None:
+    """The method that a row's name begins with; None for a run of one particle, or a study."""
+    return next((method for method in METHODS if name.startswith(method)), None)
+
+
+def smaller_budgets(best: Mapping[str, Evaluation], scope: Scope) -> Iterator[Evaluation]:
+    """The best split of each method, as near to it as a smaller budget allows.
+
+    best: a method -> one of its evaluations at BUDGET, whose name ends with its split.
+    """
+    for method, chosen in best.items():
+        if METHODS[method]:
+            calls = int(chosen.name.rpartition("x")[2])
+            for budget in SMALLER:
+                particles = fewer_particles(budget, calls)
+                settings = (f"particles={particles}", f"calls={budget // particles}")
+                for benchmark in scope.benchmarks:
+                    name = f"{method}_{budget}"
+                    yield Evaluation(name, chosen.experiment, settings, benchmark)
+
+
+def fewer_particles(budget: int, calls: int) -> int:
+    """The number of particles, two or more, that spends a budget with most nearly so many calls
+    each: a divisor of the budget."""
+    fitting = [n for n in range(2, budget // _LEAST + 1) if budget % n == 0]
+    return min(fitting, key=lambda n: max(budget / n / calls, calls * n / budget))
+
+
+def command(evaluation: Evaluation, scope: Scope, seeds: Sequence[int]) -> str:
+    """What a reader types to make a row of the results again."""
+    settings = [*evaluation.words(), *scope.settings(evaluation.benchmark)]
+    several = len(seeds) > 1
+    seed = ",".join(map(str, seeds))
+    return " ".join(["glass eval", *["-m"] * several, *settings, f"seed={seed}"])
