@@ -3,23 +3,27 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
-PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+# quiet twice: errors alone, not what pip thinks of its own settings
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 PROMPT ?= a photo of a red apple and a blue car
 ARGS   ?=
 # Processes of make test, each of one thread
 TESTS  ?= 2
 # Of make dist: the tag that a release is made from, such as v0.3.0
 TAG    ?=
+# Of make test-install: names, versions or paths
+PYTHONS ?= $(PYTHON)
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint docs notebooks bench dist clean
+.PHONY: help demo test test-slow test-install lint docs notebooks bench dist clean
 
 help: ## show this list
 	@echo "make TARGET  (PYTHON=python3.12 chooses the Python, VENV=folder the environment)"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run.stamp ## sample one prompt with the embedded model: PROMPT="...", ARGS="particles=16 seed=1"
+	@echo "loading the embedded model, then drawing: $$PROMPT"
 	@$(BIN)/glass sample prompt="$$PROMPT" wandb.mode=disabled $(ARGS)
 	@echo "The pictures are in $$(ls -td outputs/*/*/ | head -n 1)"
 
@@ -28,6 +32,9 @@ test: $(VENV)/.dev.stamp ## run the tests, in TESTS=2 processes; ARGS="-k word" 
 
 test-slow: $(VENV)/.dev.stamp ## run the tests, the slow ones too
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TESTS) -rs -m "" $(ARGS)
+
+test-install: $(VENV)/.dev.stamp ## install wheel and sdist afresh and run them: PYTHONS="python3.10 3.13"
+	@$(BIN)/python tests/install.py $(PYTHONS)
 
 lint: $(VENV)/.dev.stamp ## check style and types
 	@$(BIN)/ruff check .
