@@ -58,7 +58,9 @@ def plan(*words: str, sweep: bool = False, config: str = "eval") -> Plan:
 def test_its_command_is_checked_whole(composer: Composer, name: str) -> None:
     assert command(name).startswith(f"glass eval experiment={name}")
     settings = checked(composer, name)
-    if settings.study is None:
+    if name.startswith("embedded/auto_"):
+        assert f"embedded/auto_{settings.root.budget}" == name
+    elif settings.study is None:
         assert settings.root.particles is not None and settings.root.calls is not None
         assert settings.root.particles * settings.root.calls in (50, 400)
     assert headline(CONF / "experiment" / f"{name}.yaml")
