@@ -152,7 +152,13 @@ def ls(
 
 @app.command()
 def sheet(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, one row each.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders of finished runs or sweeps: for each prompt a row a run, or, with an"
+            " evaluation among them, one row of all answers."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG to write.")] = Path("sheet.png"),
 ) -> None:
     """Set the pictures of several runs side by side on one contact sheet."""
@@ -168,7 +174,7 @@ def sheet(
 @app.command()
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of finished runs of glass sample or glass eval.")
+        list[Path], typer.Argument(help="Folders of finished runs of sample or eval, or of sweeps.")
     ],
     against: Annotated[
         Path | None, typer.Option(help="The run to take differences from; default: the first.")

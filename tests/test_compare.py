@@ -22,7 +22,7 @@ from glass_cli.output.reader import read_run
 from glass_cli.report import tables
 from glass_cli.report.comparison import Comparison, compare
 from glass_cli.report.plots import reward_against_nfe, write_plots
-from glass_cli.report.quantities import Estimate
+from glass_cli.report.quantities import Estimate, quantities
 from glass_cli.report.run_groups import RunGroup
 
 
@@ -325,6 +325,19 @@ def test_the_command(tmp_path: Path) -> None:
     assert all(line.startswith("glass: warning: ") for line in warned.splitlines())
     code, said, _ = run_command("compare", b, "--against", a, "--label", "A", "--label", "B")
     assert code == 0 and "less A" in said
+
+
+def test_help_names_the_numbers(tmp_path: Path) -> None:
+    """Those of a run with verdicts and metrics are among the words of --show."""
+    results = [{"prompt": "a", "rewards": [1.0], "judged": {"correct": True}, "tag": "colors"}]
+    run = read_run(eval_run(tmp_path / "a", [{**results[0], "metrics": {"ocr": [0.5]}}]))
+    said = " ".join(run_command("compare", "--help")[1].split())
+    general = {"correct.colors": "correct.TASK", "metrics.ocr": "metrics.NAME"}
+    general["mean_metrics.ocr"] = "mean_metrics.NAME"
+    keys = {general.get(q.key, q.key) for q in quantities([run])}
+    assert {"answer", "best", "mean", "correct", "metrics.NAME"} <= keys
+    shown = said.partition("Only this number: ")[2].partition("; repeat.")[0]
+    assert keys <= set(re.split(r", | ", shown)), (keys, shown)
 
 
 def jobs_of_a_sweep(sweep: Path, seeds: Sequence[int] = (0, 1, 2)) -> list[Path]:

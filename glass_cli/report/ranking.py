@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from glass_cli.common.errors import GlassError
+from glass_cli.output.progress import counted
 from glass_cli.output.results import Result, Run
 from glass_cli.output.tables import text_table
 from glass_cli.report import tables
@@ -25,6 +26,8 @@ NOTE = (
     "rank: 1 and one for each run that is better by a paired 95 % interval above 0;"
     " = shares its rank"
 )
+
+_QUICK = 40  # pairs, beyond which it is shown how many are left
 
 
 @dataclass(frozen=True)
@@ -90,14 +93,14 @@ def _ranks(
     by_key: Sequence[Mapping[Key, Result]], common: Sequence[Key], quantity: Quantity
 ) -> list[int | None]:
     better = [0] * len(by_key)  # how many runs are better than each
-    for i, one in enumerate(by_key):
-        for j, other in enumerate(by_key[:i]):
-            difference = difference_over(one, other, common, quantity)
-            if difference is None or difference.interval is None:
-                continue
-            low, high = difference.interval
-            better[j] += low > 0
-            better[i] += high < 0
+    pairs = [(i, j) for i in range(len(by_key)) for j in range(i)]
+    for i, j in counted(pairs, "pair") if len(pairs) > _QUICK else pairs:
+        difference = difference_over(by_key[i], by_key[j], common, quantity)
+        if difference is None or difference.interval is None:
+            continue
+        low, high = difference.interval
+        better[j] += low > 0
+        better[i] += high < 0
     known = [any(quantity.of(table[key]) is not None for key in common) for table in by_key]
     return [1 + n if has else None for n, has in zip(better, known, strict=True)]
 
