@@ -146,7 +146,7 @@ def _rows(
         meaning = said.get(key, "")
         beside = comments.get(key, "")
         if not meaning or ("null" in beside and not re.search("null|None", meaning)):
-            meaning = f"{meaning} {beside}".strip()
+            meaning = f"{meaning} {beside[:1].upper()}{beside[1:]}" if meaning else beside
         meaning = re.sub(r"\bNone\b", "null", inline(meaning, lambda _: None))
         cells = [f"`{prefix}{key}`", kind, f"`{_shown(value)}`", meaning]
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
