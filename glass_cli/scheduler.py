@@ -79,11 +79,11 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         vendor: dict[str, Any] | None = None,
         sampler: Literal["glass", "ode", "sde"] = "glass",
         transitions: int = 5,
-        rho: str | float = "ddpm",
+        rho: str | float | Sequence[Any] = "ddpm",
         kappa: float = 1.0,
         order: int = 2,
         times: str | Sequence[float] = "schedule",
-        inner: str = "s",
+        inner: str = "snr",
         seed: int | None = None,
     ) -> None:
         if not vendor_class or vendor is None:

@@ -22,7 +22,7 @@ from worlds import (
     transition_law,
 )
 
-from glass_cli.method.glass import Glass, InnerPath, correlation
+from glass_cli.method.glass import Glass, Inner, InnerPath, Rho, check_rho, correlation
 from glass_cli.method.integrate import Node, step_weights
 from glass_cli.method.ode import Ode
 from glass_cli.method.path import Path
@@ -49,6 +49,17 @@ def test_ddpm_correlation_is_that_of_the_forward_process(path: Path) -> None:
     assert correlation(path, t, t_next, "ddpm", 0.5) == pytest.approx(rho**0.5, rel=1e-14)
     assert correlation(path, t, t_next, -0.3, 0.5) == -0.3
     assert correlation(path, t, 1.0, "ddpm") == 0.0
+
+
+@each_path
+def test_rho_over_time_is_that_where_the_transitions_middle_lies(path: Path) -> None:
+    rho = check_rho([[0, "ddpm"], [0.3, 0.4], [0.8, -1]])
+    assert rho == ((0.0, "ddpm"), (0.3, 0.4), (0.8, -1.0))
+    assert correlation(path, 0.1, 0.4, rho) == correlation(path, 0.1, 0.4, "ddpm")
+    assert correlation(path, 0.1, 0.4, rho, 0.5) == correlation(path, 0.1, 0.4, "ddpm", 0.5)
+    assert correlation(path, 0.1, 0.5, rho) == 0.4  # a value holds from its time on
+    assert correlation(path, 0.5, 1.0, rho) == 0.4
+    assert correlation(path, 0.7, 1.0, rho) == -1.0
 
 
 @each_path
@@ -120,9 +131,9 @@ def test_effective_times_rise_and_are_inverted(
 
 
 @each_path
-@pytest.mark.parametrize("inner", ["s", "times"])
+@pytest.mark.parametrize("inner", ["snr", "s", "times"])
 @pytest.mark.parametrize("shift", [1.0, 3.0])
-def test_inner_grid(path: Path, inner: str, shift: float) -> None:
+def test_inner_grid(path: Path, inner: Inner, shift: float) -> None:
     ends = inner_path(path, 0.25, 0.75, 0.4)
     grid = ends.grid(12, inner, shift)
     assert len(grid) == 13 and (grid[0], grid[-1]) == (0.0, 1.0)
@@ -133,6 +144,12 @@ def test_inner_grid(path: Path, inner: str, shift: float) -> None:
             assert step == pytest.approx(round(step), abs=1e-8)
     elif inner == "s":
         assert grid == [i / 12 for i in range(13)]
+    elif inner == "snr":  # nu/(1 + nu) in equal parts, nu = r A/S
+        alpha, sigma, _, _ = path.at(0.25)
+        r = (4.0 * (alpha / sigma) ** 2 + 2.0 / shift**2) ** -0.5
+        nu = [r * A / S for A, S, _ in map(ends.node, grid)]
+        share = [v / (1.0 + v) for v in nu]
+        assert share == pytest.approx([share[-1] * i / 12 for i in range(13)], abs=1e-14)
     assert ends.grid(1, inner, shift) == [0.0, 1.0]
 
 
@@ -173,8 +190,17 @@ def test_second_order_reaches_two_where_the_end_is_sharp() -> None:
 
 
 @each_path
-@pytest.mark.parametrize(("rho", "kappa"), [("ddpm", 1.0), ("ddpm", 0.5), (0.4, 1.0), (-0.5, 1.0)])
-def test_neighbours_have_the_correlation_of_rho(path: Path, rho: float | str, kappa: float) -> None:
+@pytest.mark.parametrize(
+    ("rho", "kappa"),
+    [
+        ("ddpm", 1.0),
+        ("ddpm", 0.5),
+        (0.4, 1.0),
+        (-0.5, 1.0),
+        (((0.0, "ddpm"), (0.3, 0.4), (0.7, -0.5)), 0.5),
+    ],
+)
+def test_neighbours_have_the_correlation_of_rho(path: Path, rho: Rho, kappa: float) -> None:
     flow = GaussianFlow(path)
     laws = exact_laws(flow, Glass(4, 64, rho=rho, kappa=kappa))
     for here, there in itertools.pairwise(laws):
@@ -186,20 +212,25 @@ def test_neighbours_have_the_correlation_of_rho(path: Path, rho: float | str, ka
         assert here.covariance(there) == pytest.approx(exact, abs=4e-4)
 
 
-@pytest.mark.parametrize(("order", "method"), [(1, "euler"), (2, "multistep")])
 @pytest.mark.parametrize("rho", ["ddpm", 0.4, -1.0])
-def test_one_transition_is_the_ode(order: int, method: str, rho: float | str) -> None:
+def test_one_transition_is_the_ode(rho: float | str) -> None:
     flow = MixtureFlow(planar_mixture())
     normal = Normals(3, (5, 2))
     x = normal()
-    glass, ode = Glass(rho=rho, order=order), Ode(method=method)
-    out = glass.transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, normal, 7)
-    expected = ode.transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, normal, 7)
+    x_hat = flow.denoise(x, 0.0)
+    out, fine = (
+        Glass(rho=rho, order=order, inner=inner).transition(flow, x, x_hat, 0.0, 1.0, normal, calls)
+        for order, inner, calls in ((1, "times", 7), (2, "snr", 200))
+    )
+    expected = Ode(method="euler").transition(flow, x, x_hat, 0.0, 1.0, normal, 7)
     assert torch.allclose(out, expected, rtol=0.0, atol=1e-12)
+    # of second order they take z_hat as linear in other variables: they meet in the limit
+    expected = Ode(method="multistep").transition(flow, x, x_hat, 0.0, 1.0, normal, 200)
+    assert torch.allclose(fine, expected, rtol=0.0, atol=1e-3)
 
 
 @each_path
-@pytest.mark.parametrize("inner", ["s", "times"])
+@pytest.mark.parametrize("inner", ["snr", "s", "times"])
 def test_one_transition_is_the_ode_at_the_inner_grids_times(path: Path, inner: str) -> None:
     flow, x = MixtureFlow(planar_mixture(), path), Normals(3, (5, 2))()
     glass, noise = Glass(order=1, inner=inner), Normals(4, (5, 2))

@@ -18,7 +18,7 @@ from worlds import CONDOT, DISCRETE, PATHS, VP, Basis, GaussianFlow, Law, Normal
 
 from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
-from glass_cli.method.integrate import Node, solve, step_weights
+from glass_cli.method.integrate import Node, sine_steps, solve, step_weights, straight_steps
 from glass_cli.method.ode import Ode
 from glass_cli.method.path import Path
 from glass_cli.method.sde import Sde
@@ -84,7 +84,7 @@ def test_a_z_hat_linear_in_v_is_integrated_exactly_by_second_order() -> None:
         asked.append(i)
         return z[i]
 
-    found = solve(nodes, y, z[0], z_hat, 2)
+    found = solve(straight_steps(nodes), y, z[0], z_hat, 2)
     whole = Node(0.0, 1.0, 0.0), Node(1.0, 0.2, 1.0)
     exact = 0.2 * 0.4 + 2.0 * integral(*whole, 0) + 5.0 * integral(*whole, 1)
     assert float(found) == pytest.approx(exact, rel=1e-12)
@@ -94,8 +94,46 @@ def test_a_z_hat_linear_in_v_is_integrated_exactly_by_second_order() -> None:
 def test_a_step_to_no_noise_does_not_extrapolate() -> None:
     nodes = [Node(0.0, 1.0, 0.0), Node(0.5, 0.5, 0.5), Node(1.0, 0.0, 1.0)]
     last = torch.tensor([7.0])
-    found = solve(nodes, torch.tensor([0.3]), torch.tensor([1.0]), lambda i, y: last, 2)
+    steps = straight_steps(nodes)
+    found = solve(steps, torch.tensor([0.3]), torch.tensor([1.0]), lambda i, y: last, 2)
     assert torch.equal(found, last)
+
+
+@pytest.mark.parametrize(("here", "there"), [s for s in STEPS if s[1].A > s[0].A])
+@pytest.mark.parametrize("scale", [0.2, 0.7, 3.0])
+def test_sine_weights_are_the_integrals(here: Node, there: Node, scale: float) -> None:
+    ((w, dv),) = sine_steps([here, there], scale)
+    sines = [scale * n.A / math.hypot(n.S, scale * n.A) for n in (here, there)]
+    assert dv == pytest.approx(sines[1] - sines[0], rel=1e-12)
+    assert (w.y, w.now) == (there.S / here.S, step_weights(here, there).now)
+    if there.S > 0.0:
+        start, end = here.A / here.S, there.A / there.S
+
+        def above(lam: float) -> float:
+            return scale * lam / math.hypot(1.0, scale * lam) - sines[0]
+
+        decades = [10.0**k for k in range(-1, 6) if start < 10.0**k < end]
+        area = quad(above, start, end, epsabs=0.0, points=decades or None)[0]
+        assert w.slope == pytest.approx(there.S * area, rel=1e-7)
+    else:  # all the mass of d(A/S) lies at the end
+        assert w.slope == pytest.approx(there.A * dv, rel=1e-12)
+
+
+@pytest.mark.parametrize("std", [0.1, 0.7])
+@pytest.mark.parametrize("end", [0.2, 0.0])
+def test_a_gaussians_z_hat_is_integrated_exactly_by_sine_steps(std: float, end: float) -> None:
+    """Three calls, which are given the exact z_hat: y_1 = A m + sqrt(A^2 std^2 + S^2) y_0."""
+    nodes = [Node(0.8 * s, 1.0 - s * (1.0 - end), s) for s in (0.0, 0.2, 0.7, 1.0)]
+    mean, y = 0.3, torch.tensor([1.7], dtype=torch.float64)
+
+    def exact(node: Node) -> float:
+        spread = math.hypot(node.A * std, node.S)
+        return mean + node.A * std**2 / spread * float(y)
+
+    z = [torch.tensor([exact(node)], dtype=torch.float64) for node in nodes[:-1]]
+    found = solve(sine_steps(nodes, std), y, z[0], lambda i, y: z[i], 2)
+    law = nodes[-1].A * mean + math.hypot(nodes[-1].A * std, end) * float(y)
+    assert float(found) == pytest.approx(law, rel=1e-12)
 
 
 def ode_error(path: Path, method: str, steps: int) -> float:
@@ -141,7 +179,14 @@ SAMPLERS: list[tuple[str, Sampler, float, float]] = [
     *((f"glass-{k}", Glass(4, 48, **v), 4e-4, 4e-3) for k, v in RHOS.items() if k != "1"),
     *((f"euler-{k}", Glass(4, 48, order=1, **v), 0.008, 0.016) for k, v in RHOS.items()),
     ("glass-1", Glass(4, 48, rho=1.0), 4e-3, 6e-3),
+    ("glass-inner-s", Glass(4, 48, inner="s"), 4e-4, 4e-3),
     ("glass-inner-times", Glass(4, 48, inner="times"), 3e-3, 8e-3),
+    (
+        "glass-rho-over-time",
+        Glass(4, 48, rho=((0.0, "ddpm"), (0.3, 0.4), (0.7, -0.5))),
+        4e-4,
+        4e-3,
+    ),
     ("ode-euler", Ode(4, 48, "euler"), 3e-3, 0.012),
     ("ode-heun", Ode(4, 48, "heun"), 1e-4, 0.014),
     ("ode-multistep", Ode(4, 48), 1e-4, 2e-3),
@@ -249,6 +294,15 @@ def test_too_many_calls_for_a_discrete_model_is_said() -> None:
         (Glass, {"rho": 1.5}, r"sampler\.rho must lie between -1 and 1 \(got 1.5\)"),
         (Glass, {"rho": math.nan}, r"sampler\.rho must lie"),
         (Glass, {"rho": "sde"}, r"sampler\.rho must be ddpm or a number"),
+        (Glass, {"rho": [[0, 0.5], [0.3, "sde"]]}, r"sampler\.rho must be ddpm or a number"),
+        (Glass, {"rho": [[0, 0.5], [0.3, 2]]}, r"sampler\.rho must lie between .* \(got 2\)"),
+        (Glass, {"rho": [[0, 0.5], 0.3]}, r"sampler\.rho must be ddpm, a number .*, or pairs"),
+        (Glass, {"rho": [["ddpm", 0.5]]}, r"sampler\.rho must have numbers as times"),
+        (Glass, {"rho": [[0.1, 0.5]]}, r"sampler\.rho must have times that rise from 0, below 1"),
+        (Glass, {"rho": [[0, 1], [0.5, 0], [0.5, 1]]}, r"sampler\.rho must have times that rise"),
+        (Glass, {"rho": [[0, 1], [1, 0]]}, r"sampler\.rho must have times that rise"),
+        (Glass, {"rho": []}, r"sampler\.rho must have times that rise"),
+        (Glass, {"inner": "log"}, r"sampler\.inner must be snr, s or times \(got log\)"),
         (Glass, {"kappa": -1.0}, r"sampler\.kappa must be 0 or more"),
         (Glass, {"order": 3}, r"sampler\.order must be 1 or 2 \(got 3\)"),
         (Ode, {"steps": 0}, r"sampler\.steps must"),

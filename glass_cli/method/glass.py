@@ -11,13 +11,16 @@ z, whose sufficient statistic is the model's own input at an effective time t*.
 
 from __future__ import annotations
 
+import itertools
 import math
+import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from glass_cli.method import times as outer
 from glass_cli.method.flow import Flow, Normal, Sampler
-from glass_cli.method.integrate import Node, solve
+from glass_cli.method.integrate import Node, sine_steps, solve
 from glass_cli.method.path import Path
 from glass_cli.method.times import Times
 
@@ -25,15 +28,61 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def correlation(path: Path, t: float, t_next: float, rho: float | str, kappa: float = 1.0) -> float:
+Value = Literal["ddpm"] | float
+Rho = Value | tuple[tuple[float, Value], ...]
+Inner = Literal["snr", "s", "times"]
+
+
+def check_rho(rho: object) -> Rho:
+    """A sampler's ``rho`` setting, as tuples where it is a list of times and values.
+
+    Raises ValueError for anything but "ddpm", a number from -1 to 1, or pairs of time and one of
+    these whose times rise from 0 and stay below 1.
+    """
+    if isinstance(rho, (str, float, int)) or not isinstance(rho, Sequence):
+        return _check_value(rho)
+    pairs = []
+    for pair in rho:
+        if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
+            raise ValueError(
+                f"sampler.rho must be ddpm, a number from -1 to 1, or pairs of a time and one of"
+                f" these such as [[0,ddpm],[0.3,0.4]] (got {rho})"
+            )
+        pairs.append((pair[0], _check_value(pair[1])))
+    times = [time for time, _ in pairs]
+    if any(isinstance(time, bool) or not isinstance(time, (int, float)) for time in times):
+        raise ValueError(f"sampler.rho must have numbers as times (got {times})")
+    if not times or times[0] != 0.0 or not all(a < b for a, b in itertools.pairwise([*times, 1.0])):
+        raise ValueError(f"sampler.rho must have times that rise from 0, below 1 (got {times})")
+    return tuple((float(time), value) for time, value in pairs)
+
+
+def _check_value(value: object) -> Value:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if value != "ddpm":
+            raise ValueError(f"sampler.rho must be ddpm or a number from -1 to 1 (got {value})")
+        return "ddpm"
+    if not -1.0 <= value <= 1.0:
+        raise ValueError(f"sampler.rho must lie between -1 and 1 (got {value})")
+    return float(value)
+
+
+def correlation(path: Path, t: float, t_next: float, rho: Rho, kappa: float = 1.0) -> float:
     """rho of a transition: correlation of the noise of x_t and x_t', given z.
 
     rho: a constant from -1 to 1, or "ddpm" for (alpha sigma' / (sigma alpha')) ** kappa, with which
-        kappa = 1 is the memoryless time reversal (arXiv 2509.25170; other kappa beyond the paper).
+        kappa = 1 is the memoryless time reversal (arXiv 2509.25170; other kappa beyond the paper);
+        or pairs (time, one of these), each from its time on: that where the transition's middle
+        lies (beyond the paper; the marginals are kept whatever rho is where).
     kappa: 0 or more; not used beside a constant.
     """
-    if not isinstance(rho, str):
-        return rho
+    if isinstance(rho, tuple):
+        middle = 0.5 * (t + t_next)
+        value = next(value for time, value in reversed(rho) if time <= middle)
+    else:
+        value = rho
+    if not isinstance(value, str):
+        return value
     alpha, sigma, _, _ = path.at(t)
     alpha_next, sigma_next, _, _ = path.at(t_next)
     return float((alpha * sigma_next / (sigma * alpha_next)) ** kappa)
@@ -77,7 +126,7 @@ class InnerPath:
         return cls(path, 0.0, 1.0, 0.0, 1.0, 0.0)
 
     def node(self, s: float) -> Node:
-        """A_s and S_s; z_hat is extrapolated in s."""
+        """A_s and S_s."""
         return Node(s * self.abar, 1.0 - s + s * self.sbar, s)
 
     def precision(self, s: float) -> float:
@@ -117,28 +166,51 @@ class InnerPath:
         x = self.alpha * m + math.sqrt(self.sigma**2 - self.alpha**2 / p) * eps
         return x, (p * m - self.alpha / self.sigma**2 * x) * (S * S / A)
 
-    def grid(self, steps: int, inner: str, shift: float) -> list[float]:
+    def scale(self, shift: float) -> float:
+        """The unit r of the inner signal-to-noise ratio A/S, in which z_hat's change is spread.
+
+        Standard deviation of z given what is worth 4 p_0 + 2/shift^2 of precision. Between
+        1/sqrt(p_0), at which y_s tells as much as x_t, and 1/2 of it all values serve about as
+        well, on mixtures, Gaussians and a network (docs/bench.md, figure b). Beyond the paper.
+
+        shift: of the model's schedule, above 0: the coarse scale of its data in units of noise.
+        """
+        return 1.0 / math.sqrt(4.0 * (self.alpha / self.sigma) ** 2 + 2.0 / shift**2)
+
+    def grid(self, steps: int, inner: Inner, shift: float) -> list[float]:
         """``steps`` + 1 values of s from 0 to 1.
 
         On a discrete path every evaluation is moved to a time that the model was trained on,
         exactly.
 
         steps: network calls, 1 or more.
-        inner: "s" for uniform in s, "times" for effective times along the model's schedule.
+        inner: "snr" for uniform in nu/(1 + nu), nu = r A/S with r of :meth:`scale`; "s" for uniform
+            in s; "times" for effective times along the model's schedule.
         shift: of that schedule, above 0.
         """
         start, end = self.effective_time(0.0), self.effective_time(1.0)
-        uniform = [i / steps for i in range(steps + 1)]
-        if inner == "times":
-            wanted = outer.spaced_times(start, end, steps, shift)[1:-1]
-        else:
-            wanted = [self.effective_time(s) for s in uniform[1:-1]]
-        snapped = self.path.snap(wanted, start, end)
-        exact = inner == "s" and snapped == wanted  # s_of(effective_time(s)) would round
-        within = uniform[1:-1] if exact else [self.s_of(t) for t in snapped]
         # a path from pure noise may begin before the model's first time, which holds some data
         first = self.s_of(start) if self.alpha == 0.0 else 0.0
+        if inner == "times":
+            within = None
+            wanted = outer.spaced_times(start, end, steps, shift)[1:-1]
+        else:
+            within = (
+                [i / steps for i in range(1, steps)]
+                if inner == "s"
+                else self._even_in_snr(first, steps, self.scale(shift))
+            )
+            wanted = [self.effective_time(s) for s in within]
+        snapped = self.path.snap(wanted, start, end)
+        if within is None or snapped != wanted:  # s_of(effective_time(s)) would round
+            within = [self.s_of(t) for t in snapped]
         return [first, *within, 1.0]
+
+    def _even_in_snr(self, first: float, steps: int, r: float) -> list[float]:
+        """The s between ``first`` and 1 that cut nu/(1 + nu), nu = r A/S, in equal parts."""
+        ends = [r * A / (S + r * A) for A, S, _ in (self.node(first), self.node(1.0))]
+        shares = [ends[0] + (ends[1] - ends[0]) * i / steps for i in range(1, steps)]
+        return [u / (r * self.abar * (1.0 - u) + u * (1.0 - self.sbar)) for u in shares]
 
 
 @dataclass(frozen=True)
@@ -148,34 +220,36 @@ class Glass(Sampler):
     transitions: K, 1 or more.
     steps: M, inner network calls in each transition, 1 or more; None: given from outside.
     rho: correlation of the noise of x_t and x_t', see :func:`correlation`: "ddpm", the memoryless
-        time reversal's, or a constant from -1 to 1 (0.4 in the paper's FLUX runs); 1 is not the
-        ODE.
+        time reversal's, or a constant from -1 to 1 (0.4 in the paper's FLUX runs; 1 is not the
+        ODE); or pairs of a time and one of these, as ((0, "ddpm"), (0.3, 0.4)): each from its time
+        on.
     kappa: power of the DDPM correlation, 0 or more.
     order: 1 is the paper's Euler step; 2 extrapolates z_hat from the last two calls, at no extra
-        call (beyond the paper; the idea of DPM-Solver++ 2M, arXiv 2211.01095).
+        call (beyond the paper, see :mod:`glass_cli.method.integrate`).
     times: where transitions end, see :mod:`glass_cli.method.times`.
-    inner: inner steps uniform in "s", or with effective "times" along the model's own schedule.
+    inner: where the inner calls lie, see :meth:`InnerPath.grid`: by the inner path's
+        signal-to-noise ratio beside that of x_t ("snr", beyond the paper), uniform in "s" (the
+        paper's), or at effective "times" along the model's own schedule.
     """
 
     transitions: int = 5
     steps: int | None = None
-    rho: Literal["ddpm"] | float = "ddpm"
+    rho: Rho = "ddpm"
     kappa: float = 1.0
     order: Literal[1, 2] = 2
     times: Times = "schedule"
-    inner: Literal["s", "times"] = "s"
+    inner: Inner = "snr"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", outer.check_times(self.times, self.transitions))
         outer.check_steps(self.steps)
-        if isinstance(self.rho, str) and self.rho != "ddpm":
-            raise ValueError(f"sampler.rho must be ddpm or a number from -1 to 1 (got {self.rho})")
-        if not isinstance(self.rho, str) and not -1.0 <= self.rho <= 1.0:
-            raise ValueError(f"sampler.rho must lie between -1 and 1 (got {self.rho})")
+        object.__setattr__(self, "rho", check_rho(self.rho))
         if not self.kappa >= 0.0:
             raise ValueError(f"sampler.kappa must be 0 or more (got {self.kappa})")
         if self.order not in (1, 2):
             raise ValueError(f"sampler.order must be 1 or 2 (got {self.order})")
+        if self.inner not in typing.get_args(Inner):
+            raise ValueError(f"sampler.inner must be snr, s or times (got {self.inner})")
 
     def outer_times(self, flow: Flow) -> tuple[float, ...]:
         return outer.outer_times(self.times, self.transitions, flow.path, flow.shift)
@@ -213,4 +287,5 @@ class Glass(Sampler):
             return flow.denoise(*inner.query(x, y, grid[first + i]))
 
         # at s = 0 the denoiser is D_t(x_t), whatever y_0
-        return inner.gamma * x + solve(nodes[first:], y, x_hat, z_hat, self.order)
+        steps = sine_steps(nodes[first:], inner.scale(flow.shift))
+        return inner.gamma * x + solve(steps, y, x_hat, z_hat, self.order)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from glass_cli.method import times as outer
 from glass_cli.method.flow import Flow, Normal, Sampler
-from glass_cli.method.integrate import Node, solve, step_weights
+from glass_cli.method.integrate import Node, solve, step_weights, straight_steps
 from glass_cli.method.path import Path
 from glass_cli.method.times import Times
 
@@ -104,7 +104,7 @@ class Ode(Sampler):
         grid = model_times(flow, t, t_next, calls, own, self.grid)[first:]
         nodes = [_node(flow.path, time) for time in grid]
         order: Literal[1, 2] = 2 if self.method == "multistep" else 1
-        return solve(nodes, x, x_hat, lambda i, y: flow.denoise(y, grid[i]), order)
+        return solve(straight_steps(nodes), x, x_hat, lambda i, y: flow.denoise(y, grid[i]), order)
 
     @staticmethod
     def _heun(flow: Flow, x: Tensor, x_hat: Tensor, grid: list[float], heun_steps: int) -> Tensor:
