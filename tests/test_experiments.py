@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import REPOSITORY
 
 from glass_cli.common.errors import GlassError
@@ -81,6 +82,25 @@ def test_what_is_published_can_be_found_again(composer: Composer, name: str) -> 
                 assert key in scored
     assert ("answer" in published.values) == (settings.reward is not None)
     assert {*published.with_reward} <= {*choices("reward", [CONF])}
+
+
+WRITTEN = {
+    "glass": {"transitions", "rho", "order", "times", "inner"},
+    "ode": {"transitions", "method", "times"},
+    "sde": {"transitions", "method", "times"},
+    "fk": {"potential", "lam", "resampling", "ess_threshold"},
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_no_default_of_ours_decides_a_row_of_a_paper(name: str) -> None:
+    """Defaults change as better ones are found; a published row must not."""
+    file = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text())
+    for entry in file["defaults"]:
+        for key, choice in entry.items():
+            group = key.rpartition("/")[2]
+            assert WRITTEN.get(choice, set()) <= {*file.get(group, ())}
+    assert {"particles", "calls", "published"} <= {*file}
 
 
 # Read off the papers' tables once more, apart from the files: row, reward -> reward and GenEval.

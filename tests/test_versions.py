@@ -44,6 +44,16 @@ def test_a_run_says_its_code_and_libraries(tmp_path: Path, monkeypatch: pytest.M
     assert json.loads(Path("run/summary.json").read_text())["versions"] == [second]
 
 
+def test_a_study_says_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sizes = {"limit": 1, "samples": 2, "draws": 2, "calls": "[1]", "reference": 2}
+    words = [f"benchmark.{key}={value}" for key, value in sizes.items()]
+    words += ["benchmark=posterior", "reward=linear", "steering=none", "hydra.run.dir=run"]
+    assert launch([RUN[0], *words, "wandb.mode=disabled"], config="eval") == 0
+    (made,) = json.loads(Path("run/summary.json").read_text())["versions"]
+    assert made["glass"] == __version__ and read_versions(Path("run")) == [made]
+
+
 def test_no_commit_outside_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "inside" / "glass_cli"
     package.mkdir(parents=True)

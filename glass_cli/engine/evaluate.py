@@ -20,6 +20,7 @@ from glass_cli.engine.summary import table
 from glass_cli.engine.tracked import track_summary
 from glass_cli.output.identity import same_settings
 from glass_cli.output.tracking import make_tracker
+from glass_cli.output.versions import note_versions, read_versions
 from glass_cli.output.writer import RunFolder
 
 
@@ -61,14 +62,16 @@ def _study(settings: Settings, study: Study, folder: Path) -> float | None:
     """
     with RunFolder(folder).locked():
         out = prepared(settings, folder)
-        same_settings(folder, identity_of(settings))
+        decides = identity_of(settings)
+        same_settings(folder, decides)
         out.settings(settings.config, settings.overrides)
         out.begin()
+        note_versions(folder, decides)
         config = settings.config
         tracker = make_tracker(config["wandb"], folder, config, folder.name)
         ok = False
         try:
-            summary = study.study(settings, out)
+            summary = {**study.study(settings, out), "versions": read_versions(folder)}
             track_summary(tracker, summary)
             ok = True
         finally:
