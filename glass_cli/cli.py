@@ -174,7 +174,11 @@ def sheet(
 @app.command()
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of finished runs of sample or eval, or of sweeps.")
+        list[Path],
+        typer.Argument(
+            help="Folders of finished runs of sample or eval, or of sweeps; or a CSV file of glass"
+            " reproduce, and runs that should say the same."
+        ),
     ],
     against: Annotated[
         Path | None, typer.Option(help="The run to take differences from; default: the first.")
