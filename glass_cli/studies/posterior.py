@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.files import atomic_write, writing_to
 from glass_cli.config.settings import Study
+from glass_cli.method.glass import Inner
 from glass_cli.studies.base import (
     MeasurePrompt,
     check_settings,
@@ -45,7 +46,7 @@ class PosteriorStudy(Study):
     calls: network calls of a draw, each 1 or more.
     reference: network calls of the reference's draws, more than any of ``calls``.
     sample_calls: network calls (ODE) of the samples that are noised; None for the model's number.
-    inner: GLASS's own steps, uniform in s or spread over effective times, which the reference has.
+    inner: GLASS's own steps, as its sampler's setting; the reference's are at effective times.
 
     Raises ValueError for a value out of range.
     """
@@ -60,7 +61,7 @@ class PosteriorStudy(Study):
     calls: tuple[int, ...] = (2, 4, 6, 10, 20)
     reference: int = 50
     sample_calls: int | None = None
-    inner: Literal["s", "times"] = "s"
+    inner: Inner = "s"
 
     def __post_init__(self) -> None:
         check_settings(

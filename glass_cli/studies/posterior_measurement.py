@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from glass_cli.common.errors import GlassError
 from glass_cli.engine.draw import Work
 from glass_cli.method.distance import rms, sliced_w2
 from glass_cli.method.flow import Flow, Normal, Sampler
-from glass_cli.method.glass import Glass
+from glass_cli.method.glass import Glass, Inner
 from glass_cli.method.noise import ParticleNoise
 from glass_cli.method.ode import Ode
 from glass_cli.method.path import TooFewTimes
@@ -26,7 +26,7 @@ from glass_cli.studies.base import Watch
 METHODS = ("SDE", "ancestral", "GLASS 1", "GLASS 2")
 
 
-def samplers(inner: Literal["s", "times"] = "s") -> dict[str, Sampler]:
+def samplers(inner: Inner = "s") -> dict[str, Sampler]:
     """Samplers of one transition by name; ``inner`` is where GLASS's steps lie."""
     of_methods: tuple[Sampler, ...] = (
         Sde(1, method="euler_maruyama"),
@@ -46,7 +46,7 @@ def posterior_rows(
     reference: int,
     normal: Callable[[str], Normal],
     reward: Callable[[Tensor], Tensor],
-    inner: Literal["s", "times"] = "s",
+    inner: Inner = "s",
     progress: Callable[[int], None] = lambda steps: None,
 ) -> dict[str, Any]:
     """Everything measured of one batch of x_t, as a JSON record.
@@ -129,7 +129,7 @@ class PosteriorMeasurement:
     calls: Sequence[int]
     reference: int
     sample_calls: int
-    inner: Literal["s", "times"]
+    inner: Inner
 
     def __call__(self, prompt: str, watch: Watch) -> dict[str, Any]:
         """The prompt's part of the study. Raises GlassError."""
