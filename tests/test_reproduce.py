@@ -264,6 +264,28 @@ def test_results_that_say_nothing() -> None:
     assert [claim.verdict for claim in nothing] == ["undecided"] * 6
 
 
+def test_the_best_split_is_not_chosen_by_its_own_luck() -> None:
+    """Two splits, each lucky with one seed: for each seed the results of the other one choose."""
+    rows, asked = {}, {}
+    for name, shares in (("fk_glass_a_20x20", (0.9, 0.5)), ("fk_glass_b_20x20", (0.5, 0.9))):
+        runs = [
+            run
+            for seed, share in enumerate(shares)
+            for run in group(name, "compose", (share, 400, 0.0), (seed,)).runs
+        ]
+        rows[name, "compose"] = RunGroup(name, tuple(runs))
+        asked[name, "compose"] = Evaluation(name, name, (), "compose")
+    found = Measured(rows, asked, {}, {})
+    best = found.at_best("fk_glass", "compose")
+    assert best is not None and best.label == "fk_glass_b_20x20 / fk_glass_a_20x20"
+    right = sum(bool(result.correct) for result in best.results) / len(best.results)
+    assert len(best.results) == 300 and 0.42 < right < 0.58
+    # with a single seed there is nothing else to choose by
+    alone = {key: RunGroup(key[0], each.runs[:1]) for key, each in rows.items()}
+    best = replace(found, rows=alone).at_best("fk_glass", "compose")
+    assert best is not None and best.label == "fk_glass_a_20x20" and len(best.results) == 150
+
+
 def test_one_benchmark_against_it_is_enough() -> None:
     rows = {name: PAPER[name] for name in ("best_of_n_8x50", "fk_glass_schedule_8x50")}
     found = of(rows)

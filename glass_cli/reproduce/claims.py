@@ -8,6 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from glass_cli.report.quantities import Estimate
+from glass_cli.report.run_groups import RunGroup
 from glass_cli.reproduce.measured import CORRECT, REWARD, Measured
 from glass_cli.reproduce.plan import BUDGET, SMALLER
 from glass_cli.reproduce.verdicts import Kind, Verdict, together, verdict
@@ -87,7 +88,8 @@ def _of_the_paper(measured: Measured) -> list[Claim]:
             "Feynman-Kac steering with GLASS beats best-of-N at the same number of calls.",
             "The share of right answers by FK steering with GLASS, less that of the best of N ODE"
             " runs, paired by prompt and seed. What decides is each at its best split and times,"
-            " chosen by these same results; the paper's split and the reward are shown beside.",
+            " chosen for each seed by the results of the other seeds; the paper's split, the reward"
+            " and smaller budgets are shown beside.",
             tuple(_steering(measured, "best_of_n", "best_of_n_8x50")),
         ),
         Claim(
@@ -114,30 +116,34 @@ _UNITS = {CORRECT: "points right", REWARD: "reward"}
 
 
 def _paired(
-    measured: Measured,
-    what: str,
-    run: str | None,
-    base: str | None,
+    run: RunGroup | str,
+    base: RunGroup | str,
     benchmark: str,
     quantity: str = CORRECT,
     *,
+    more: str = "",
     kind: Kind = "above",
     margin: float = 0.0,
     decides: bool = False,
 ) -> Finding:
-    lacks = run is None or base is None
-    estimate = None if lacks else measured.difference(str(run), str(base), benchmark, quantity)
-    rows = tuple(name for name in (run, base) if name is not None)
-    unit = _UNITS[quantity]
-    return Finding(what, benchmark, unit, kind, margin, estimate, decides, rows)
+    """run - base; of one that was not measured its name."""
+    groups = [None if isinstance(side, str) else side for side in (run, base)]
+    names = [side if isinstance(side, str) else side.label for side in (run, base)]
+    estimate = Measured.difference(groups[0], groups[1], quantity)
+    rows = tuple(row for name in names for row in name.split(" / "))
+    what = f"{names[0]} less {names[1]}{more}"
+    return Finding(what, benchmark, _UNITS[quantity], kind, margin, estimate, decides, rows)
 
 
 def _law(measured: Measured) -> Iterator[Finding]:
     distance = partial(measured.squared_distance, "posterior_mixture")
-    for method, decides in (("ancestral", True), ("SDE", False)):
+    for name, method, decides in (
+        ("SDE (ancestral)", "ancestral", True),
+        ("SDE (Euler-Maruyama)", "SDE", False),
+    ):
         yield Finding(
-            f"{method}, 200 calls", "posterior_mixture", "of the squared floor", "equal", SHARE,
-            distance(method, 200, None), decides, ("posterior_mixture",),
+            f"{name} at 200 calls less GLASS", "posterior_mixture", "of the squared floor",
+            "equal", SHARE, distance(method, 200, None), decides, ("posterior_mixture",),
         )  # fmt: skip
 
 
@@ -154,18 +160,18 @@ def _calls(measured: Measured) -> Iterator[Finding]:
 def _steering(measured: Measured, other: str, same_split: str) -> Iterator[Finding]:
     for benchmark in measured.benchmarks:
         for budget in (BUDGET, *SMALLER):
-            run, base = measured.best("fk_glass", budget), measured.best(other, budget)
+            run = measured.at_best("fk_glass", benchmark, budget)
+            base = measured.at_best(other, benchmark, budget)
             if budget != BUDGET and (run is None or base is None):
                 continue
+            sides, more = (run or "fk_glass", base or other), f", {budget} calls, each at its best"
             whole = budget == BUDGET
-            what = f"{run or 'fk_glass'} less {base or other}, {budget} calls, each at its best"
-            yield _paired(measured, what, run, base, benchmark, decides=whole)
+            yield _paired(*sides, benchmark, more=more, decides=whole)
             if whole:
-                yield _paired(measured, what, run, base, benchmark, REWARD)
-        run = "fk_glass_schedule_8x50"
-        what = f"{run} less {same_split}"
-        yield _paired(measured, what, run, same_split, benchmark)
-        yield _paired(measured, what, run, same_split, benchmark, REWARD)
+                yield _paired(*sides, benchmark, REWARD, more=more)
+        sides = _rows(measured, "fk_glass_schedule_8x50", same_split, benchmark)
+        yield _paired(*sides, benchmark)
+        yield _paired(*sides, benchmark, REWARD)
 
 
 def _alone(measured: Measured) -> Iterator[Finding]:
@@ -176,7 +182,7 @@ def _alone(measured: Measured) -> Iterator[Finding]:
             ("sde_50", "ode1_50"),
         ):
             yield _paired(
-                measured, f"{run} less {base}", run, base, benchmark,
+                *_rows(measured, run, base, benchmark), benchmark,
                 kind="not below", margin=POINTS, decides=run.startswith("glass"),
             )  # fmt: skip
 
@@ -185,20 +191,22 @@ def _guidance(measured: Measured) -> Iterator[Finding]:
     for benchmark in measured.benchmarks:
         for split in ("8x50", "20x20"):
             run, base = f"fk_glass_guidance_{split}", f"fk_glass_schedule_{split}"
+            sides = _rows(measured, run, base, benchmark)
             for quantity in (REWARD, CORRECT):
-                yield _paired(
-                    measured, f"{run} less {base}", run, base, benchmark, quantity,
-                    decides=split == "8x50",
-                )  # fmt: skip
+                yield _paired(*sides, benchmark, quantity, decides=split == "8x50")
 
 
 def _planned(measured: Measured) -> Iterator[Finding]:
-    names = dict.fromkeys(name for name, _ in measured.rows)
     for budget in (BUDGET, *SMALLER):
-        run = f"auto_{budget}"
-        if run not in names:
-            continue
-        base = measured.best("best_of_n", budget)
         for benchmark in measured.benchmarks:
-            what = f"{run} less {base or 'best_of_n'}, {budget} calls"
-            yield _paired(measured, what, run, base, benchmark, decides=budget == BUDGET)
+            run = measured.row(f"auto_{budget}", benchmark)
+            if run is not None:
+                base = measured.at_best("best_of_n", benchmark, budget) or "best_of_n"
+                more, whole = f", {budget} calls", budget == BUDGET
+                yield _paired(run, base, benchmark, more=more, decides=whole)
+
+
+def _rows(
+    measured: Measured, run: str, base: str, benchmark: str
+) -> tuple[RunGroup | str, RunGroup | str]:
+    return measured.row(run, benchmark) or run, measured.row(base, benchmark) or base

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from glass_cli.common.errors import GlassError
 from glass_cli.common.statistics import bootstrap_interval
 from glass_cli.output.reader import read_run
+from glass_cli.output.results import Run
 from glass_cli.output.writer import SUMMARY
 from glass_cli.report.comparison import compare
-from glass_cli.report.quantities import Estimate, estimate_of, quantities
+from glass_cli.report.quantities import Estimate
 from glass_cli.report.run_groups import RunGroup
 from glass_cli.reproduce.plan import BUDGET, METHODS, Evaluation, method_of
 
@@ -39,34 +40,24 @@ class Measured:
     evaluations: Mapping[Key, Evaluation]
     studies: Mapping[str, Sequence[Mapping[str, Any]]]
     summaries: Mapping[str, Mapping[str, Any]]
-    # intervals take time to draw, and the same means are asked for again and again
-    _estimates: dict[tuple[str, str, str], Estimate | None] = field(default_factory=dict)
 
     @property
     def benchmarks(self) -> list[str]:
         return list(dict.fromkeys(benchmark for _, benchmark in self.rows))
 
-    def difference(self, run: str, base: str, benchmark: str, quantity: str) -> Estimate | None:
+    def row(self, name: str, benchmark: str) -> RunGroup | None:
+        return self.rows.get((name, benchmark))
+
+    @staticmethod
+    def difference(run: RunGroup | None, base: RunGroup | None, quantity: str) -> Estimate | None:
         """run - base, paired by prompt and seed; None where one of them, or the quantity, lacks."""
-        sides = [self.rows.get((name, benchmark)) for name in (base, run)]
-        if sides[0] is None or sides[1] is None:
+        if run is None or base is None:
             return None
         try:
-            comparison = compare([sides[0], sides[1]], 0, [quantity])
+            comparison = compare([base, run], 0, [quantity])
         except GlassError:
             return None
         return comparison.cells[quantity][1].difference
-
-    def estimate(self, name: str, benchmark: str, quantity: str) -> Estimate | None:
-        """A row's mean; None where it or the quantity lacks."""
-        key = (name, benchmark, quantity)
-        if key not in self._estimates:
-            group = self.rows.get((name, benchmark))
-            known = [] if group is None else quantities(group.runs)
-            found = next((each for each in known if each.key == quantity), None)
-            own = None if found is None or group is None else estimate_of(group.results, found)
-            self._estimates[key] = own
-        return self._estimates[key]
 
     def budget(self, name: str, benchmark: str) -> float | None:
         """Network calls a picture; None where not recorded."""
@@ -75,8 +66,10 @@ class Measured:
         known = [value for value in calls if value is not None]
         return sum(known) / len(known) if known and len(known) == len(calls) else None
 
-    def best(self, method: str, budget: int = BUDGET) -> str | None:
+    def best(self, method: str, budget: int = BUDGET, without: int | None = None) -> str | None:
         """The name of a method's row of that budget that is most often right, over all benchmarks.
+
+        without: a seed whose results do not count, where there are others.
 
         None where it has no row on every benchmark that was measured.
         """
@@ -84,13 +77,31 @@ class Measured:
         for name in dict.fromkeys(name for name, _ in self.rows):
             if method_of(name) != method:
                 continue
+            groups = [self.row(name, benchmark) for benchmark in self.benchmarks]
             spent = [self.budget(name, benchmark) for benchmark in self.benchmarks]
-            right = [self.estimate(name, benchmark, CORRECT) for benchmark in self.benchmarks]
-            if all(n is not None and abs(n - budget) <= _NEAR * budget for n in spent):
-                means = [each.mean for each in right if each is not None]
-                if len(means) == len(right):
-                    scores[name] = sum(means)
+            right = [None if group is None else _share_right(group, without) for group in groups]
+            known = [share for share in right if share is not None]
+            near = all(n is not None and abs(n - budget) <= _NEAR * budget for n in spent)
+            if near and len(known) == len(right):
+                scores[name] = sum(known)
         return max(scores, key=lambda name: scores[name], default=None)
+
+    def at_best(self, method: str, benchmark: str, budget: int = BUDGET) -> RunGroup | None:
+        """A method's runs at its best split, which the results of the other seeds choose for each.
+
+        The best of several that are equally good is the luckiest: on the results that chose it, it
+        would look better than it is. With a single seed these are all that there are.
+        """
+        names = [name for name, at in self.rows if at == benchmark and method_of(name) == method]
+        runs = [run for name in names for run in self.rows[name, benchmark].runs]
+        chosen: dict[str, list[Run]] = {}
+        for seed in dict.fromkeys(_seed(run) for run in runs):
+            name = self.best(method, budget, seed)
+            group = None if name is None else self.row(name, benchmark)
+            if name is not None and group is not None:
+                chosen.setdefault(name, []).extend(r for r in group.runs if _seed(r) == seed)
+        found = tuple(run for several in chosen.values() for run in several)
+        return RunGroup(" / ".join(chosen), found) if found else None
 
     def best_splits(self) -> dict[str, Evaluation]:
         """Each method's best evaluation at the whole budget."""
@@ -128,6 +139,22 @@ class Measured:
         if not found or any(math.isnan(value) for value in found):
             return None
         return Estimate(sum(found) / len(found), bootstrap_interval(found), len(found))
+
+
+def _seed(run: Run) -> int:
+    return int(run.config.get("seed") or 0)
+
+
+def _share_right(group: RunGroup, without: int | None) -> float | None:
+    """The mean of the tasks' shares of right answers; None where nobody judged."""
+    kept = [run for run in group.runs if _seed(run) != without] or group.runs
+    tasks: dict[str | None, list[float]] = {}
+    for run in kept:
+        for result in run.results:
+            if result.correct is not None:
+                tasks.setdefault(result.task, []).append(float(result.correct))
+    means = [sum(values) / len(values) for values in tasks.values()]
+    return sum(means) / len(means) if means else None
 
 
 def run_folder(runs: Path, evaluation: Evaluation, seed: int) -> Path:

@@ -53,7 +53,6 @@ def _results(name: str, measured: Measured, rows: Mapping[tuple[str, str], Row])
         f"Made by `glass reproduce {name}`; every number, with code, weights and settings, is in"
         f" [{name}.csv]({name}.csv), and what the paper claims in [claims.md](claims.md).",
         f"`glass compare {name}.csv FOLDER` says whether a run of your own agrees.",
-        "",
         *_made_with([*rows.values()]),
     ]
     for benchmark in measured.benchmarks:
@@ -78,7 +77,8 @@ def _made_with(rows: Sequence[Row]) -> list[str]:
                     seen = made.setdefault(f"weights {sub}" if sub else part, [])
                     if str(one) not in seen:
                         seen.append(str(one))
-    return [f"- {part}: {', '.join(seen)}" for part, seen in made.items()]
+    lines = [f"- {part}: {', '.join(seen)}" for part, seen in made.items()]
+    return ["", *lines] if lines else []
 
 
 def _basis(rows: Sequence[Row]) -> str:
@@ -109,7 +109,8 @@ def _table(measured: Measured, benchmark: str, rows: Mapping[str, Row]) -> list[
         )
         shift = None
         if base is not None and base != run:
-            shift = measured.difference(run, base, benchmark, CORRECT)
+            rows_ = (measured.row(run, benchmark), measured.row(base, benchmark))
+            shift = measured.difference(*rows_, CORRECT)
         right, reward = row.estimates.get(CORRECT), row.estimates.get(REWARD)
         cells.append(
             [
@@ -150,7 +151,6 @@ def _claims(
         f" part of this program, by `glass reproduce {name}` from [{name}.csv]({name}.csv). A test"
         " holds or does not where the 95 % interval of a paired difference says so; where it does"
         " not say, it is undecided.",
-        "",
         *_made_with(rows),
     ]
     for claim in found:
@@ -159,8 +159,11 @@ def _claims(
             [
                 f"**{finding.what}**" if finding.decides else finding.what,
                 finding.where,
-                f"{_text(finding.estimate, signed=True)} {finding.unit}",
-                finding.verdict if finding.estimate is not None else "not measured",
+                *(
+                    ["-", "not measured"]
+                    if finding.estimate is None
+                    else [f"{_text(finding.estimate, True)} {finding.unit}", finding.verdict]
+                ),
             ]
             for finding in claim.findings
         ]
