@@ -23,8 +23,8 @@ from glass_cli.launch import launch
 from glass_cli.pipelines.vendors import quiet
 
 FAMILY = {"flux_dev": "flux_dev", "sd15": "sd_epsilon", "sd21": "sd_v", "sdxl": "sdxl"}
-# One of each family and of each kind of steering; the others are slow all together.
-FEW = ("table1_fks_glass", "table5_sde_guidance", "fk_sd15_fk_4", "fk_sdxl_best_of_4")
+# A flow and a diffusion model; the others are slow all together.
+FEW = ("table1_fks_glass", "fk_sd15_fk_4")
 
 
 @pytest.fixture(scope="module")

@@ -343,6 +343,7 @@ def test_pages_of_made_up_results(tmp_path: Path) -> None:
         assert low - 1e-9 <= mean <= high + 1e-9
 
 
+@pytest.mark.slow
 def test_two_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few real runs of the embedded model; the same again draws nothing."""
     monkeypatch.chdir(tmp_path)
