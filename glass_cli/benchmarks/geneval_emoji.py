@@ -1,9 +1,8 @@
 """A list of prompts like GenEval's, for the classes that the embedded model draws.
 
-The published list is not part of this package, and most of its prompts name classes that the
-embedded model has never seen. This one has the published list's six forms, and its tasks in the
-published proportions; classes, colours, counts and relations are drawn at random, from a fixed
-seed.
+The published list is not part of this package. This one has the published list's six forms, and its
+tasks in the published proportions; classes, colours, counts and relations are drawn at random, from
+a fixed seed.
 """
 
 from __future__ import annotations
@@ -15,8 +14,9 @@ from typing import Any
 
 from glass_cli.benchmarks.detections import COLOURS
 from glass_cli.benchmarks.geneval_rules import RELATIONS, TASKS
+from glass_cli.embedded.world.content import Content, Group, Relation
+from glass_cli.embedded.world.grammar import describe
 from glass_cli.embedded.world.objects import CLASSES
-from glass_cli.embedded.world.scenes import Item, describe
 
 # Prompts of the published list, of which single_object has one a class.
 PUBLISHED = dict(zip(TASKS, (80, 99, 80, 94, 100, 100), strict=True))
@@ -56,10 +56,8 @@ def _record(task: str, first: str, classes: Sequence[str], rng: random.Random) -
     if task in ("colors", "color_attr"):
         for clause, colour in zip(include, colours, strict=False):
             clause["color"] = colour
-    items = [
-        Item(clause["class"], clause.get("color"), 0, 0, 0)
-        for clause in include
-        for _ in range(clause["count"])
-    ]
-    told = relation if task == "position" else None
-    return {**record, "prompt": describe(task, items, told, "a photo of")}
+    groups = [Group(c["class"], c.get("color"), c["count"]) for c in include]
+    content = Content(tuple(groups))
+    if task == "position":  # the second stands on that side of the first, and is named before it
+        content = Content((groups[1], groups[0]), (Relation(0, relation, 1),))
+    return {**record, "prompt": describe(content, "a photo of")}
