@@ -10,7 +10,7 @@ import torch
 from conftest import REPOSITORY
 
 from glass_cli.bench import __main__ as bench
-from glass_cli.bench import accuracy, explore, loop, memory, rewards, toy
+from glass_cli.bench import accuracy, explore, laws, loop, memory, rewards, schemes, toy, whole
 from glass_cli.bench.help import help_time
 from glass_cli.bench.page import FIGURES, machine, read_page, section
 from glass_cli.method.glass import Glass
@@ -65,16 +65,58 @@ def test_explored_schemes_contain_the_samplers_own(order: int, t: float, t_next:
     flow = toy.toy()
     case = toy.make_case(flow, t, t_next, starts=3, draws=2)
     y = torch.randn(case.x.shape, generator=generator("test"), dtype=torch.float64)
-    scheme = explore.OWN if order == 2 else explore.Scheme(order=1)
+    scheme = schemes.OWN if order == 2 else schemes.Scheme("s", "snr", 1)
+    assert scheme in explore.SCHEMES
     glass = Glass(order=order)  # type: ignore[arg-type]
     theirs = glass.transition(flow, case.x, case.x_hat, t, t_next, lambda: y, 7)
-    torch.testing.assert_close(explore.integrate(flow, case, y, scheme, 7), theirs)
+    ours = schemes.integrate(flow, case.inner, case.x, case.x_hat, y, scheme, 7)
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_every_explored_scheme_converges() -> None:
-    found = explore.errors(toy.toy(), explore.SCHEMES, (4, 16), rows=16, converged=200)
+    found = explore.errors(toy.toy(), explore.SCHEMES, (4, 32), rows=16, converged=200)
     for scheme, transitions in found.items():
         assert all(fine < coarse for coarse, fine in transitions), scheme.name
+
+
+def test_laws_by_axes_have_the_denoisers_of_what_they_are() -> None:
+    x = torch.randn(5, 8, generator=generator("x"), dtype=torch.float64)
+    torch.testing.assert_close(laws.mixture().denoise(x, 0.4), toy.toy().denoise(x, 0.4))
+    gaussian = laws.gaussian()
+    variance = gaussian.stds[0] ** 2
+    expected = 0.4 * variance / (0.4**2 * variance + 0.6**2) * x
+    torch.testing.assert_close(gaussian.denoise(x, 0.4), expected)
+    clusters = laws.small_clusters()
+    # of a law three times as large at the same signal-to-noise ratio
+    assert float(clusters.log_w.exp().sum()) == pytest.approx(1.0)
+    alpha, sigma = 0.4, 0.6
+    t = alpha / 3 / (alpha / 3 + sigma)
+    scaled = clusters.scaled(3.0).denoise(x * (1.0 - t) / sigma, t)
+    torch.testing.assert_close(scaled, 3.0 * clusters.denoise(x, 0.4))
+
+
+@pytest.mark.parametrize("transitions", [3, 5])
+def test_the_whole_sampler_is_nearer_to_its_law_than_that_of_0_2_0(transitions: int) -> None:
+    ways = {name: whole.MIXTURE_WAYS[name] for name in ("0.2.0, s", "0.2.0, times", "snr")}
+    ours = ways["snr"]
+    found = whole.errors(laws.mixture(), ways, transitions, (3,), 2_000, 1, ours)
+    ((s,), (times,), (snr,)) = (found[name, 3] for name in ways)
+    assert snr < 0.6 * min(s, times)  # 0.4, with more draws
+
+
+def test_the_whole_sampler_converges_to_the_law_of_the_data() -> None:
+    flow, n = laws.gaussian(), 4_000
+    x = whole.draw(flow, whole.MIXTURE_WAYS["snr"], 3, 60, n, seed=0)
+    # five standard errors; of a variance they are sqrt(2/n) of it
+    assert ((x.var(0) / flow.stds[0] ** 2 - 1.0).abs() < 5.0 * (2 / n) ** 0.5).all()
+    assert (x.mean(0).abs() < 5.0 * flow.stds[0] / n**0.5).all()
+
+
+def test_tables_of_the_whole_sampler_have_a_row_for_each_law_and_number_of_calls() -> None:
+    by_calls, by_law = whole.whole(draws=8, seeds=2, transitions=(2,), calls=(2, 3))
+    assert [row[0] for row in by_calls.rows] == ["2 x 2", "2 x 3"]
+    assert all(" ±" in cell for row in by_calls.rows for cell in row[1:])
+    assert len(by_law.rows) == 3 * 2 * 4 and all(float(row[-1]) > 0.0 for row in by_law.rows)
 
 
 def test_memory_runs_the_command_in_processes_of_their_own() -> None:

@@ -53,8 +53,9 @@ def measure(key: str, read: argparse.Namespace) -> list[Table]:
         return [loop(read.settings, read.repeats)]
     if key == "b":
         from glass_cli.bench.accuracy import accuracy
+        from glass_cli.bench.whole import whole
 
-        return accuracy(draws=read.draws)
+        return [*accuracy(draws=read.draws), *whole(draws=read.draws)]
     if key == "c":
         from glass_cli.bench.help import help_time
 

@@ -1,4 +1,4 @@
-"""Error of one transition over network calls, on a mixture whose exact law is known."""
+"""Error over network calls of one transition, on a mixture whose exact law is known."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from glass_cli.output.tables import Table
 
 FIGURES = {
     "a": "the whole loop against its bare network calls",
-    "b": "transition error over network calls",
+    "b": "error over network calls, of a transition and of the whole sampler",
     "c": "time of glass --help",
     "d": "peak memory over particles",
     "f": "our loops beside a pipeline's own",

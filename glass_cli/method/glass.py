@@ -167,11 +167,11 @@ class InnerPath:
         return x, (p * m - self.alpha / self.sigma**2 * x) * (S * S / A)
 
     def scale(self, shift: float) -> float:
-        """The unit r of the inner signal-to-noise ratio A/S, in which z_hat's change is spread.
+        """The unit r, of the inner signal-to-noise ratio A/S, by which calls and z_hat are spread.
 
-        Standard deviation of z given what is worth 4 p_0 + 2/shift^2 of precision. Between
-        1/sqrt(p_0), at which y_s tells as much as x_t, and 1/2 of it all values serve about as
-        well, on mixtures, Gaussians and a network (docs/bench.md, figure b). Beyond the paper.
+        1/sqrt(4 p_0 + 2/shift^2): y_s tells as much of z as x_t does at A/S = sqrt(p_0), and half
+        of 1/sqrt(p_0) was best of a quarter to all of it, late in the way, and as the optimum is
+        broad one unit serves grid and solver (docs/bench.md, figure b). Beyond the paper.
 
         shift: of the model's schedule, above 0: the coarse scale of its data in units of noise.
         """
