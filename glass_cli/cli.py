@@ -201,6 +201,7 @@ def compare(
     glass compare outputs/a outputs/b --show best
     glass compare outputs/eval/* --rank correct
     """
+    from glass_cli.common.messages import say
     from glass_cli.report.commands import compare_runs, rank_runs
 
     def work() -> tuple[str, list[str]]:
@@ -213,7 +214,7 @@ def compare(
     text, warnings = or_exit(work)
     typer.echo(text)
     for line in warnings:
-        typer.echo(f"glass: warning: {line}", err=True)
+        say(f"warning: {line}")
 
 
 @app.command()
@@ -303,7 +304,9 @@ def _launch(
 
 
 def _fail(line: str) -> None:
-    typer.echo(f"glass: {line}", err=True)
+    from glass_cli.common.messages import say
+
+    say(line)
     raise typer.Exit(2)
 
 
@@ -328,6 +331,8 @@ def main() -> None:
         if message is None:
             raise
         line = " ".join(str(message()).split())
-        typer.echo(f"glass: {line.rstrip('.')}; see glass --help", err=True)
+        from glass_cli.common.messages import say
+
+        say(f"{line.rstrip('.')}; see glass --help")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)

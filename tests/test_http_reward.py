@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 import threading
@@ -55,6 +56,7 @@ class Server(ThreadingHTTPServer):
         self.seen: list[tuple[dict[str, str], dict[str, Any]]] = []
         self.plans: list[Reply] = [brightness]
         self.over = threading.Event()
+        self.sent = 0
 
     @property
     def url(self) -> str:
@@ -102,6 +104,50 @@ def drip(handler: Handler, body: dict[str, Any]) -> None:
     while not handler.server.over.wait(0.1):
         handler.wfile.write(b" ")
         handler.wfile.flush()
+
+
+def drip_headers(handler: Handler, body: dict[str, Any]) -> None:
+    """The same before the answer begins."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    for number in range(1000):
+        if handler.server.over.wait(0.1):
+            return
+        handler.wfile.write(b"X-%d: y\r\n" % number)
+        handler.wfile.flush()
+
+
+def without_end(handler: Handler, body: dict[str, Any]) -> None:
+    """100 MB, unless the client goes away before."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(100 * 2**20))
+    handler.end_headers()
+    for _ in range(100 * 16):
+        handler.wfile.write(b" " * 2**16)
+        handler.server.sent += 2**16
+
+
+def packed(handler: Handler, body: dict[str, Any]) -> None:
+    """100 MB in 100 KB."""
+    text = gzip.compress(b"[" * (100 * 2**20), 9)
+    handler.send_response(200)
+    handler.send_header("Content-Encoding", "gzip")
+    handler.send_header("Content-Length", str(len(text)))
+    handler.end_headers()
+    handler.wfile.write(text)
+
+
+def to(place: str, status: int = 302) -> Reply:
+    def redirect(handler: Handler, body: dict[str, Any]) -> None:
+        handler.send_response(status)
+        handler.send_header("Location", place)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return redirect
+
+
+def repeats(handler: Handler, body: dict[str, Any]) -> None:
+    handler.say(403, f"not allowed: {handler.headers['Authorization']}")
 
 
 @pytest.fixture
@@ -190,6 +236,9 @@ LASTING = {
     "forbidden": (saying(401, ""), 1, "status 401"),
     "a redirect": (saying(307, ""), 1, "status 307"),
     "not JSON": (saying(200, "<html>\nhello"), 1, r"the answer is not JSON \(<html> hello\)"),
+    "deep": (saying(200, "[" * 100_000), 1, r"the answer is not JSON \(\["),
+    "100 MB": (without_end, 1, "the answer has more than 1048576 bytes"),
+    "100 MB packed": (packed, 1, "the answer has more than 1048576 bytes"),
     "empty": (saying(200, ""), 1, "the answer is not JSON"),
     "a bare list": (saying(200, "[1.0, 2.0]"), 1, 'the answer has no list "scores"'),
     "another key": (saying(200, '{"score": 1}'), 1, 'the answer has no list "scores"'),
@@ -211,6 +260,57 @@ def test_what_lasts_is_one_line(server: Server, plan: Reply, asked: int, message
         loaded(server).score(images(2), "a")
     assert "\n" not in str(caught.value) and server.url in str(caught.value)
     assert len(server.seen) == asked
+
+
+@pytest.mark.parametrize("plan", [drip, drip_headers], ids=["body", "headers"])
+def test_a_slow_drip_is_bounded(server: Server, plan: Reply) -> None:
+    """Each byte comes in time, all of them never."""
+    server.plans = [plan]
+    began = time.monotonic()
+    with pytest.raises(GlassError, match=r"no answer within 0\.5 s, after 2 tries"):
+        loaded(server, timeout=0.5, retries=1).score(images(1), "a")
+    assert 1.0 <= time.monotonic() - began < 8.0
+    server.plans = [brightness]
+    assert float(loaded(server).score(images(1), "a")) > 0.0
+
+
+def test_a_large_answer_is_not_read_to_its_end(server: Server) -> None:
+    server.plans = [without_end]
+    with pytest.raises(GlassError, match="more than 1048576 bytes"):
+        loaded(server).score(images(1), "a")
+    assert server.sent < 50 * 2**20
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirection_is_followed(
+    server: Server, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """Pictures and token stay with the server that was named."""
+    monkeypatch.setenv("SCORER_TOKEN", "s3cret")
+    server.plans = [to(server.url.replace("/score", "/elsewhere"), status), brightness]
+    with pytest.raises(GlassError, match=f"status {status}"):
+        loaded(server, token_env="SCORER_TOKEN").score(images(1), "a")
+    assert len(server.seen) == 1
+
+
+def test_a_token_that_a_server_repeats_is_not_shown(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCORER_TOKEN", "s3cret")
+    server.plans = [repeats]
+    with pytest.raises(GlassError, match=r"status 403 \(not allowed: Bearer \*\*\*\)") as caught:
+        loaded(server, token_env="SCORER_TOKEN").score(images(1), "a")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["s3 cret", "s3cret\nX-More: 1", "sécret", "s3cret\x00"])
+def test_a_token_that_is_none_is_not_shown(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setattr("glass_cli.rewards.http.os.environ", {"SCORER_TOKEN": token})
+    with pytest.raises(
+        ValueError, match=r"reward\.token_env=SCORER_TOKEN .* token alone"
+    ) as caught:
+        Http("http://host/score", token_env="SCORER_TOKEN")
+    assert "cret" not in str(caught.value)
 
 
 def test_nobody_is_there(server: Server) -> None:
@@ -253,6 +353,10 @@ def test_from_the_command_line(
         ({"url": "host:80"}, "reward.url=host:80 must be an address such as http://"),
         ({"url": "ftp://host/x"}, "must be an address such as http://"),
         ({"url": "http://me:pass@host/x"}, "must not hold a name or password"),
+        ({"url": "http://host/x?api_key=pass"}, "must not hold api_key=, which would be written"),
+        ({"url": "http://host/x?a=1&access_token=pass"}, "must not hold access_token="),
+        ({"url": "http://host:99999/x"}, "reward.url=http://host:99999/x: Port out of range"),
+        ({"url": "http://[host/x"}, "reward.url=http://.host/x: Invalid IPv6 URL"),
         ({"batch": 0}, "reward.batch must be at least 1"),
         ({"retries": -1}, "reward.retries must be 0 or more"),
         ({"timeout": 0.0}, "reward.timeout must be above 0 seconds"),

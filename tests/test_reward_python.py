@@ -16,6 +16,8 @@ from glass_cli.rewards.python import LoadedPython, Python
 
 CPU = torch.device("cpu")
 MODULE = """
+import sys
+
 import numpy as np
 import torch
 
@@ -64,6 +66,29 @@ def words(images, prompts): return ["good"] * len(images)
 def ragged(images, prompts): return [[1.0], [1.0, 2.0]] + [[1.0]] * (len(images) - 2)
 def complicated(images, prompts): return torch.ones(len(images), dtype=torch.complex64)
 def first(points, prompts): return points[:, 0]
+
+def helper(images):
+    return {}["weights"]
+
+def raises(images, prompts):
+    print("scoring")
+    return helper(images)
+
+def leaves(images, prompts):
+    sys.exit("enough")
+
+def not_finite(images, prompts):
+    return [1.0] * (len(images) - 1) + [float("nan")]
+
+class Failing:
+    def __init__(self):
+        open("no such file")
+
+    def __call__(self, images, prompts):
+        return [1.0] * len(images)
+
+def fails_on_points(points, prompts):
+    return points[:, 0] / len(prompts[9])
 """
 
 
@@ -74,9 +99,10 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", list(sys.path))
     Path("my_rewards.py").write_text(MODULE, encoding="utf-8")
     Path("broken.py").write_text("import no_such_package\n", encoding="utf-8")
+    Path("leaving.py").write_text("import sys\nsys.exit(3)\n", encoding="utf-8")
     Path("unfinished.py").write_text("def f(:\n", encoding="utf-8")
     yield
-    for name in ("my_rewards", "broken", "unfinished"):
+    for name in ("my_rewards", "broken", "unfinished", "leaving"):
         sys.modules.pop(name, None)
 
 
@@ -143,6 +169,7 @@ WRONG_TARGETS = {
     "a class without call": ("my_rewards.Silent", "has no __call__"),
     "import fails": ("broken.f", "cannot import broken .*no_such_package"),
     "no Python": ("unfinished.f", r"cannot import unfinished \(SyntaxError"),
+    "import leaves": ("leaving.f", r"cannot import leaving \(SystemExit: 3\)"),
 }
 WRONG_SCORES = {
     "one": r"shape \(\) for 5 samples; it must give one each: \(5,\)",
@@ -152,6 +179,7 @@ WRONG_SCORES = {
     "words": "gave .'good'.* it must give 5 numbers",
     "ragged": "it must give 5 numbers",
     "complicated": "it must give one each",
+    "not_finite": "gave nan for sample 4 of 5; it must give finite numbers",
 }
 # fmt: on
 
@@ -175,6 +203,53 @@ def test_wrong_scores_are_one_line(name: str, message: str) -> None:
     with pytest.raises(GlassError, match=rf"reward\.target=my_rewards\.{name} .*{message}") as got:
         loaded(name).score(images(), "")
     assert "\n" not in str(got.value)
+
+
+def line_of(text: str) -> str:
+    """FILE:LINE of the line of the module that ``text`` is in."""
+    lines = MODULE.splitlines()
+    number = next(i for i, line in enumerate(lines, 1) if text in line)
+    return f"{Path('my_rewards.py').resolve()}:{number}"
+
+
+def test_errors_of_a_users_function_are_told_as_theirs() -> None:
+    for name, said, line in (
+        ("raises", "raised KeyError: 'weights' at ", '{}["weights"]'),
+        ("leaves", "ended the program (SystemExit: enough) at ", 'sys.exit("enough")'),
+    ):
+        with pytest.raises(GlassError) as caught:
+            loaded(name).score(images(), "")
+        start = f"reward.target=my_rewards.{name} {said}{line_of(line)}; correct"
+        assert str(caught.value).startswith(start)
+    with pytest.raises(GlassError, match="raised FileNotFoundError") as caught:
+        loaded("Failing")
+    assert line_of('open("no such file")') in str(caught.value)
+    with pytest.raises(GlassError) as caught:
+        loaded("few", arguments={}).score(images(), "")
+    assert f"({line_of('def few')})" in str(caught.value)
+
+
+def test_memory_that_runs_out_in_a_users_function_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that fewer at a time can be tried."""
+
+    def full(images: Tensor, prompts: list[str]) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    Python("my_rewards.few")
+    monkeypatch.setattr(sys.modules["my_rewards"], "few", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        loaded("few").score(images(), "")
+
+
+def test_a_failing_function_ends_the_run_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["model=gaussian_mixture", "reward=python", "reward.accepts=points", "particles=3"]
+    words += ["reward.target=my_rewards.fails_on_points", "wandb.mode=disabled", "sampler.steps=2"]
+    assert launch([*words, "hydra.run.dir=run"]) == 2
+    (line,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("glass: ")]
+    assert "raised IndexError: list index out of range at " in line
+    assert line_of("len(prompts[9])") in line
 
 
 def test_wrong_arguments_of_a_class() -> None:

@@ -20,12 +20,13 @@ comfort = typer.Typer()
 def or_exit(work: Callable[[], T]) -> T:
     """The result of ``work``; where it raises GlassError, prints its lines and exits with 2."""
     from glass_cli.common.errors import GlassError
+    from glass_cli.common.messages import say
 
     try:
         return work()
     except GlassError as error:
         for line in getattr(error, "lines", [str(error)]):
-            typer.echo(f"glass: {line}", err=True)
+            say(line)
         raise typer.Exit(2) from None
 
 

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import select
 import sys
 from contextlib import suppress
 
 from glass_cli.common.errors import one_line
 
+# what a terminal acts upon, and what turns the direction of text around
+_ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 def say(line: str) -> None:
-    """Prints one line on standard error, if anybody still reads it."""
+    """Prints one line on standard error, if anybody still reads it.
+
+    It may hold text of others, such as a prompt of a run's folder: characters that a terminal acts
+    upon are spelled out.
+    """
     with suppress(OSError):  # a terminal that was closed
-        print(f"glass: {line}", file=sys.stderr, flush=True)
+        print(f"glass: {harmless(line)}", file=sys.stderr, flush=True)
+
+
+def harmless(text: str) -> str:
+    """``text`` with control characters, and those of direction, as escapes such as ``\\x1b``."""
+    return _ACTING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def describe(error: BaseException) -> str:

@@ -24,7 +24,9 @@ A server on FastAPI:
 
 No answer within ``timeout`` seconds, a connection that fails or breaks, and the statuses 429 and
 500 to 599 are tried again up to ``retries`` times, after ``backoff``, 2 ``backoff``, 4 ``backoff``
-... seconds (at most 60). Everything else ends the run at once, in one line.
+... seconds (at most 60). Everything else ends the run at once, in one line: a redirection too,
+which is not followed, since pictures and token would go to another server, and an answer of more
+than a MiB.
 """
 
 from __future__ import annotations
@@ -35,10 +37,11 @@ import json
 import math
 import os
 import re
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.rewards.base import LoadedReward, Reward
@@ -50,6 +53,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LONGEST_PAUSE = 60.0  # seconds
+MOST_BYTES = 2**20  # of an answer: 10,000 scores and more
+# in the query of an address, the names of what is secret
+_SECRET = re.compile(
+    r"(^|[-_]|api)key$|token|secret|passw|^auth(orization)?$|credential|^sig(nature)?$",
+    re.IGNORECASE,
+)
 
 
 class _Again(Exception):
@@ -77,16 +86,21 @@ class Http(Reward):
     token_env: str | None = None
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+            parts.port  # noqa: B018 - a number that is no port raises here
+        except ValueError as error:  # or brackets that are no address of IPv6
+            raise ValueError(f"reward.url={self.url}: {one_line(error)}; correct it") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
                 f"reward.url={self.url} must be an address such as http://host:8000/score"
             )
-        if parts.username or parts.password:
+        names = [name for name, _ in parse_qsl(parts.query) if _SECRET.search(name)]
+        if parts.username or parts.password or names:
+            what = f"{names[0]}=" if names else "a name or password"
             raise ValueError(
-                "reward.url must not hold a name or password, which would be written into the run's"
-                " folder; put a token into an environment variable and its name into"
-                " reward.token_env"
+                f"reward.url must not hold {what}, which would be written into the run's folder;"
+                " put a token into an environment variable and its name into reward.token_env"
             )
         if self.batch < 1:
             raise ValueError(f"reward.batch must be at least 1 (got {self.batch})")
@@ -96,20 +110,24 @@ class Http(Reward):
             raise ValueError(f"reward.timeout must be above 0 seconds (got {self.timeout})")
         if not (math.isfinite(self.backoff) and self.backoff >= 0.0):
             raise ValueError(f"reward.backoff must be 0 seconds or more (got {self.backoff})")
-        if self.token_env is not None and not os.environ.get(self.token_env):
+        if self.token_env is None:
+            return
+        token = os.environ.get(self.token_env, "").strip()
+        if not token:
             raise ValueError(
                 f"reward.token_env={self.token_env} names an environment variable that is not set;"
                 f" export {self.token_env}=TOKEN"
             )
+        if not re.fullmatch(r"[!-~]+", token):
+            raise ValueError(
+                f"reward.token_env={self.token_env} names an environment variable that holds blanks"
+                " or letters that no token has; export the token alone"
+            )
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedHttp:
         """Asks nothing of the server yet."""
-        import httpx
-
-        headers = {}
-        if self.token_env is not None:
-            headers["Authorization"] = f"Bearer {os.environ[self.token_env]}"
-        return LoadedHttp(self, httpx.Client(timeout=self.timeout, headers=headers))
+        token = os.environ[self.token_env].strip() if self.token_env is not None else None
+        return LoadedHttp(self, token)
 
 
 def png(levels: Any) -> bytes:
@@ -124,8 +142,15 @@ def png(levels: Any) -> bytes:
 class LoadedHttp(LoadedReward):
     """See :class:`glass_cli.rewards.base.LoadedReward`."""
 
-    def __init__(self, settings: Http, client: httpx.Client) -> None:
-        self._settings, self._client = settings, client
+    def __init__(self, settings: Http, token: str | None) -> None:
+        self._settings, self._token = settings, token
+        self._client = self._new_client()
+
+    def _new_client(self) -> httpx.Client:
+        import httpx
+
+        headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
+        return httpx.Client(timeout=self._settings.timeout, headers=headers)
 
     def score(self, samples: Tensor, prompt: str) -> Tensor:
         """Raises GlassError, one line, where the server cannot be had or answers wrongly."""
@@ -158,43 +183,82 @@ class LoadedHttp(LoadedReward):
     def _answer(self, body: dict[str, list[str]]) -> list[float]:
         import httpx
 
-        settings, began = self._settings, time.monotonic()
-        late = f"no answer within {settings.timeout:g} s"
-        received = bytearray()
         try:
-            with self._client.stream("POST", settings.url, json=body) as reply:
-                for chunk in reply.iter_bytes():
-                    received += chunk
-                    # httpx's own timeout is for each piece of the answer
-                    if time.monotonic() - began > settings.timeout:
-                        raise _Again(late)
+            status, received = self._within_timeout(body)
         except httpx.TimeoutException as error:
-            raise _Again(late) from error
+            raise _Again(self._late()) from error
         except httpx.TransportError as error:
             why = re.sub(r"^\[Errno -?\d+\] ", "", one_line(error)) or type(error).__name__
-            raise _Again(f"the connection failed ({why})") from error
-        except httpx.HTTPError as error:
-            raise self._wrong(f"cannot be asked ({one_line(error)})") from error
+            raise _Again(f"the connection failed ({self._said(why)})") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._wrong(f"cannot be asked ({self._said(str(error))})") from error
         text = received.decode("utf-8", "replace")
-        if reply.status_code == 429 or reply.status_code >= 500:
-            raise _Again(f"status {reply.status_code} ({one_line(text)[:80]})")
-        if reply.status_code != 200:
-            raise self._wrong(f"status {reply.status_code} ({one_line(text)[:80]})")
+        if status == 429 or status >= 500:
+            raise _Again(f"status {status} ({self._said(text)})")
+        if status != 200:
+            raise self._wrong(f"status {status} ({self._said(text)})")
+        if len(received) > MOST_BYTES:
+            raise self._wrong(f"the answer has more than {MOST_BYTES} bytes")
         return self._scores(text, len(body["images"]))
+
+    def _within_timeout(self, body: dict[str, list[str]]) -> tuple[int, bytes]:
+        """Status and answer, of which no more is read than MOST_BYTES and what came with them.
+
+        httpx's own timeout is for each piece of an answer: a server that sends a byte now and then
+        would be waited for without end. So the request is made in a thread, which is left alone
+        when the time is over; with its client closed it ends by itself.
+        """
+        client, over = self._client, threading.Event()
+        found: list[tuple[int, bytes] | Exception] = []
+
+        def ask() -> None:
+            received = bytearray()
+            try:
+                with client.stream("POST", self._settings.url, json=body) as reply:
+                    for chunk in reply.iter_bytes():
+                        received += chunk
+                        if len(received) > MOST_BYTES or over.is_set():
+                            break
+                    found.append((reply.status_code, bytes(received)))
+            except Exception as error:  # noqa: BLE001 - raised again by who waits for it
+                found.append(error)
+
+        thread = threading.Thread(target=ask, name="reward.url", daemon=True)
+        thread.start()
+        thread.join(self._settings.timeout)
+        if not found:
+            over.set()
+            self._client = self._new_client()
+            client.close()
+            raise _Again(self._late())
+        if isinstance(found[0], Exception):
+            raise found[0]
+        return found[0]
+
+    def _late(self) -> str:
+        return f"no answer within {self._settings.timeout:g} s"
+
+    def _said(self, text: str) -> str:
+        """The beginning of what the server said, without the token, which it may have repeated."""
+        if self._token:
+            text = text.replace(self._token, "***")
+        return one_line(text)[:80]
 
     def _scores(self, text: str, n: int) -> list[float]:
         try:
             answer = json.loads(text)
-        except ValueError:
-            raise self._wrong(f"the answer is not JSON ({one_line(text)[:80]})") from None
+        except (ValueError, RecursionError):  # of too many brackets
+            raise self._wrong(f"the answer is not JSON ({self._said(text)})") from None
         scores = answer.get("scores") if isinstance(answer, dict) else None
         if not isinstance(scores, list):
-            raise self._wrong(f'the answer has no list "scores" ({one_line(text)[:80]})')
+            raise self._wrong(f'the answer has no list "scores" ({self._said(text)})')
         if len(scores) != n:
             raise self._wrong(f"{len(scores)} scores for {n} images")
         for i, score in enumerate(scores):
             if not _finite(score):
-                raise self._wrong(f"score {i} of {n} is {repr(score)[:40]}, not a finite number")
+                raise self._wrong(
+                    f"score {i} of {n} is {self._said(repr(score))[:40]}, not a finite number"
+                )
         return [float(score) for score in scores]
 
     def _wrong(self, what: str) -> GlassError:

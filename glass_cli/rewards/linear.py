@@ -30,7 +30,8 @@ class Linear(Reward):
         if model.dim is not None and len(self.direction) > model.dim:
             raise ValueError(
                 f"reward.direction has {len(self.direction)} coordinates, more than the"
-                f" {model.dim} of the model"
+                f" {model.dim} of the model; give at most {model.dim}, or set"
+                f" model.dim={len(self.direction)}"
             )
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedLinear:

@@ -7,11 +7,13 @@ import importlib
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.errors import GlassError, near, one_line
+from glass_cli.common.messages import describe
 from glass_cli.rewards.base import Kind, LoadedReward, Reward, check_common, in_batches, place
 
 if TYPE_CHECKING:
@@ -70,10 +72,10 @@ class Python(Reward):
             sys.path.append(here)  # last, so that no file here stands in for a package
         try:
             there = importlib.import_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ValueError(
                 f"reward.target={self.target}: cannot import {module}"
-                f" ({type(error).__name__}: {one_line(error)}); it must be installed or lie in"
+                f" ({describe(error)}); it must be installed or lie in"
                 f" {here}"
             ) from error
         if not hasattr(there, name):
@@ -95,6 +97,8 @@ class Python(Reward):
                     f"reward.target={self.target} cannot be made with reward.arguments"
                     f" {dict(self.arguments)}: {one_line(error)}"
                 ) from error
+            except (Exception, SystemExit) as error:
+                raise _theirs(self.target, found, error) from error
         else:
             function = functools.partial(found, **self.arguments) if self.arguments else found
         return LoadedPython(self, function, place(self.device, device))
@@ -110,7 +114,13 @@ class LoadedPython(LoadedReward):
         import torch
 
         def scored(part: Tensor) -> Tensor:
-            return self._numbers(self._function(part, [prompt] * len(part)), len(part))
+            try:
+                found = self._function(part, [prompt] * len(part))
+            except (GlassError, torch.OutOfMemoryError):  # with less at a time it may fit
+                raise
+            except (Exception, SystemExit) as error:
+                raise _theirs(self._settings.target, self._function, error) from error
+            return self._numbers(found, len(part))
 
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._settings.differentiable):
             return in_batches(samples, self._settings.batch, self._device, scored)
@@ -120,7 +130,7 @@ class LoadedPython(LoadedReward):
         import numpy as np
         import torch
 
-        what = f"reward.target={self._settings.target}"
+        what = f"reward.target={self._settings.target} ({_place_of(self._function)})"
         if isinstance(found, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in found):
             found = torch.stack([torch.as_tensor(v) for v in found])
         if not isinstance(found, torch.Tensor):
@@ -140,4 +150,39 @@ class LoadedPython(LoadedReward):
                 f" one each: ({n},)"
             )
         scores: Tensor = found if found.is_floating_point() else found.float()
+        bad = (~scores.detach().isfinite()).nonzero()
+        if len(bad):
+            number = int(bad[0])
+            raise GlassError(
+                f"{what} gave {float(scores[number])} for sample {number} of {n}; it must give"
+                " finite numbers"
+            )
         return scores
+
+
+def _theirs(target: str, function: Any, error: BaseException) -> GlassError:
+    """The error of the user's own code, with the last of its lines on the way there."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is this file's
+    file = _source(function)[0]
+    inner = [frame for frame in frames if frame.filename == file] or frames[:1]
+    place = f" at {inner[-1].filename}:{inner[-1].lineno}" if inner else ""
+    left = isinstance(error, SystemExit)
+    what = f"ended the program (SystemExit: {error})" if left else f"raised {describe(error)}"
+    return GlassError(f"reward.target={target} {what}{place}; correct that function or class")
+
+
+def _place_of(function: Any) -> str:
+    """FILE:LINE of a function, or of the class of what is called."""
+    file, line = _source(function)
+    return "of no file" if file is None else f"{file}:{line}"
+
+
+def _source(function: Any) -> tuple[str | None, int]:
+    found = function.func if isinstance(function, functools.partial) else function
+    if not (inspect.isroutine(found) or inspect.isclass(found)):
+        found = type(found)
+    try:
+        found = inspect.unwrap(found)
+        return inspect.getsourcefile(found), inspect.getsourcelines(found)[1]
+    except (OSError, TypeError):  # of a built-in one there is no source
+        return None, 0
