@@ -98,6 +98,26 @@ def test_what_cannot_be_run_is_one_line(name: str, scope: Scope, message: str) -
     assert "\n" not in str(refused.value)
 
 
+def test_where_a_list_lies_here_is_not_published(tmp_path: Path) -> None:
+    """Neither in the command of a row nor in its settings."""
+    file = tmp_path / "evaluation_metadata.jsonl"
+    file.touch()
+    scope = Scope(geneval=file)
+    evaluation = Evaluation("ode2_50", "embedded/ode2_50", (), "geneval")
+    assert f"benchmark.path={file}" in scope.settings("geneval")
+    assert "benchmark.path=evaluation_metadata.jsonl" in command(evaluation, scope, (0,)).split()
+    found = of({"ode2_50": (0.5, 50, 0.0)})
+    for each in found.rows.values():
+        benchmark = {"_target_": "glass_cli.benchmarks.geneval.GenEval", "path": str(file)}
+        run = replace(each.runs[0], config={**CONFIG, "benchmark": benchmark})
+        found.rows[each.label, "geneval"] = RunGroup(each.label, (run,))  # type: ignore[index]
+        break
+    write_pages(tmp_path, "embedded", found, lambda each: command(each, scope, (0, 1)))
+    for page in ("embedded.csv", "embedded.md", "claims.md", "claims.csv"):
+        assert str(tmp_path) not in (tmp_path / page).read_text()
+    assert "evaluation_metadata.jsonl" in (tmp_path / "embedded.csv").read_text()
+
+
 def test_a_smaller_budget_is_spent_whole() -> None:
     """Hand-made: as near to the calls a particle as a divisor allows."""
     assert fewer_particles(160, 20) == 8 and fewer_particles(80, 20) == 4

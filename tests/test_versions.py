@@ -89,7 +89,8 @@ def test_weights_by_their_content(tmp_path: Path) -> None:
     (other / "unet" / "a.safetensors").write_bytes(b"12")
     (other / "unet" / "a.safetensors").rename(other / "a.safetensors")
     assert weights(settings)[str(other)] != found[str(other)]
-    embedded = weights({"metrics.clip.path": "embedded:clip", "benchmark.path": "published"})
+    # a list of prompts is none
+    embedded = weights({"metrics.clip.path": "embedded:clip", "benchmark.path": str(one)})
     assert [*embedded] == ["embedded:clip"] and len(str(embedded["embedded:clip"])) == 16
 
 

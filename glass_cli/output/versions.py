@@ -116,6 +116,8 @@ def weights(settings: Mapping[str, Any]) -> dict[str, str | None]:
         parts = key.split(".")
         if not isinstance(value, str) or parts[0] not in _GROUPS or parts[-1] not in _NAMES:
             continue
+        if key == "benchmark.path":  # a list of prompts
+            continue
         place = hub.local(value)
         if place is None:
             found[value] = _in_cache(value, settings.get(f"{parts[0]}.revision"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from glass_cli.common.files import atomic_write, writing_to
@@ -25,7 +26,7 @@ def write_pages(out: Path, name: str, measured: Measured, command: Command) -> l
     Raises GlassError where it cannot be written.
     """
     rows = {
-        key: row_of(key[0], group, command(measured.evaluations[key]))
+        key: _portable(row_of(key[0], group, command(measured.evaluations[key])))
         for key, group in measured.rows.items()
     }
     found = claims(measured)
@@ -44,6 +45,14 @@ def write_pages(out: Path, name: str, measured: Measured, command: Command) -> l
             with atomic_write(out / file) as part:
                 part.write_text(text, encoding="utf-8")
     return [out / file for file in texts]
+
+
+def _portable(row: Row) -> Row:
+    """Without the folder in which a list of prompts lies here."""
+    path = row.settings.get("benchmark.path")
+    if not isinstance(path, str):
+        return row
+    return replace(row, settings={**row.settings, "benchmark.path": Path(path).name})
 
 
 def _results(name: str, measured: Measured, rows: Mapping[tuple[str, str], Row]) -> str:
@@ -75,9 +84,9 @@ def _made_with(rows: Sequence[Row]) -> list[str]:
                 several = value.items() if isinstance(value, Mapping) else [("", value)]
                 for sub, one in several:
                     seen = made.setdefault(f"weights {sub}" if sub else part, [])
-                    if str(one) not in seen:
+                    if one is not None and str(one) not in seen:
                         seen.append(str(one))
-    lines = [f"- {part}: {', '.join(seen)}" for part, seen in made.items()]
+    lines = [f"- {part}: {', '.join(seen)}" for part, seen in made.items() if seen]
     return ["", *lines] if lines else []
 
 

@@ -134,7 +134,10 @@ def fewer_particles(budget: int, calls: int) -> int:
 
 def command(evaluation: Evaluation, scope: Scope, seeds: Sequence[int]) -> str:
     """What a reader types to make a row of the results again."""
+    here = None if scope.geneval is None else str(scope.geneval.absolute())
     settings = [*evaluation.words(), *scope.settings(evaluation.benchmark)]
+    if here is not None:
+        settings = [word.replace(here, Path(here).name) for word in settings]
     several = len(seeds) > 1
     seed = ",".join(map(str, seeds))
     return " ".join(["glass eval", *["-m"] * several, *settings, f"seed={seed}"])
