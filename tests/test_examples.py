@@ -17,7 +17,9 @@ from families import FAMILIES, SIZE
 from PIL import Image
 from torch import Tensor
 
+from glass_cli.callback import SteeringCallback
 from glass_cli.scheduler import GlassScheduler
+from glass_cli.steering.feynman_kac import FeynmanKac
 
 FLUX = REPOSITORY / "docs" / "examples" / "pipeline_flux_glass.py"
 WORDS: dict[str, Any] = {"num_inference_steps": 6, "max_sequence_length": 32, **SIZE}
@@ -50,31 +52,36 @@ def pixels(images: list[Image.Image]) -> Tensor:
     return torch.stack([torch.from_numpy(np.array(i)) for i in images]).permute(0, 3, 1, 2) / 255.0
 
 
-def test_it_steers_towards_the_reward(pipe: Any) -> None:
+def test_it_gives_the_rewards_of_its_pictures(pipe: Any) -> None:
     vendor = pipe.scheduler
-    plain, steered = (
-        pipe.steered(PROMPT, redness, particles=4, lam=lam, transitions=3, **WORDS)
-        for lam in (0.0, 1e4)
-    )
+    found = pipe.steered(PROMPT, redness, particles=4, transitions=3, **WORDS)
     assert pipe.scheduler is vendor and not isinstance(vendor, GlassScheduler)
-    assert plain.rewards.shape == (4,) and len(plain.images) == 4
+    assert found.rewards.shape == (4,) and len(found.images) == 4
     # the pictures are rounded to 8 bits
-    assert torch.allclose(redness(pixels(plain.images)), plain.rewards.float(), atol=2 / 255)
-    assert plain.best == int(plain.rewards.argmax())
-    assert steered.rewards.mean() > plain.rewards.mean()
+    assert torch.allclose(redness(pixels(found.images)), found.rewards.float(), atol=2 / 255)
+    assert found.best == int(found.rewards.argmax())
 
 
 def test_it_is_the_scheduler_and_the_callback(pipe: Any) -> None:
-    """Without pull it draws what FLUX's own call draws with the scheduler in place."""
-    found = pipe.steered(PROMPT, redness, particles=2, lam=0.0, seed=3, transitions=2, **WORDS)
+    """FLUX's own call with both in place draws the same; without pull it draws something else."""
     vendor = pipe.scheduler
     try:
-        pipe.scheduler = GlassScheduler.from_scheduler(vendor, transitions=2, seed=3)
-        drawn = torch.Generator().manual_seed(3)
-        expected = pipe(PROMPT, num_images_per_prompt=2, generator=drawn, **WORDS).images
+        pipe.scheduler = GlassScheduler.from_scheduler(vendor, transitions=3, seed=3)
+        by_hand = [
+            pipe(
+                PROMPT,
+                num_images_per_prompt=4,
+                generator=torch.Generator().manual_seed(3),
+                callback_on_step_end=SteeringCallback(redness, FeynmanKac(lam=lam), seed=3),
+                **WORDS,
+            ).images
+            for lam in (0.0, 1e4)
+        ]
     finally:
         pipe.scheduler = vendor
-    assert torch.equal(pixels(found.images), pixels(expected))
+    found = pipe.steered(PROMPT, redness, particles=4, lam=1e4, seed=3, transitions=3, **WORDS)
+    assert torch.equal(pixels(found.images), pixels(by_hand[1]))
+    assert not torch.equal(pixels(found.images), pixels(by_hand[0]))
 
 
 def test_it_is_a_script(folder: Path, tmp_path: Path) -> None:
