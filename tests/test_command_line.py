@@ -40,7 +40,8 @@ def refusal(*arguments: str, sweep: bool = False, config: str = "config") -> str
 def particles(mine: Path, *arguments: str) -> int:
     line = read_arguments(["-cd", str(mine), *arguments])
     with composing(CONF, line.config_dir) as composer:
-        return int(compose_or_explain(composer, line.overrides).particles)
+        # null, the default, stands for 8
+        return int(compose_or_explain(composer, line.overrides).particles or 8)
 
 
 def test_an_unknown_experiment(mine: Path) -> None:

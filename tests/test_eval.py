@@ -345,9 +345,11 @@ def test_a_study_brings_its_own_summary() -> None:
     words = [word for word in POINTS if not word.startswith("benchmark")]
     assert evaluate("benchmark=study", *words) == 0
     folder = Path("outputs/eval", NAME.replace("tiny_points", "study"))
-    assert read(folder / "summary.json") == {"benchmark": "Study", "score": 8.0}
+    summary = read(folder / "summary.json")
+    assert summary.pop("versions")
+    assert summary == {"benchmark": "Study", "score": 8.0}
 
 
 def test_conf_of_eval_is_that_of_sample_and_more() -> None:
     text = (REPOSITORY / "conf" / "eval.yaml").read_text()
-    assert yaml.safe_load(text)["defaults"][0] == "config"
+    assert "config" in yaml.safe_load(text)["defaults"]

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from glass_cli.common.files import json_text
 from glass_cli.common.paths import claim_given, claim_new
 from glass_cli.config.settings import GROUPS
+from glass_cli.config.split import with_particles
 from glass_cli.output.identity import SIZES, identity
 
 RUN_DIR, SWEEP_DIR = "hydra.run.dir", "hydra.sweep.dir"
@@ -143,7 +144,7 @@ def _flat(cfg: DictConfig) -> dict[str, Any]:
     own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     plain = OmegaConf.to_container(own)
     assert isinstance(plain, dict)
-    flat = identity({str(key): value for key, value in plain.items()}, SIZES)
+    flat = identity(with_particles({str(key): value for key, value in plain.items()}), SIZES)
     return {key: value for key, value in flat.items() if not key.endswith("_target_")}
 
 
