@@ -28,7 +28,7 @@ SCHEMES = (
     BEFORE,
     *(Scheme("s", g, 1) for g in ("snr", "s")),
     *(Scheme("sine", g, corrector="all") for g in GRIDS[1:]),
-    *(Scheme("s", g, corrector="all", last="noise") for g in ("snr", *GRIDS[2:])),
+    *(Scheme("s", g, corrector="all", last="noise") for g in GRIDS[2:]),
     *(Scheme(v, "snr", corrector="all", last="noise") for v in VARIABLES),
     *(Scheme(v, "snr", last="noise") for v in VARIABLES),
     *(Scheme(v, "snr", 3, "all", "noise") for v in VARIABLES),
