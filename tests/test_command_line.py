@@ -112,6 +112,14 @@ def test_one_source_of_prompts(mine: Path) -> None:
         (["--seeds"], "seed=VALUE"),
         (["--mutlirun", "seed=1,2"], "did you mean --multirun?"),
         (["--nothing-alike", "seed=1"], "nothing_alike=VALUE"),
+        (["seed=${nothing}"], "seed: Interpolation key 'nothing' not found; correct the reference"),
+        (["steering.window={a: 1}"], "steering.window must be a list (got {a: 1})"),
+        (["wandb=[1]"], "wandb must be key=value settings (got [1])"),
+        (["benchmark=geneval"], "benchmark=geneval is an evaluation; use glass eval in place of"),
+        (
+            ["model=gaussian_mixture", "reward.direction=[1,2,3]"],
+            "more than the 2 of the model; give at most 2, or set model.dim=3",
+        ),
         (["sampler.times=[0,1"], "close its brackets and quotes, or put it in two pairs of quotes"),
     ],
 )

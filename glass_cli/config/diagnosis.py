@@ -9,7 +9,11 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationKeyError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+)
 
 from glass_cli.common.errors import GlassError, near, one_line, shown
 from glass_cli.config.command_line import EXPERIMENT, OTHER_NAMES
@@ -24,6 +28,10 @@ _EXTRAS = {
     "hydra/sweeper/optuna": "sweep",
 }
 
+# OmegaConf's, for a list where settings belong and the other way round
+_OTHER_KIND = re.compile(
+    r"override (\S+?)=.*Cannot merge DictConfig with ListConfig.*object_type=(list|dict)", re.DOTALL
+)
 _NO_BENCHMARK = "Could not override 'benchmark'"  # Hydra's, where glass sample composes
 
 
@@ -64,7 +72,8 @@ def leaf_keys(cfg: Any, prefix: str = "") -> Iterator[str]:
 def explain(error: Exception, overrides: list[Override], composer: Composer) -> GlassError:
     """One line for an error of composition: which of the overrides is at fault, and why."""
     if _NO_BENCHMARK in str(error):
-        named = [str(o.input_line) for o in overrides if o.key_or_group == EXPERIMENT]
+        keys = (EXPERIMENT, "benchmark")
+        named = [str(o.input_line) for o in overrides if o.key_or_group in keys]
         return GlassError(
             f"{shown(' '.join(named) or 'the experiment')} is an evaluation; use glass eval in"
             " place of glass sample"
@@ -82,7 +91,35 @@ def explain(error: Exception, overrides: list[Override], composer: Composer) -> 
         cfg = composer.compose(base)
     except Exception:  # noqa: BLE001 - whatever it is, the first error is the one to report
         return GlassError(_shorten(error))
-    return _unknown_key(overrides, base, cfg, groups) or GlassError(_shorten(error))
+    return (
+        _unknown_key(overrides, base, cfg, groups)
+        or _other_kind(error, overrides)
+        or GlassError(_shorten(error))
+    )
+
+
+def _other_kind(error: Exception, overrides: list[Override]) -> GlassError | None:
+    """A list under a key of settings, or settings under one of a list."""
+    text = f"{error} {error.__cause__}"
+    found = _OTHER_KIND.search(text)
+    given = {o.key_or_group: o for o in overrides}.get(found[1]) if found else None
+    if found is None or given is None:
+        return None
+    kind = "a list" if found[2] == "list" else "key=value settings"
+    value = shown(given.get_value_element_as_str(space_after_sep=True))
+    return GlassError(f"{found[1]} must be {kind} (got {value})")
+
+
+def unresolved(error: OmegaConfBaseException) -> GlassError:
+    """A reference ``${...}`` that leads nowhere, or a value that is missing."""
+    why = one_line(error).partition(" full_key:")[0]
+    key = str(error.full_key or "a setting")
+    if not isinstance(error, (InterpolationKeyError, InterpolationResolutionError)):
+        return GlassError(why)
+    return GlassError(
+        f"{key}: {why}; correct the reference in its value, or quote it twice where ${{...}} is"
+        f""" text: {key}="'\\${{...}}'\""""
+    )
 
 
 def _unknown_key(

@@ -22,13 +22,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from glass_cli.common.errors import GlassError, one_line, shown
+from glass_cli.common.errors import GlassError, shown
 from glass_cli.common.paths import conf_dir
 from glass_cli.config.build import build, build_class
 from glass_cli.config.command_line import EXPERIMENT, CommandLine, quoted
 from glass_cli.config.compatibility import check_together
 from glass_cli.config.composition import Composer, composing
-from glass_cli.config.diagnosis import explain, parse_error, several_values
+from glass_cli.config.diagnosis import explain, parse_error, several_values, unresolved
 from glass_cli.config.experiments import spelled_out
 from glass_cli.config.reward_choices import Choices
 from glass_cli.config.run_folder import RUN_DIR, SWEEP_DIR, claim, run_name, sweep_name
@@ -71,7 +71,7 @@ def build_settings(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
         own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
         plain = OmegaConf.to_container(own, resolve=True)
     except OmegaConfBaseException as error:
-        raise GlassError(one_line(error).partition(" full_key:")[0]) from error
+        raise unresolved(error) from error
     assert isinstance(plain, dict)
     values = with_particles({str(key): value for key, value in plain.items()})
     apart = (*GROUPS, *MORE_GROUPS, "metrics")  # built below
