@@ -78,7 +78,7 @@ def source(path: str | None, url: str, name: str) -> tuple[str, str, str]:
 def json_lines(text: str, name: str) -> list[dict[str, Any]]:
     """A JSON object a line, empty lines left out. Raises GlassError, with the line's number."""
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -113,7 +113,7 @@ def records(text: str, name: str, suffix: str) -> list[dict[str, Any]]:
     elif kind in (".csv", ".tsv"):
         rows = table(text, name, tabs=kind == ".tsv")
     else:
-        rows = [{"prompt": line} for line in text.splitlines()]
+        rows = [{"prompt": line} for line in text.split("\n")]
     found = [_record(row, number, name) for number, row in enumerate(rows, 1)]
     kept = [record for record in found if record is not None]
     if not kept:

@@ -213,7 +213,8 @@ def _read_prompts(path: Path) -> list[str]:
         raise ValueError(
             f"prompts={path} cannot be read ({why}); name a text file with one prompt a line"
         ) from None
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # at line ends alone, not at the other characters at which Python splits lines
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
     if not lines:
         raise ValueError(f"prompts={path} has no prompt in it; write one prompt a line")
     return lines

@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from glass_cli.common.messages import harmless
+
 # Rules under the head and between sections, two blanks between columns, no frame.
 _BOX = "    \n    \n----\n    \n----\n    \n    \n    \n"
 # Cells are never wrapped: a terminal that is too narrow does that.
@@ -22,7 +24,7 @@ def text_table(
     """``head``, a rule, ``rows`` and, below another rule, ``foot``; lines end without blanks.
 
     The first column is aligned left, the others, which hold numbers, right. A row may be shorter
-    than the head. ValueError for one that is longer.
+    than the head. What a terminal would act upon is spelled out. ValueError for a longer row.
     """
     from rich.box import Box
     from rich.console import Console
@@ -33,12 +35,12 @@ def text_table(
         box=Box(_BOX, ascii=True), show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
     )
     for i, name in enumerate(head):
-        table.add_column(Text(name), justify="right" if i else "left", no_wrap=True)
+        table.add_column(Text(harmless(name)), justify="right" if i else "left", no_wrap=True)
     for section in (rows, foot):
         for row in section:
             if len(row) > len(head):
                 raise ValueError(f"a row of {len(row)} cells in a table of {len(head)} columns")
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(harmless(cell)) for cell in row))
         table.add_section()
     console = Console(file=io.StringIO(), width=_WIDEST, color_system=None, force_terminal=False)
     with console.capture() as captured:
