@@ -14,11 +14,13 @@ import torch
 import transformers
 from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 from huggingface_hub.constants import HF_HUB_OFFLINE
+from safetensors import SafetensorError
 
 # diffusers takes a component from outside its own modules only where that is imported
 import glass_cli.pipelines.codec  # noqa: F401 - imported to be known
 from glass_cli.common import hub
 from glass_cli.common.errors import GlassError, near, one_line
+from glass_cli.common.messages import describe
 from glass_cli.pipelines.encoding import encode_once
 from glass_cli.pipelines.options import PipelineOptions
 from glass_cli.pipelines.vendors import quiet
@@ -49,6 +51,9 @@ def load(settings: PipelineOptions, device: torch.device, dtype: torch.dtype) ->
             **left_out,
             **_unmarked(pipeline_class),
         )
+        for name, part in pipe.components.items():
+            if isinstance(part, torch.nn.Module):
+                _check_weights(name, part)
         pipe.set_progress_bar_config(disable=True)
         _lora(pipe, settings)
         for part in pipe.components.values():
@@ -88,10 +93,39 @@ def _explained(settings: PipelineOptions) -> Iterator[None]:
         raise GlassError(
             f"model.path={settings.path} needs a package that is not installed: {one_line(error)}"
         ) from error
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, SafetensorError) as error:
         raise GlassError(
             f"model.path={settings.path} cannot be loaded: {one_line(error)}"
         ) from error
+    except (LookupError, TypeError, AttributeError) as error:  # of an index that is another table
+        raise GlassError(
+            f"model.path={settings.path} cannot be loaded ({describe(error)}); a file of it may be"
+            " damaged: download it again"
+        ) from error
+
+
+def _check_weights(name: str, part: torch.nn.Module) -> None:
+    """Raises ValueError for weights that are not finite, and for those that no file had.
+
+    transformers draws the latter at random and marks all others. Where a part is quantised, or
+    nothing is marked, it cannot be told.
+    """
+    marked = {key: hasattr(p, "_is_hf_initialized") for key, p in part.named_parameters()}
+    ours = isinstance(part, transformers.PreTrainedModel) and any(marked.values())
+    if ours and getattr(part, "hf_quantizer", None) is None and not all(marked.values()):
+        missing = [key for key, is_marked in marked.items() if not is_marked]
+        raise ValueError(
+            f"{name} has no {missing[0]} in its files ({len(missing)} missing); download it again"
+        )
+    for key, weight in part.named_parameters():
+        # types of a byte have no infinities, or no such function
+        if not weight.is_floating_point() or weight.element_size() < 2 or not weight.numel():
+            continue
+        if not all(bool(end.isfinite()) for end in torch.aminmax(weight.detach())):
+            raise ValueError(
+                f"{name}: {key} has numbers that are not finite; the file is damaged, download it"
+                " again"
+            )
 
 
 def _variants(settings: PipelineOptions) -> list[str]:
