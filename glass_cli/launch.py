@@ -78,12 +78,14 @@ def _run(engine: str, settings: Settings, folder: Path) -> Any:
     return importlib.import_module(engine).run(settings, folder)
 
 
-def _write(path: Path, line: str, error: Exception) -> None:
+def _write(path: Path, line: str, error: Exception) -> str:
+    """Keeps an error in a file; returns what says so, or why it could not be kept."""
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     try:
-        path.write_text(f"{line}\n\n{trace}", encoding="utf-8")
+        path.write_text(f"{line}\n\n{trace}", encoding="utf-8", errors="backslashreplace")
     except OSError as why:
-        say(f"cannot write {path}: {why.strerror}")
+        return f" ({path} cannot be written: {why.strerror}; {_TRACEBACKS}=1 shows where)"
+    return f" (traceback in {path})"
 
 
 def launch(
@@ -155,8 +157,7 @@ def _single(engine: str, plan: Plan, settings: Settings) -> int:
     except Exception as error:
         if os.environ.get(_TRACEBACKS) == "1" or output_is_closed(error):
             raise
-        _write(error_file, describe(error), error)
-        say(f"{describe(error)} (traceback in {error_file})")
+        say(f"{describe(error)}{_write(error_file, describe(error), error)}")
         return FAILED
     return 0
 
@@ -183,8 +184,7 @@ def _hydra(engine: str, plan: Plan, conf: Path, config_name: str) -> int:
             raise
         where = ""
         if plan.folder is not None:
-            _write(plan.folder / ERROR_FILE, describe(error), error)
-            where = f" (traceback in {plan.folder / ERROR_FILE})"
+            where = _write(plan.folder / ERROR_FILE, describe(error), error)
         say(f"{describe(error)}{where}")
         return FAILED
     finally:

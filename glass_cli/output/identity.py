@@ -100,7 +100,7 @@ def same_settings(folder: Path, now: Mapping[str, Any]) -> None:
             f" {'damaged' if path.exists() else 'gone'}; {_ADVICE}"
         )
     if before is None:
-        with atomic_write(path) as part:
+        with writing_to(folder), atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
         return
     difference = _difference(before, json.loads(text))
