@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from glass_cli.cli import main
 from glass_cli.common.errors import GlassError
 from glass_cli.launch import launch
 from glass_cli.rewards.http import Http, LoadedHttp
@@ -327,7 +329,9 @@ def test_from_the_command_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SCORER_TOKEN", "s3cret")
     words = ["reward=http", f"reward.url={server.url}", "reward.backoff=0.01", "particles=3"]
+    words += ["reward.token_env=SCORER_TOKEN"]
     words += [
         "sampler.transitions=2",
         "sampler.steps=1",
@@ -339,11 +343,19 @@ def test_from_the_command_line(
     for record in records:
         shown = float(np.asarray(Image.open(Path("run") / record["file"])).mean())
         assert record["reward"] == pytest.approx(shown, rel=1e-6)
+    monkeypatch.setattr(sys, "argv", ["glass", "report", "run"])
+    with pytest.raises(SystemExit):
+        main()
+    assert server.seen[0][0]["Authorization"] == "Bearer s3cret"
+    kept = [path for path in Path("run").rglob("*") if path.is_file()]
+    assert Path("run/report.html") in kept
+    assert not [path for path in kept if b"s3cret" in path.read_bytes()]
     # half-way through the second run the server begins to fail
     server.plans = [brightness, saying(500, "oops")]
     assert launch([*words, "hydra.run.dir=run2"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("glass: ") and "status 500 (oops), after 5 tries" in said
+    assert "s3cret" not in said
     assert not Path("run2/summary.json").exists()
 
 
