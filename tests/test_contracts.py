@@ -71,6 +71,9 @@ class Whole(Plain):
     differentiable: bool = True
     usual_lam: float = 2.0
 
+    def for_model(self, model: Any) -> Any:
+        return self
+
     def check_model(self, model: Any) -> None:
         return
 
@@ -123,8 +126,8 @@ def test_optional_members_come_from_the_contract() -> None:
     with pytest.raises(GlassError) as refused:
         made(Plain, "reward")
     assert str(refused.value) == (
-        f"reward: {__name__}.Plain lacks accepts, differentiable, usual_lam, check_model(),"
-        " check_prompts(); inherit from glass_cli.rewards.base.Reward, which has defaults (see"
+        f"reward: {__name__}.Plain lacks accepts, differentiable, usual_lam, for_model(),"
+        " check_model(), check_prompts(); inherit from glass_cli.rewards.base.Reward, which has defaults (see"
         " README, Add your own)"
     )
 

@@ -34,6 +34,7 @@ from glass_cli.config.reward_choices import Choices
 from glass_cli.config.run_folder import RUN_DIR, SWEEP_DIR, claim, run_name, sweep_name
 from glass_cli.config.settings import GROUPS, MORE_GROUPS, Root, Settings, Study
 from glass_cli.config.split import with_particles
+from glass_cli.models.base import Model
 from glass_cli.rewards.base import Reward
 
 # Jobs of a sweep checked in every combination; in a larger sweep each value is checked once,
@@ -84,11 +85,15 @@ def build_settings(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
         for group in (*GROUPS, "launcher")
         if group != "reward"
     }
-    metrics = known.metrics(values.get("metrics"))
+    model: Model = built["model"]
+    if reward is not None:
+        reward = reward.for_model(model)
+        values["reward"] = _with_path(values["reward"], reward)
+    metrics = {n: m.for_model(model) for n, m in known.metrics(values.get("metrics")).items()}
     judge = None if values.get("benchmark") is None else build(values["benchmark"], "benchmark")
     checked = Settings(
         root,
-        built["model"],
+        model,
         built["sampler"],
         built["steering"],
         reward,
@@ -101,6 +106,14 @@ def build_settings(cfg: DictConfig, overrides: Sequence[str] = ()) -> Settings:
     )
     check_together(checked, _choices(cfg), known)
     return checked
+
+
+def _with_path(node: Any, reward: Reward) -> Any:
+    """The plain settings of a reward with the weights that its model decided on."""
+    path = getattr(reward, "path", None)
+    if not isinstance(node, Mapping) or path is None or node.get("path", path) is not None:
+        return node
+    return {**node, "path": path}
 
 
 def with_usual_lam(steering: Any, reward: Reward | None) -> Any:

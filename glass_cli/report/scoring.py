@@ -36,6 +36,7 @@ def score_runs(arguments: Sequence[str], config_dir: Path | None = None) -> str:
     runs, passed_over = read_runs(folders)
     for line in passed_over:
         say(f"warning: passing over {line}")
+    settings = _for_models(settings, runs)
     scorer = Scorer(settings)
     pictures = 0
     for run in runs:
@@ -64,6 +65,15 @@ def _folders_and_settings(arguments: Sequence[str]) -> tuple[list[Path], list[st
         else:
             folders.append(Path(argument))
     return folders, words
+
+
+def _for_models(settings: ScoreSettings, runs: Sequence[Run]) -> ScoreSettings:
+    """Metrics with what the runs' model decides of them; runs of other models refuse theirs."""
+    model = next((found for run in runs if (found := model_of(run.config)) is not None), None)
+    if model is None:
+        return settings
+    metrics = {name: metric.for_model(model) for name, metric in settings.metrics.items()}
+    return settings._replace(metrics=metrics)
 
 
 def _check_model(run: Run, settings: ScoreSettings) -> None:

@@ -66,6 +66,10 @@ class Reward(Protocol):
         Raises GlassError, one line, where it cannot be had.
         """
 
+    def for_model(self, model: ScoredModel) -> Reward:
+        """The same settings with what is usual for ``model`` where that decides."""
+        return self
+
     def check_model(self, model: ScoredModel) -> None:
         """Raises ValueError where the model's samples cannot be scored, beyond ``accepts``.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from glass_cli.rewards.base import Kind, LoadedReward, Reward, ScoredModel
@@ -74,6 +74,10 @@ class Composite(Reward):
     def differentiable(self) -> bool:  # type: ignore[override]
         """Whether every term is."""
         return all(t.reward.differentiable for t in self.terms.values())
+
+    def for_model(self, model: ScoredModel) -> Composite:
+        terms = {n: replace(t, reward=t.reward.for_model(model)) for n, t in self.terms.items()}
+        return replace(self, terms=terms)
 
     def check_model(self, model: ScoredModel) -> None:
         """Raises ValueError where a term cannot score the model's samples."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from glass_cli.common import hub
 from glass_cli.common.errors import GlassError
 from glass_cli.rewards import checkpoint
 from glass_cli.rewards.base import (
+    EMOJI,
     LoadedReward,
     OncePrompt,
     Reward,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILE = "ImageReward.pt"
+PUBLISHED, EMBEDDED = "zai-org/ImageReward", "embedded:imagereward"
 BERT = "google-bert/bert-base-uncased"
 WORDS = 35  # tokens that a prompt is cut or padded to
 HEAD = 64  # how wide an attention head is in both towers, which no shape tells
@@ -63,7 +65,8 @@ class ImageReward(Reward):
     side to 224 by Pillow's bicubic, torchvision's centre cut out.
 
     path: a repository of the hub, a folder with ImageReward.pt, or the file itself;
-        ``embedded:imagereward`` for a small one of the same architecture in the package.
+        ``embedded:imagereward`` for a small one of the same architecture in the package; None for
+        that one with the embedded model, and for the published one with any other.
     tokenizer: of BERT, a repository of the hub or a folder; null for the published one, or for the
         CLIP tokenizer that lies beside the weights (tokenizer.json), as with the embedded model.
     batch: pictures scored at a time, 1 or more.
@@ -75,39 +78,48 @@ class ImageReward(Reward):
 
     differentiable = True
 
-    path: str = "zai-org/ImageReward"
+    path: str | None = None
     tokenizer: str | None = None
     batch: int = 16
     device: str | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
-        hub.check(self.path, "reward.path", [FILE], f"{FILE} or its folder")
+        hub.check(self._from, "reward.path", [FILE], f"{FILE} or its folder")
         hub.check(self.words, "reward.tokenizer", (), "the folder of a BERT tokenizer")
         check_common(self.batch, self.device)
 
     def check_model(self, model: ScoredModel) -> None:
         """Raises ValueError where embedded weights are to score another model's pictures."""
-        check_world(self.path, model)
+        check_world(self._from, model)
+
+    def for_model(self, model: ScoredModel) -> ImageReward:
+        if self.path is not None:
+            return self
+        return replace(self, path=EMBEDDED if model.world == EMOJI else PUBLISHED)
+
+    @property
+    def _from(self) -> str:
+        return PUBLISHED if self.path is None else self.path
 
     @property
     def words(self) -> str:
         """Where the tokenizer comes from."""
         if self.tokenizer is not None:
             return self.tokenizer
-        folder = hub.local(self.path)
-        return self.path if folder and (folder / "tokenizer.json").is_file() else BERT
+        folder = hub.local(self._from)
+        return self._from if folder and (folder / "tokenizer.json").is_file() else BERT
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedImageReward:
         """Reads the weights; in ``self.dtype``, whatever the model's is. Raises GlassError."""
         from transformers import BertTokenizer, CLIPTokenizer
 
-        name = f"reward.path={self.path}"
-        state = checkpoint.read(hub.file(self.path, FILE, "reward.path"), name)
+        name = f"reward.path={self._from}"
+        state = checkpoint.read(hub.file(self._from, FILE, "reward.path"), name)
         networks = Networks.of(state, name, number_type(self.dtype))
         words = networks.text.config.vocab_size
         # the embedded one reads the words of its world by CLIP's byte pairs
-        kind = CLIPTokenizer if self.words == self.path else BertTokenizer
+        kind = CLIPTokenizer if self.words == self._from else BertTokenizer
         tokenizer = checkpoint.tokenizer(kind, self.words, "reward.tokenizer", words)
         return LoadedImageReward(networks.to(place(self.device, device)), tokenizer, self.batch)
 
