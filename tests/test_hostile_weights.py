@@ -69,7 +69,10 @@ def _wider(state: dict[str, torch.Tensor]) -> None:
 
 
 def _cut(file: str, at: int) -> Callable[[Path], None]:
-    return lambda folder: (folder / file).write_bytes((folder / file).read_bytes()[:at]) and None
+    def cut(folder: Path) -> None:
+        (folder / file).write_bytes((folder / file).read_bytes()[:at])
+
+    return cut
 
 
 def _random(folder: Path) -> None:

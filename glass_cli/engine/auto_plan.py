@@ -157,7 +157,7 @@ def read(path: Path, settings: Settings) -> Choice | None:
         return Choice(Policy(**values), str(record["why"]), [], int(record["nfe"]))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         say(f"{path} cannot be read or is damaged; the plan is made anew")
         return None
 

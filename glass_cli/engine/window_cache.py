@@ -108,7 +108,7 @@ def read(path: Path, quiet: bool = False) -> tuple[MeasuredWindow, dict[str, Any
         return None
     except OSError as error:
         reason = f"cannot be read ({why(error)})"
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         reason = "is damaged"
     if not quiet:
         say(f"{path} {reason}; the window is measured anew")

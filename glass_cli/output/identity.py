@@ -189,6 +189,6 @@ def _read(path: Path) -> dict[str, Any] | None:
     """What the file says; None where there is none, or a crash of the machine left half of it."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None

@@ -280,6 +280,6 @@ def short(result: Mapping[str, Any]) -> dict[str, Any]:
 def _json(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
