@@ -127,8 +127,8 @@ def test_optional_members_come_from_the_contract() -> None:
         made(Plain, "reward")
     assert str(refused.value) == (
         f"reward: {__name__}.Plain lacks accepts, differentiable, usual_lam, for_model(),"
-        " check_model(), check_prompts(); inherit from glass_cli.rewards.base.Reward, which has defaults (see"
-        " README, Add your own)"
+        " check_model(), check_prompts(); inherit from glass_cli.rewards.base.Reward, which has"
+        " defaults (see README, Add your own)"
     )
 
 

@@ -200,7 +200,7 @@ def test_glass_sweep_of_experiments_is_of_evaluations(
     small = ["model=gaussian_mixture", "reward=linear", "benchmark=posterior", "benchmark.limit=1"]
     small += ["benchmark.samples=2", "benchmark.draws=2", "benchmark.calls=[1]"]
     small += ["benchmark.reference=2", "benchmark.times=[0.5]", "benchmark.sample_calls=2"]
-    words = ["experiment=glob(embedded/post*)", *small, "wandb.mode=disabled", "seed=0,1"]
+    words = ["experiment=glob(embedded/posterior)", *small, "wandb.mode=disabled", "seed=0,1"]
     assert launch(words, sweep=True, conf=CONF) == 0
     made = sorted(Path("outputs").rglob("summary.json"))
     assert [json.loads(path.read_text())["benchmark"] for path in made] == ["posterior"] * 2

@@ -197,7 +197,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "another picture": (["changed", RED], "is not of the pictures that lie there"),
     "no folder": (["nowhere", RED], "nowhere is not a folder"),
     "not finished": (["stopped", RED], "did not finish"),
-    "not finite": (["run", "metrics=[{python: {target: my_scores.bad}}]"], "must give finite numbers"),
+    "not finite": (["run", "metrics=[{python: {target: my_scores.bad}}]"], "must give finite"),
     "a text": (["run", "metrics=[ocr]"], "quotes"),
 }  # fmt: skip
 

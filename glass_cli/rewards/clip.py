@@ -26,7 +26,7 @@ class Clip(Reward):
     """100 * max(cosine of picture and prompt, 0), by a ``transformers.CLIPModel``.
 
     CLIPScore (Hessel et al., arXiv 2104.08718), with its scale of 2.5 replaced by 100; usually 15
-    to 40 with openai/clip-vit-large-patch14, and about 75 with the embedded CLIP, which has seen
+    to 40 with openai/clip-vit-large-patch14, and about 70 with the embedded CLIP, which has seen
     emoji alone. Pictures are rounded to 8 bits and resized as Pillow
     does it (``transformers``' preprocessing), so a score is that of the picture as it is saved.
 

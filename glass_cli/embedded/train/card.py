@@ -42,7 +42,7 @@ PARTS = {
 
 _CARD = """# The embedded emoji models
 
-A text-to-image flow model of 64x64 scenes, three rewards and a judge. They ship with glass so that
+A text-to-image flow model of 64x64 scenes, its rewards and a judge. They ship with glass so that
 every command works offline; they are made to be steered, not to be beautiful.
 
 ## Data
