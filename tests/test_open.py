@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
 from glass_cli.commands.shown_sample import open_file
@@ -36,6 +37,8 @@ def opener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("DISPLAY", ":7")
+    # a sweep in this process, of an earlier test, leaves it behind
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
     monkeypatch.chdir(tmp_path)
     return asked
 
