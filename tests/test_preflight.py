@@ -13,7 +13,8 @@ from conftest import REPOSITORY, write_choice
 
 from glass_cli.common.errors import GlassError, near
 from glass_cli.config.command_line import read_arguments
-from glass_cli.config.preflight import ALL_COMBINATIONS, jobs, parse, preflight
+from glass_cli.config.preflight import parse, preflight
+from glass_cli.config.sweep_jobs import ALL_COMBINATIONS, jobs
 
 # ruff: noqa: E501
 # fmt: off

@@ -6,6 +6,7 @@ from glass_cli.common.errors import GlassError, one_line
 from glass_cli.config.build import MOST
 from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Settings
+from glass_cli.config.split import picture_budget
 from glass_cli.method.budget import check_calls
 from glass_cli.rewards.base import Reward
 from glass_cli.steering.auto import Auto
@@ -36,12 +37,8 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
             _check_budget(settings)
         except ValueError as error:
             raise GlassError(one_line(error)) from error
-    root = settings.root
-    if isinstance(settings.steering, Auto) and root.budget is root.calls is None:
-        raise GlassError(
-            "steering=auto needs to know what it may spend; set budget=, network calls a picture"
-            " (all particles together), such as budget=400"
-        )
+    if isinstance(settings.steering, Auto):
+        picture_budget(settings.root)
     if settings.study is None and settings.steering.needs_noise and not settings.sampler.stochastic:
         raise GlassError(
             f"steering={steering} draws several states from one, which"

@@ -7,16 +7,14 @@ output folder; of a single run it gives the settings objects, of a sweep each jo
 
 from __future__ import annotations
 
-import itertools
-import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, ValueType
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -34,12 +32,9 @@ from glass_cli.config.reward_choices import Choices
 from glass_cli.config.run_folder import RUN_DIR, SWEEP_DIR, claim, run_name, sweep_name
 from glass_cli.config.settings import GROUPS, MORE_GROUPS, Root, Settings, Study
 from glass_cli.config.split import with_particles
+from glass_cli.config.sweep_jobs import all_values, jobs
 from glass_cli.models.base import Model
 from glass_cli.rewards.base import Reward
-
-# Jobs of a sweep checked in every combination; in a larger sweep each value is checked once,
-# and each job is checked when its turn comes.
-ALL_COMBINATIONS = 24
 
 
 class Plan(NamedTuple):
@@ -176,7 +171,7 @@ def preflight(line: CommandLine, conf: Path) -> Plan:
         line = line._replace(overrides=spelled_out(parse(line.overrides), composer.options))
         overrides = parse(line.overrides)
         given = [o.key_or_group for o in overrides]
-        first = [values[0] for values in _all_values(overrides, composer.options)]
+        first = [values[0] for values in all_values(overrides, composer.options)]
         master = compose_or_explain(composer, first)
         if line.shows:
             # Of a sweep the first job is shown; values are not checked, so that a configuration
@@ -278,43 +273,3 @@ def _sweeper_params(master: DictConfig) -> list[Override]:
     if not isinstance(params, DictConfig):
         return []
     return parse([f"{key!s}={value}" for key, value in params.items()])
-
-
-Options = Callable[[str], list[str]]
-"""Group -> its choices."""
-
-
-def _all_values(overrides: Sequence[Override], options: Options) -> list[list[str]]:
-    """The single overrides that each of the overrides stands for, one or more."""
-    return [_values(override, options) for override in overrides]
-
-
-def _values(override: Override, options: Options) -> list[str]:
-    key = override.get_key_element()
-    if override.is_delete() and override.value() is None:
-        return [key]
-    if not override.is_sweep_override():
-        return [f"{key}={override.get_value_element_as_str()}"]
-    if override.is_discrete_sweep():
-        if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
-            glob = cast(Glob, override.value())
-            values = [f"{key}={name}" for name in glob.filter(options(override.key_or_group))]
-        else:
-            values = [f"{key}={name}" for name in override.sweep_string_iterator()]
-        if not values:
-            raise GlassError(
-                f"{shown(override.input_line)} stands for no value; give it at least one"
-            )
-        return values
-    interval: Any = override.value()
-    return [f"{key}={interval.start}", f"{key}={interval.end}"]
-
-
-def jobs(overrides: Sequence[Override], options: Options) -> Iterator[list[str]]:
-    """The jobs of a sweep to check: all combinations of a small one, else every value once."""
-    lists = _all_values(overrides, options)
-    if math.prod(len(values) for values in lists) <= ALL_COMBINATIONS:
-        yield from (list(job) for job in itertools.product(*lists))
-        return
-    for number in range(max(len(values) for values in lists)):
-        yield [values[number % len(values)] for values in lists]

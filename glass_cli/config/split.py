@@ -1,4 +1,4 @@
-"""How many particles a run has, where `budget=` or the steering says it."""
+"""How many particles a run has, and what a picture may cost, where `budget=` says it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from glass_cli.common.errors import GlassError
-from glass_cli.config.settings import PARTICLES
+from glass_cli.config.settings import PARTICLES, Root
 
 
 def with_particles(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,6 +35,21 @@ def with_particles(values: Mapping[str, Any]) -> dict[str, Any]:
                 " leave one of the three out"
             )
     return {**values, "particles": particles}
+
+
+def picture_budget(root: Root) -> int:
+    """Network calls that a picture may cost: `budget`, else particles times calls.
+
+    Raises GlassError where neither is given.
+    """
+    if root.budget is not None:
+        return root.budget
+    if root.calls is None:
+        raise GlassError(
+            "a plan (steering=auto, glass plan) needs to know what it may spend; set budget=,"
+            " network calls a picture (all particles together), such as budget=400"
+        )
+    return root.particles * root.calls
 
 
 def _number(value: Any) -> int | None:

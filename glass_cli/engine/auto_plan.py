@@ -7,7 +7,6 @@ is cached for the model, the reward and the budget. ``glass plan`` does the same
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glass_cli.common.errors import GlassError
-from glass_cli.common.files import atomic_write, json_text, why, writing_to
+from glass_cli.common.files import json_text, writing_to
 from glass_cli.common.messages import say
-from glass_cli.common.paths import cache
-from glass_cli.engine.window_cache import belongs_to
+from glass_cli.config.split import picture_budget
+from glass_cli.engine import plan_cache
+from glass_cli.engine.plan_cache import Checked, Choice
 from glass_cli.steering.auto import Auto
 
 if TYPE_CHECKING:
@@ -27,34 +27,7 @@ if TYPE_CHECKING:
     from glass_cli.engine.draw import Work
     from glass_cli.steering.policies import Forecast, Policy
 
-FORMAT = 1
 FILE = "plan.json"  # in the folder of a run, which keeps to the plan that it began with
-
-
-class Checked(NamedTuple):
-    """A policy, what its replay foretold, and the rewards of its real runs, one a prompt."""
-
-    forecast: Forecast
-    rewards: list[float]
-
-    @property
-    def mean(self) -> float:
-        return sum(self.rewards) / len(self.rewards)
-
-
-class Choice(NamedTuple):
-    """What a plan says.
-
-    policy: how the budget is spent.
-    why: in one line.
-    checked: all that were run, the chosen one among them; best-of-N first.
-    nfe: the network calls that table and checks took.
-    """
-
-    policy: Policy
-    why: str
-    checked: list[Checked]
-    nfe: int
 
 
 def to_check(forecasts: Sequence[Forecast]) -> list[Forecast]:
@@ -97,19 +70,6 @@ def choose(
     return Choice(best.forecast.policy, line, checked, nfe)
 
 
-def budget_of(settings: Settings) -> int:
-    """Network calls of a picture that a plan is for. Raises GlassError where nothing says it."""
-    root = settings.root
-    if root.budget is not None:
-        return root.budget
-    if root.calls is None:
-        raise GlassError(
-            "steering=auto needs to know what it may spend; set budget=, network calls a picture"
-            " (all particles together), such as budget=400"
-        )
-    return root.particles * root.calls
-
-
 def forecasts_of(budget: int, parts: Sequence[Mapping[str, Any]]) -> list[Forecast]:
     """What is to be checked, from the table's parts. Raises GlassError for a budget too small."""
     from glass_cli.engine.plan_measurement import table_of
@@ -121,70 +81,11 @@ def forecasts_of(budget: int, parts: Sequence[Mapping[str, Any]]) -> list[Foreca
     return forecasts
 
 
-def path_of(settings: Settings) -> Path:
-    """The file of the plan for this model, reward and budget in the user's cache."""
-    text = json.dumps(record_key(settings), sort_keys=True, default=str)
-    names = (type(settings.model).__name__, type(settings.reward).__name__)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return cache() / "plans" / f"{'-'.join(names).lower()}-{digest}.json"
-
-
-def record_key(settings: Settings) -> dict[str, Any]:
-    """What a plan depends on: budget, model and reward."""
-    return {"plan": FORMAT, "budget": budget_of(settings), **belongs_to(settings)}
-
-
-def record_of(settings: Settings, choice: Choice) -> dict[str, Any]:
-    """A plan as it is written."""
-    return {
-        "format": FORMAT,
-        "of": json.loads(json_text(record_key(settings))),
-        "policy": asdict(choice.policy),
-        "why": choice.why,
-        "nfe": choice.nfe,
-    }
-
-
-def read(path: Path, settings: Settings) -> Choice | None:
-    """The plan in a file; None where there is none, or none for these settings."""
-    from glass_cli.steering.policies import Policy
-
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["of"] != json.loads(json_text(record_key(settings))):
-            return None
-        values = {**record["policy"], "sizes": tuple(int(n) for n in record["policy"]["sizes"])}
-        return Choice(Policy(**values), str(record["why"]), [], int(record["nfe"]))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        say(f"{path} cannot be read or is damaged; the plan is made anew")
-        return None
-
-
-def write(path: Path, record: dict[str, Any]) -> None:
-    """Writes a plan aside and renames the file. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(record, indent=1), encoding="utf-8")
-
-
-def save(settings: Settings, choice: Choice) -> Path | None:
-    """Caches a plan; None, after saying so, where the cache cannot be written."""
-    path = path_of(settings)
-    try:
-        write(path, record_of(settings, choice))
-    except OSError as error:
-        say(f"the plan cannot be cached in {path} ({why(error)})")
-        return None
-    return path
-
-
 def with_policy(settings: Settings, policy: Policy) -> Settings:
     """Settings that spend their budget by ``policy``, also in what config.yaml will say."""
     from glass_cli.engine.plan_measurement import sampler_of, steering_of
 
-    budget = budget_of(settings)
+    budget = picture_budget(settings.root)
     sampler, steering = sampler_of(policy.sampler, len(policy.sizes)), steering_of(policy)
     root = replace(settings.root, particles=policy.sizes[0], calls=None, budget=budget)
     config = {
@@ -222,12 +123,7 @@ class Planned(NamedTuple):
         """``summary`` with the plan and what it cost, which is counted apart: it is made once."""
         if self.choice is None:
             return dict(summary)
-        policy = self.choice.policy
-        return {
-            **summary,
-            "plan": {"title": policy.title(), **asdict(policy), "why": self.choice.why},
-            "plan_nfe": self.choice.nfe,
-        }
+        return {**summary, "plan": self.choice.told(), "plan_nfe": self.choice.nfe}
 
     def note(self) -> str | None:
         """The plan in one line; None where the steering was not auto."""
@@ -246,8 +142,9 @@ def decide(settings: Settings, folder: Path, prompts: Sequence[str]) -> Planned:
     if not isinstance(settings.steering, Auto):
         return Planned(settings, settings)
     work = None
-    choice = read(folder / FILE, settings)
-    if choice is None and (choice := read(path_of(settings), settings)) is not None:
+    choice = plan_cache.read(folder / FILE, settings)
+    cached = plan_cache.path_of(settings)
+    if choice is None and (choice := plan_cache.read(cached, settings)) is not None:
         choice = choice._replace(nfe=0)
     if choice is None:
         choice, work = _made(settings, prompts)
@@ -270,11 +167,10 @@ def keep(planned: Planned, folder: Path) -> None:
     """
     if planned.choice is None:
         return
-    record = record_of(planned.given, planned.choice)
     with writing_to(folder):
-        write(folder / FILE, record)
-    if planned.choice.nfe and not path_of(planned.given).exists():
-        save(planned.given, planned.choice)
+        plan_cache.write(folder / FILE, planned.given, planned.choice)
+    if planned.choice.nfe and not plan_cache.path_of(planned.given).exists():
+        plan_cache.save(planned.given, planned.choice)
 
 
 def _made(settings: Settings, prompts: Sequence[str]) -> tuple[Choice, Work]:
@@ -285,7 +181,7 @@ def _made(settings: Settings, prompts: Sequence[str]) -> tuple[Choice, Work]:
     from glass_cli.steering.policies import ways
 
     assert isinstance(settings.steering, Auto)
-    rules, budget = settings.steering, budget_of(settings)
+    rules, budget = settings.steering, picture_budget(settings.root)
     count = min(rules.prompts, len(prompts))
     chosen = [prompts[i * len(prompts) // count] for i in range(count)]
     table = count * rules.samples * sum(calls for _, _, calls in ways(budget))

@@ -83,12 +83,18 @@ def _module_digest(module: str) -> str | None:
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 
-def path_of(settings: Settings) -> Path:
-    """The file of this model's and reward's window in the user's cache."""
-    text = json.dumps(belongs_to(settings), sort_keys=True, default=str)
+def cache_file(kind: str, settings: Settings, decides: Mapping[str, Any]) -> Path:
+    """A file of this model and reward in the folder ``kind`` of the user's cache, named by a digest
+    of what decides what it holds."""
+    text = json.dumps(decides, sort_keys=True, default=str)
     names = (type(settings.model).__name__, type(settings.reward).__name__)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return cache() / "windows" / f"{'-'.join(names).lower()}-{digest}.json"
+    return cache() / kind / f"{'-'.join(names).lower()}-{digest}.json"
+
+
+def path_of(settings: Settings) -> Path:
+    """The file of this model's and reward's window in the user's cache."""
+    return cache_file("windows", settings, belongs_to(settings))
 
 
 def read(path: Path, quiet: bool = False) -> tuple[MeasuredWindow, dict[str, Any]] | None:

@@ -12,11 +12,11 @@ from glass_cli.steering.guidance import check_guidance
 from glass_cli.steering.node import Node, reward_of
 from glass_cli.steering.searching import Searching
 
-_WAYS = 64  # ways down that end at finished pictures before a new start is made
-
 if TYPE_CHECKING:
     from glass_cli.steering.search import Search
     from glass_cli.steering.state import Step
+
+_WAYS = 64  # ways down that end at finished pictures before a new start is made
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.files import atomic_write, json_text, writing_to
 from glass_cli.config.settings import Study
-from glass_cli.engine import auto_plan
+from glass_cli.config.split import picture_budget
+from glass_cli.engine import auto_plan, plan_cache
 from glass_cli.studies.base import (
     MeasurePrompt,
     Watch,
@@ -22,8 +23,11 @@ from glass_cli.studies.base import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from glass_cli.config.settings import Settings
     from glass_cli.engine.draw import Work
+    from glass_cli.engine.plan_cache import Choice
     from glass_cli.output.writer import RunFolder
     from glass_cli.steering.policies import Draws, Forecast
 
@@ -59,7 +63,7 @@ class PlanStudy(Study):
         from glass_cli.engine.plan_measurement import table_of
         from glass_cli.steering.policies import ranked
 
-        budget = auto_plan.budget_of(settings)
+        budget = picture_budget(settings.root)
         prompts = study_prompts(self.path, self.limit, settings)
         loaded = _Loaded(settings)
         parts = measured_parts(
@@ -68,7 +72,7 @@ class PlanStudy(Study):
         forecasts = auto_plan.forecasts_of(budget, parts)
         checks = self._checks(settings, folder, prompts, forecasts, loaded, budget)
         choice = auto_plan.choose(forecasts, parts, checks)
-        cached = auto_plan.save(settings, choice)
+        cached = plan_cache.save(settings, choice)
         place = _write_experiment(settings, folder, choice)
         table = table_of(parts)
         print(_forecast_table(ranked(budget, table), choice), flush=True)
@@ -88,7 +92,7 @@ class PlanStudy(Study):
                 "network calls of the plan's making": mean_cell(cost["nfe"], None, len(prompts)),
             },
             "budget": budget,
-            "plan": json_plan(choice),
+            "plan": choice.told(),
             "checked": [
                 {"policy": c.forecast.policy.title(), "expected": c.forecast.reward, "mean": c.mean}
                 for c in choice.checked
@@ -123,7 +127,7 @@ class PlanStudy(Study):
         policies = [repr(one.policy) for one in forecasts]
         checks = []
         for number, prompt in enumerate(counted(prompts, "check of prompt")):
-            decides = [auto_plan.record_key(settings), settings.root.seed, prompt, policies]
+            decides = [plan_cache.belongs_to(settings), settings.root.seed, prompt, policies]
             digest = hashlib.sha256(json_text(decides).encode()).hexdigest()
             part = folder.study_part(_CHECKS + number, digest)
             if part is None:
@@ -150,15 +154,7 @@ class _Loaded:
         return self._work
 
 
-def json_plan(choice: auto_plan.Choice) -> dict[str, Any]:
-    """The plan's policy as plain values, with its title and why it was chosen."""
-    from dataclasses import asdict
-
-    policy = choice.policy
-    return {"title": policy.title(), **asdict(policy), "why": choice.why}
-
-
-def _forecast_table(forecasts: Sequence[Forecast], choice: auto_plan.Choice) -> str:
+def _forecast_table(forecasts: Sequence[Forecast], choice: Choice) -> str:
     """The ten best policies by replay, and all that were checked."""
     from glass_cli.output.tables import text_table
 
@@ -192,7 +188,7 @@ def _foretold(table: Mapping[str, Draws]) -> str:
     return "\n".join(lines)
 
 
-def _write_experiment(settings: Settings, folder: RunFolder, choice: auto_plan.Choice) -> Any:
+def _write_experiment(settings: Settings, folder: RunFolder, choice: Choice) -> Path:
     """Writes the plan as experiment/plan.yaml; returns the folder to give as -cd."""
     import yaml
 

@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 
 # what each part is, and pictures a step
 PARTS = {
-    "codec": ("patch autoencoder; its encoder is older than this decoder", codec.BATCH),
+    "codec": ("patch autoencoder", codec.BATCH),
     "flow": ("U-Net on 8x8 codes, with its text encoder", flow.BATCH),
     "detector": ("the judge: a convolutional network", detector.BATCH),
     "imagereward": ("BLIP with cross-attention", imagereward.PROMPTS * PICTURES),

@@ -91,7 +91,7 @@ def train(
             out = model(input_ids=ids, pixel_values=x)
             seen = out.vision_model_output.last_hidden_state[:, 1:]
             shown = [one for row in batch.shown for one in row]
-            see = heads["cells"].loss(seen, shown)  # type: ignore[operator]
+            see = heads["cells"].loss(seen, shown)  # type: ignore[operator]  # a CellHead
         # another scene of the same content is not a wrong answer
         same = torch.tensor([[a == b for b in contents] for a in contents])
         same &= ~torch.eye(len(contents), dtype=torch.bool)

@@ -1,0 +1,110 @@
+"""Plans in files: in a run's folder, and in the user's cache for a model, a reward and a budget.
+
+Nothing heavy is imported to look one up.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from glass_cli.common.files import atomic_write, json_text, why
+from glass_cli.common.messages import say
+from glass_cli.config.split import picture_budget
+from glass_cli.engine import window_cache
+
+if TYPE_CHECKING:
+    from glass_cli.config.settings import Settings
+    from glass_cli.steering.policies import Forecast, Policy
+
+FORMAT = 1
+
+
+class Checked(NamedTuple):
+    """A policy, what its replay foretold, and the rewards of its real runs, one a prompt."""
+
+    forecast: Forecast
+    rewards: list[float]
+
+    @property
+    def mean(self) -> float:
+        return sum(self.rewards) / len(self.rewards)
+
+
+class Choice(NamedTuple):
+    """What a plan says.
+
+    policy: how the budget is spent.
+    why: in one line.
+    checked: all that were run, the chosen one among them; best-of-N first.
+    nfe: the network calls that table and checks took.
+    """
+
+    policy: Policy
+    why: str
+    checked: list[Checked]
+    nfe: int
+
+    def told(self) -> dict[str, Any]:
+        """The policy as plain values, with its title and why it was chosen."""
+        return {"title": self.policy.title(), **asdict(self.policy), "why": self.why}
+
+
+def belongs_to(settings: Settings) -> dict[str, Any]:
+    """What a plan depends on: the budget, and what a window does."""
+    of = {"plan": FORMAT, "budget": picture_budget(settings.root)}
+    return {**of, **window_cache.belongs_to(settings)}
+
+
+def path_of(settings: Settings) -> Path:
+    """The file of the plan for this model, reward and budget in the user's cache."""
+    return window_cache.cache_file("plans", settings, belongs_to(settings))
+
+
+def read(path: Path, settings: Settings) -> Choice | None:
+    """The plan in a file; None where there is none, or none for these settings."""
+    from glass_cli.steering.policies import Policy
+
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["of"] != _of(settings):
+            return None
+        values = {**record["policy"], "sizes": tuple(int(n) for n in record["policy"]["sizes"])}
+        return Choice(Policy(**values), str(record["why"]), [], int(record["nfe"]))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        say(f"{path} cannot be read or is damaged; the plan is made anew")
+        return None
+
+
+def _of(settings: Settings) -> Any:
+    """What the plan depends on, as a file gives it back."""
+    return json.loads(json_text(belongs_to(settings)))
+
+
+def write(path: Path, settings: Settings, choice: Choice) -> None:
+    """Writes a plan aside and renames the file. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {
+        "format": FORMAT,
+        "of": _of(settings),
+        "policy": asdict(choice.policy),
+        "why": choice.why,
+        "nfe": choice.nfe,
+    }
+    with atomic_write(path) as part:
+        part.write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def save(settings: Settings, choice: Choice) -> Path | None:
+    """Caches a plan; None, after saying so, where the cache cannot be written."""
+    path = path_of(settings)
+    try:
+        write(path, settings, choice)
+    except OSError as error:
+        say(f"the plan cannot be cached in {path} ({why(error)})")
+        return None
+    return path
