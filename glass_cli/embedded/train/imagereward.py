@@ -6,7 +6,9 @@ no part of the weights: what stands in each cell of the picture, and which words
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,18 +23,19 @@ from transformers import (
     CLIPTokenizer,
 )
 
-from glass_cli.embedded.train.atoms import atoms
+from glass_cli.embedded.train.atoms import Atom, atoms
 from glass_cli.embedded.train.helpers import CellHead
 from glass_cli.embedded.train.loop import copy_matching, fit
 from glass_cli.embedded.train.preferences import (
     Batch,
+    Shown,
     held_of,
     ranking_loss,
     tokens_of,
     training_batch,
 )
 from glass_cli.embedded.train.text import LENGTH
-from glass_cli.embedded.world.content import MOST
+from glass_cli.embedded.world.content import MOST, Content
 from glass_cli.embedded.world.layout import GRID, SIDE
 from glass_cli.pipelines.codec import PatchAutoencoder
 from glass_cli.rewards.checkpoint import read
@@ -115,6 +118,7 @@ class Helpers(nn.Module):
         self.words = nn.Linear(WIDTH, 1)
         self.alone = nn.Linear(WIDTH, 1)
         self.objects = nn.Linear(WIDTH, 2 + MOST + 1)
+        self.between = nn.Linear(WIDTH, 2)
 
     def holds(self, words: Tensor, batch: Batch, tokenizer: CLIPTokenizer) -> Tensor:
         """The cross-entropies of whether each atom holds, and of whether nothing else is there.
@@ -144,32 +148,64 @@ class Helpers(nn.Module):
         """
         at: list[tuple[int, int]] = []
         numbers: list[int] = []
-        centres: list[tuple[float, float]] = []
-        number = 0
-        for group, row in zip(batch.groups, batch.shown, strict=True):
-            tokens = tokens_of(tokenizer, group.content, group.prompt)
-            for shown in row:
-                for atom, token in zip(atoms(group.content), tokens, strict=True):
-                    if atom.kind != "object":
-                        continue
-                    name = group.content.groups[atom.place].name
-                    items = [item for item in shown.likely if item.name == name]
-                    count = max(1, len(items))
-                    at.append((number, token))
-                    numbers.append(min(len(items), MOST))
-                    centres.append(
-                        (
-                            sum(item.x + item.size / 2 for item in items) / count / GRID,
-                            sum(item.y + item.size / 2 for item in items) / count / GRID,
-                        )
-                    )
-                number += 1
+        centres: list[Tensor] = []
+        for picture, shown, content, asked in _asked(batch, tokenizer):
+            for atom, token in asked:
+                if atom.kind == "object":
+                    count, centre = _found(shown, content, atom.place)
+                    at.append((picture, token))
+                    numbers.append(min(count, MOST))
+                    centres.append(centre)
         pictures, places = zip(*at, strict=True)
         said = self.objects(words[list(pictures), list(places)]).float()
         there = torch.tensor(numbers) > 0
-        far = (said[:, :2] - torch.tensor(centres)).abs()[there].mean()
+        far = (said[:, :2] - torch.stack(centres)).abs()[there].mean()
         loss: Tensor = far.add(functional.cross_entropy(said[:, 2:], torch.tensor(numbers)))
         return loss
+
+    def relates(self, words: Tensor, batch: Batch, tokenizer: CLIPTokenizer) -> Tensor:
+        """The mean distance of what each relation's word says lies between its two centres.
+
+        Without it sides were at chance after 8,000 steps: the cross-entropy of the few atoms that
+        are relations is too faint a reason to bring two nouns' places together.
+        """
+        at: list[tuple[int, int]] = []
+        offsets: list[Tensor] = []
+        for picture, shown, content, asked in _asked(batch, tokenizer):
+            for atom, token in asked:
+                if atom.kind == "relation":
+                    relation = content.relations[atom.place]
+                    one, here = _found(shown, content, relation.subject)
+                    other, there = _found(shown, content, relation.object)
+                    if one and other:
+                        at.append((picture, token))
+                        offsets.append(here - there)
+        if not at:
+            return words.new_zeros((), dtype=torch.float32)
+        pictures, places = zip(*at, strict=True)
+        said = self.between(words[list(pictures), list(places)]).float()
+        loss: Tensor = (said - torch.stack(offsets)).abs().mean()
+        return loss
+
+
+def _asked(
+    batch: Batch, tokenizer: CLIPTokenizer
+) -> Iterator[tuple[int, Shown, Content, list[tuple[Atom, int]]]]:
+    """Of every picture: its number, what it shows, and the content's atoms with their tokens."""
+    number = itertools.count()
+    for group, row in zip(batch.groups, batch.shown, strict=True):
+        tokens = tokens_of(tokenizer, group.content, group.prompt)
+        asked = list(zip(atoms(group.content), tokens, strict=True))
+        for shown in row:
+            yield next(number), shown, group.content, asked
+
+
+def _found(shown: Shown, content: Content, group: int) -> tuple[int, Tensor]:
+    """How many objects of a group's class one may see, and their mean centre in eighths (2,)."""
+    name = content.groups[group].name
+    items = [item for item in shown.likely if item.name == name]
+    centres = [(item.x + item.size / 2, item.y + item.size / 2) for item in items]
+    return len(items), torch.tensor(centres or [(0.0, 0.0)]).mean(0) / GRID
 
 
 def _entropy(logits: Tensor, wanted: list[float]) -> Tensor:
@@ -227,12 +263,14 @@ def train(
             see = helpers.cells.loss(read.cells, [one for row in batch.shown for one in row])
             find = helpers.finds(read.found, batch, tokenizer)
             atom = helpers.holds(read.held, batch, tokenizer)
+            between = helpers.relates(read.held, batch, tokenizer)
         held = held_of(batch)
         rank = ranking_loss(read.score.view(PROMPTS, -1), held)
         whole = torch.tensor([float(min(one) == 1.0) for row in held for one in row])
         right = functional.binary_cross_entropy_with_logits(read.score, whole)
         parts = {"rank": rank, "right": right, "see": see, "find": find, "atoms": atom}
-        loss = rank + right + 0.5 * see + 0.5 * find + atom
+        parts |= {"between": between}
+        loss = rank + right + 0.5 * see + 0.5 * find + atom + 0.5 * between
         return loss, {key: value.item() for key, value in parts.items()}
 
     modules = {"networks": networks, "helpers": helpers}

@@ -20,7 +20,7 @@ from glass_cli.embedded.train.spoil import spoil, through_codec
 from glass_cli.embedded.world.content import Content, held_out, training_content
 from glass_cli.embedded.world.grammar import random_prompt
 from glass_cli.embedded.world.layout import GRID, SIDE, possible
-from glass_cli.embedded.world.negatives import random_negative
+from glass_cli.embedded.world.negatives import negative, random_negative
 from glass_cli.embedded.world.objects import BACKGROUNDS, CLASSES
 from glass_cli.embedded.world.render import sprite
 from glass_cli.embedded.world.scene import Item, Scene, place
@@ -109,7 +109,11 @@ class Group:
 
 
 def training_group(rng: random.Random) -> Group:
-    """Contents that no test prompt has; each in layouts of its own."""
+    """Contents that no test prompt has; each in layouts of its own.
+
+    A relation is turned round in half of the groups that have one: sides are the last that a
+    reward learns.
+    """
     while not possible(content := training_content(rng)):
         pass
 
@@ -118,7 +122,8 @@ def training_group(rng: random.Random) -> Group:
             pass
         return other
 
-    first = wrong(content)
+    turned = negative(content, "side", rng) if rng.random() < 0.5 else None
+    first = wrong(content) if turned is None or held_out(turned) else turned
     contents = (content, first, wrong(content), wrong(first))
     prompt = random_prompt(content, rng)
     return Group(prompt, content, tuple(place(c, rng, prompt) for c in contents))
