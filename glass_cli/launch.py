@@ -239,7 +239,9 @@ def _stopped(plan: Plan, stopped: KeyboardInterrupt) -> int:
     how = "the same command"
     if plan.resumed_by is not None:
         how += f" with {plan.resumed_by}"
-    say(f"stopped; what was finished is in {folder}, and {how} goes on from there")
+    inside = getattr(stopped, "inside", None)
+    where = "" if inside is None else f" {inside}"
+    say(f"stopped{where}; what was finished is in {folder}, and {how} goes on from there")
     return _code(stopped)
 
 

@@ -10,11 +10,14 @@ from typing import Any
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal that asks the process to end, and the exit code of a process ended by it."""
+    """A signal that asks the process to end, and the exit code of a process ended by it.
 
-    def __init__(self, number: int = signal.SIGINT) -> None:
+    inside: where it met the process, in words, if that is not glass itself.
+    """
+
+    def __init__(self, number: int = signal.SIGINT, inside: str | None = None) -> None:
         super().__init__(number)
-        self.code = 128 + number
+        self.code, self.inside = 128 + number, inside
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import importlib
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from glass_cli.common.errors import GlassError, near, one_line
 from glass_cli.common.messages import describe
 from glass_cli.rewards.base import Kind, LoadedReward, Reward, check_common, in_batches, place
+from glass_cli.rewards.users_code import UsersCode
 
 if TYPE_CHECKING:
     import torch
@@ -90,60 +90,66 @@ class Python(Reward):
         found = self._found()
         function: Any
         if inspect.isclass(found):
-            try:
-                function = found(**self.arguments)
-            except TypeError as error:
-                raise GlassError(
-                    f"reward.target={self.target} cannot be made with reward.arguments"
-                    f" {dict(self.arguments)}: {one_line(error)}"
-                ) from error
-            except (Exception, SystemExit) as error:
-                raise _theirs(self.target, found, error) from error
+            self._check_arguments(found)
+            function = UsersCode(self._setting, found)(**self.arguments)
         else:
             function = functools.partial(found, **self.arguments) if self.arguments else found
-        return LoadedPython(self, function, place(self.device, device))
+        code = UsersCode(self._setting, function)
+        return LoadedPython(self, code, place(self.device, device))
+
+    @property
+    def _setting(self) -> str:
+        return f"reward.target={self.target}"
+
+    def _check_arguments(self, found: Callable[..., Any]) -> None:
+        """Raises GlassError where a class does not take ``arguments``."""
+        try:
+            signature = inspect.signature(found)
+        except ValueError:  # of a built-in one nothing is known
+            return
+        try:
+            signature.bind(**self.arguments)
+        except TypeError as error:
+            raise GlassError(
+                f"{self._setting} cannot be made with reward.arguments {dict(self.arguments)}:"
+                f" {one_line(error)}"
+            ) from error
 
 
 class LoadedPython(LoadedReward):
     """See :class:`glass_cli.rewards.base.LoadedReward`."""
 
-    def __init__(self, settings: Python, function: Callable[..., Any], device: torch.device):
-        self._settings, self._function, self._device = settings, function, device
+    def __init__(self, settings: Python, code: UsersCode, device: torch.device):
+        self._settings, self._code, self._device = settings, code, device
 
     def score(self, samples: Tensor, prompt: str) -> Tensor:
         import torch
 
         def scored(part: Tensor) -> Tensor:
-            try:
-                found = self._function(part, [prompt] * len(part))
-            except (GlassError, torch.OutOfMemoryError):  # with less at a time it may fit
-                raise
-            except (Exception, SystemExit) as error:
-                raise _theirs(self._settings.target, self._function, error) from error
-            return self._numbers(found, len(part))
+            return self._numbers(self._code(part, [prompt] * len(part)), part)
 
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._settings.differentiable):
             return in_batches(samples, self._settings.batch, self._device, scored)
 
-    def _numbers(self, found: Any, n: int) -> Tensor:
-        """``found`` as a tensor (n,) of floating point. Raises GlassError for anything else."""
-        import numpy as np
-        import torch
+    def _numbers(self, found: Any, part: Tensor) -> Tensor:
+        """``found`` as a tensor of a finite number for each of ``part``, on its device.
 
-        what = f"reward.target={self._settings.target} ({_place_of(self._function)})"
-        if isinstance(found, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in found):
-            found = torch.stack([torch.as_tensor(v) for v in found])
-        if not isinstance(found, torch.Tensor):
-            try:
-                array = np.asarray(found)
-            except ValueError:  # rows of different lengths
-                array = np.asarray(None)
-            if array.dtype.kind not in "biuf":
-                raise GlassError(
-                    f"{what} gave {one_line(repr(found))[:60]} for {n} samples; it must give {n}"
-                    " numbers"
-                )
-            found = torch.as_tensor(array)
+        Raises GlassError for anything else.
+        """
+        n = len(part)
+        what = f"reward.target={self._settings.target} ({self._code.place})"
+        several = found if isinstance(found, (list, tuple)) else [found]
+        if any(getattr(v, "is_meta", False) for v in several):
+            raise GlassError(
+                f"{what} gave a tensor on the device meta, which holds no numbers; give it on"
+                f" {part.device}, where the samples are"
+            )
+        given, found = found, _tensor(found, part.device)
+        if found is None:
+            raise GlassError(
+                f"{what} gave {one_line(repr(given))[:60]} for {n} samples; it must give {n}"
+                " numbers"
+            )
         if tuple(found.shape) != (n,) or found.is_complex():
             raise GlassError(
                 f"{what} gave numbers of shape {tuple(found.shape)} for {n} samples; it must give"
@@ -160,29 +166,18 @@ class LoadedPython(LoadedReward):
         return scores
 
 
-def _theirs(target: str, function: Any, error: BaseException) -> GlassError:
-    """The error of the user's own code, with the last of its lines on the way there."""
-    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is this file's
-    file = _source(function)[0]
-    inner = [frame for frame in frames if frame.filename == file] or frames[:1]
-    place = f" at {inner[-1].filename}:{inner[-1].lineno}" if inner else ""
-    left = isinstance(error, SystemExit)
-    what = f"ended the program (SystemExit: {error})" if left else f"raised {describe(error)}"
-    return GlassError(f"reward.target={target} {what}{place}; correct that function or class")
+def _tensor(found: Any, device: torch.device) -> Tensor | None:
+    """A tensor, an array, a number or a list of those as one tensor on ``device``; None for what
+    holds no numbers, or lists of different lengths."""
+    import numpy as np
+    import torch
 
-
-def _place_of(function: Any) -> str:
-    """FILE:LINE of a function, or of the class of what is called."""
-    file, line = _source(function)
-    return "of no file" if file is None else f"{file}:{line}"
-
-
-def _source(function: Any) -> tuple[str | None, int]:
-    found = function.func if isinstance(function, functools.partial) else function
-    if not (inspect.isroutine(found) or inspect.isclass(found)):
-        found = type(found)
+    if isinstance(found, torch.Tensor):
+        return found.to(device)
     try:
-        found = inspect.unwrap(found)
-        return inspect.getsourcefile(found), inspect.getsourcelines(found)[1]
-    except (OSError, TypeError):  # of a built-in one there is no source
-        return None, 0
+        if isinstance(found, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in found):
+            return torch.stack([torch.as_tensor(v, device=device) for v in found])
+        array = np.asarray(found)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    return torch.as_tensor(array, device=device) if array.dtype.kind in "biuf" else None
