@@ -224,7 +224,7 @@ def score(
         typer.Argument(
             metavar="RUN... metrics=NAME",
             help="Folders of finished runs or sweeps; metrics='[clip, {pickscore: {path: X}}]' and"
-            " device=, dtype= are those of glass sample.",
+            " device=, dtype=, wandb.mode= are those of glass sample.",
         ),
     ],
     config_dir: Annotated[

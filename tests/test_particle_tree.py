@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from example_runs import STEPS, eval_run, sample_run
 
+from glass_cli.output.ancestry import is_steered
 from glass_cli.output.reader import read_run
 from glass_cli.output.results import Result
-from glass_cli.report.tree import is_steered, percent, tree_of
+from glass_cli.report.tree import percent, tree_of
 from glass_cli.report.tree_layout import layout
 
 

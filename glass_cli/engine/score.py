@@ -11,10 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glass_cli.common.errors import GlassError, one_line
+from glass_cli.config.score_settings import wandb_of
 from glass_cli.engine.summary import with_metrics
+from glass_cli.engine.tracked import track_results, track_summary
 from glass_cli.output.identity import metric_settings, same_metrics
 from glass_cli.output.pictures import load_picture
 from glass_cli.output.run_sheet import write_sheet
+from glass_cli.output.tracking import make_tracker
 from glass_cli.output.writer import RunFolder, Unit, short
 
 if TYPE_CHECKING:
@@ -91,12 +94,18 @@ class Scorer:
         out = RunFolder(run.folder)
         with out.locked():
             missing = self.missing(run)
+            wandb = wandb_of(run.config, self._settings)
             self._claim(run, missing)
             done = 0
             for unit, names in missing.items():
                 done += self._unit(out, unit, names, run.command)
                 progress(done)
-            return Scored(done, self._finish(out, run))
+            summary = self._finish(out, run)
+            names = [n for name in self._settings.metrics for n in (name, f"mean {name}")]
+            means = {name: summary["means"][name] for name in names if name in summary["means"]}
+            if done:
+                self._track(out, run, summary, means, wandb)
+            return Scored(done, means)
 
     def _claim(self, run: Run, missing: Mapping[Unit, Sequence[str]]) -> None:
         """Notes the settings of each metric, before it scores the run's first picture."""
@@ -162,19 +171,36 @@ class Scorer:
             self._loaded[name] = self._settings.metrics[name].load(self._device, dtype)
         return self._loaded[name]
 
-    def _finish(self, out: RunFolder, run: Run) -> dict[str, Mapping[str, Any]]:
-        """Brings the tables, the sheet and, last, the summary up to date; returns its means."""
+    def _finish(self, out: RunFolder, run: Run) -> dict[str, Any]:
+        """Brings the tables, the sheet and, last, the summary up to date; returns the summary."""
         units = [Unit(result.prompt_index, result.image_index) for result in run.results]
         results = [short(result) for unit in units if (result := out.result(unit)) is not None]
         summary = with_metrics(run.summary, results, self._settings.metrics)
-        means = summary["means"]
-        asked = [n for name in self._settings.metrics for n in (name, f"mean {name}")]
         if summary != run.summary:
             out.write_tables(units)
             if (out.folder / "sheet.png").exists():
                 write_sheet(out.folder, units)
             out.finish(summary)
-        return {name: means[name] for name in asked if name in means}
+        return summary
+
+    def _track(
+        self,
+        out: RunFolder,
+        run: Run,
+        summary: Mapping[str, Any],
+        means: Mapping[str, Mapping[str, Any]],
+        wandb: Mapping[str, Any],
+    ) -> None:
+        """Shows the scores in the W&B run of the folder, which goes on, or which begins here."""
+        tracker = make_tracker(wandb, run.folder, run.config, run.folder.name)
+        try:
+            steps = sum(len(result.steps) for result in run.results)
+            tracker.log({f"mean/{name}": cell["mean"] for name, cell in means.items()}, steps)
+            units = [Unit(result.prompt_index, result.image_index) for result in run.results]
+            track_results(tracker, out, out.finished(units))
+            track_summary(tracker, summary)
+        finally:
+            tracker.finish()
 
 
 def _pooled(record: Record, name: str, answer: int | None) -> None:

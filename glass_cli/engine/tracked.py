@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from glass_cli.engine.summary import numbers
+from glass_cli.engine.tracked_tree import COLUMNS, tree_rows
+from glass_cli.output.reader import read_results
 from glass_cli.output.tracking import Tracker
 from glass_cli.output.writer import DIGESTS, Finished, RunFolder, Unit
 
@@ -60,8 +62,8 @@ def _step_metrics(step: Mapping[str, Any], unit: Unit) -> dict[str, float]:
 
 
 def track_results(tracker: Tracker, out: RunFolder, done: Mapping[Unit, Result]) -> None:
-    """Tables of all results, with the picture of each answer, and, where the pictures of all
-    particles were kept, of these."""
+    """Tables of all results, with the picture of each answer, of the particles where the pictures
+    of all were kept, and of the trees of steered runs (see ``tracked_tree``)."""
     names: Iterable[str] = dict.fromkeys(n for result in done.values() for n in numbers(result))
     rows = []
     for count, unit in enumerate(sorted(done)):
@@ -74,6 +76,8 @@ def track_results(tracker: Tracker, out: RunFolder, done: Mapping[Unit, Result])
     tracker.table("results", heads, rows)
     if any(len(result.get(DIGESTS) or ()) > 1 for result in done.values()):
         _track_particles(tracker, out, done)
+    if tree := tree_rows(read_results(out.folder, sorted(done))):
+        tracker.table("tree", COLUMNS, tree)
 
 
 def _picture(out: RunFolder, result: Result) -> Path | None:

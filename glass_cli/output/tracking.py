@@ -27,7 +27,7 @@ class Tracker(Protocol):
     """Where a run's numbers and pictures are shown besides its folder. No call raises."""
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Logs scalars at ``step``, which must not fall from call to call."""
+        """Logs scalars at ``step``, or, where it was logged before, at the next that is free."""
 
     def images(self, name: str, paths: Sequence[Path], captions: Sequence[str]) -> None:
         """Shows picture files, which must stay where they are until ``finish``."""

@@ -69,7 +69,6 @@ class WandbTracker:
         self._finish_timeout = finish_timeout
         self._failed = False
         self._finished = False
-        self._step = 0
         self._worker = DaemonThread(self._fail)
         times = {"init_timeout": init_timeout, "finish_timeout": finish_timeout}
         options = {**times, "console": "off", "silent": True, "disable_code": True}
@@ -100,6 +99,8 @@ class WandbTracker:
             _abandon()
             self._worker.stop()
             raise
+        # A run that goes on has steps already; W&B drops what is logged at one of them.
+        self._step = self._free = int(getattr(self._run, "starting_step", 0))
         # where it cannot be kept, another start is another run
         with suppress(OSError), atomic_write(kept) as part:
             part.write_text(f"{run_id}\n", encoding="utf-8")
@@ -111,7 +112,8 @@ class WandbTracker:
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         values = dict(metrics)
-        self._step = step
+        self._step = step = max(step, self._free)
+        self._free = step + 1
         self._post(lambda: self._run.log(values, step=step))
 
     def images(self, name: str, paths: Sequence[Path], captions: Sequence[str]) -> None:

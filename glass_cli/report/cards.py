@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from glass_cli.output.ancestry import is_steered
 from glass_cli.output.results import Particle, Result
 from glass_cli.report import data_uris, tables
 from glass_cli.report.quantities import mean
-from glass_cli.report.tree import is_steered
 from glass_cli.report.tree_layout import TreeLayout, layout
 
 SORT_KEYS = ("answer", "best", "mean")

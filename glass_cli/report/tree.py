@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from glass_cli.output.ancestry import generations
 from glass_cli.output.results import Result, StepRow
 
 
@@ -54,38 +55,17 @@ class Tree:
     descriptions: tuple[str, ...]
 
 
-def is_steered(result: Result) -> bool:
-    """Whether rewards were scored on the way, so that there is a tree to show."""
-    return any(step.rewards is not None for step in result.steps[:-1])
-
-
 def tree_of(result: Result) -> Tree:
     """The tree of ``result``, at its start, its end, and every step with rewards or resampling."""
-    rows = result.steps
-    shown = [
-        step
-        for k, step in enumerate(rows)
-        if k in (0, len(rows) - 1) or step.rewards is not None or step.ancestors is not None
-    ]
-    # A step that is not shown resamples nobody: particles pass it under their own number.
-    parents = [tuple(range(shown[0].number))]
-    parents += [step.ancestors or tuple(range(step.number)) for step in shown[:-1]]
-    lives, answer = [set(range(shown[-1].number))], [{result.chosen} - {None}]
-    for step_parents in reversed(parents[1:]):
-        lives.append({step_parents[i] for i in lives[-1]})
-        answer.append({step_parents[i] for i in answer[-1] if i is not None})
-    lives.reverse()
-    answer.reverse()
+    own = generations(result)
     columns: list[tuple[Node, ...]] = []
-    place = list(range(shown[0].number))  # particle -> row
-    lineage = list(place)
-    for k, step in enumerate(shown):
-        mine, same = parents[k], range(step.number)
+    place = list(own[0].parents)  # particle -> row
+    for k, (step, mine, lineage, lives, answer) in enumerate(own):
+        same = range(step.number)
         before = place
         # children stand in the order of their parents: then no two lines cross
         order = [i for _, i in sorted((before[mine[i]], i) for i in same)]
         place = [order.index(i) for i in same]
-        lineage = [lineage[mine[i]] for i in same]
         copies = Counter(step.ancestors) if step.ancestors is not None else None
         columns.append(
             tuple(
@@ -98,15 +78,16 @@ def tree_of(result: Result) -> Tree:
                     reward=step.rewards[i] if step.rewards else None,
                     weight=step.weights[i] if step.weights and step.rewards else None,
                     copies=None if copies is None else copies[i],
-                    lives=i in lives[k],
-                    answer=i in answer[k],
-                    description=_description(result, step, i, copies, k == len(shown) - 1),
+                    lives=i in lives,
+                    answer=i in answer,
+                    description=_description(result, step, i, copies, k == len(own) - 1),
                 )
                 for row, i in enumerate(order)
             )
         )
+    shown = tuple(each.step for each in own)
     happened = tuple(_happened(step, k, len(shown)) for k, step in enumerate(shown))
-    return Tree(tuple(shown), tuple(columns), max(step.number for step in shown), happened)
+    return Tree(shown, tuple(columns), max(step.number for step in shown), happened)
 
 
 def percent(share: float) -> str:
