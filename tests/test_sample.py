@@ -141,6 +141,27 @@ def test_in_one_dimension() -> None:
     assert (run(*MIXTURE, "model.dim=1", "particles=8") / "density.png").exists()
 
 
+def test_every_prompt_has_its_own_density() -> None:
+    words = [*MIXTURE, "particles=4", "sampler.steps=2", "hydra.run.dir=run"]
+    folder = run(*words, "prompts=[one, two, three]", "limit=1")
+    first = (folder / "density.png").read_bytes()
+    single = np.asarray(Image.open(folder / "density.png"))
+    run(*words, "prompts=[one, two, three]")
+    plots = [np.asarray(Image.open(folder / f"density/{i:05d}.png")) for i in range(3)]
+    assert (plots[0][..., :3] == single).all()
+    assert not (plots[1] == plots[2]).all(), "another prompt's points, under its own title"
+    page = np.asarray(Image.open(folder / "density.png"))
+    height, width = single.shape[:2]
+    assert page.shape == (2 * height, 2 * width, 3)
+    for i, plot in enumerate(plots):
+        top, left = i // 2 * height, i % 2 * width
+        assert (page[top : top + height, left : left + width] == plot[..., :3]).all()
+    assert (page[height:, width:] == 255).all()
+    run(*words, "prompts=[one, two, three]", "limit=1", "fresh=true")
+    assert (folder / "density.png").read_bytes() == first
+    assert [path.name for path in (folder / "density").iterdir()] == ["00000.png"]
+
+
 def test_a_direction_that_is_too_long_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert launch([*MIXTURE, "reward.direction=[1,0,0]"]) == 2
     assert "reward.direction" in capsys.readouterr().err

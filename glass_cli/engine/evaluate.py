@@ -73,6 +73,8 @@ def _study(settings: Settings, study: Study, folder: Path) -> float | None:
         try:
             summary = {**study.study(settings, out), "versions": read_versions(folder)}
             track_summary(tracker, summary)
+            for plot in sorted(folder.glob("*.png")):
+                tracker.images(plot.stem, [plot], [plot.name])
             ok = True
         finally:
             tracker.finish(ok=ok)

@@ -10,6 +10,7 @@ from typing import Any
 from glass_cli.config.settings import Settings
 from glass_cli.engine.run import Done, Request, completed
 from glass_cli.engine.summary import best_reward, mean_reward
+from glass_cli.output.density_sheet import write_density
 from glass_cli.output.progress import closing_table
 from glass_cli.output.run_sheet import write_sheet
 from glass_cli.output.terminal_picture import print_picture
@@ -24,8 +25,11 @@ def run(settings: Settings, folder: Path) -> float | None:
         sheet = write_sheet(folder, request.units)
         if sheet is not None:
             done.tracker.images("sheet", [sheet], ["contact sheet"])
+        density = write_density(folder, request.units)
+        if density is not None:
+            done.tracker.images("density", [density], ["particles over the true density"])
         done.finish()
-    print(closing_table(_rows(done), _paths(done, sheet)))
+    print(closing_table(_rows(done), _paths(done, sheet, density)))
     if sheet is not None:
         print_picture(sheet)
     score: float | None = done.summary["score"]
@@ -48,7 +52,7 @@ def _rows(done: Done) -> list[dict[str, Any]]:
     ]
 
 
-def _paths(done: Done, sheet: Path | None) -> Mapping[str, str]:
+def _paths(done: Done, sheet: Path | None, density: Path | None) -> Mapping[str, str]:
     folder = done.folder.folder
     paths = {"folder": os.path.relpath(folder)}
     if done.plan_note is not None:
@@ -58,6 +62,6 @@ def _paths(done: Done, sheet: Path | None) -> Mapping[str, str]:
     if sheet is not None:
         paths["pictures"] = os.path.relpath(folder / "images")
         paths["contact sheet"] = os.path.relpath(sheet)
-    if (plot := folder / "density.png").exists():
-        paths["plot"] = os.path.relpath(plot)
+    if density is not None:
+        paths["plot"] = os.path.relpath(density)
     return paths

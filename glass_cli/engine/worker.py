@@ -23,6 +23,7 @@ from glass_cli.engine.load import load
 from glass_cli.engine.records import particle_records, result_record, step_record
 from glass_cli.method.path import TooFewTimes
 from glass_cli.output import thumbnails
+from glass_cli.output.density_sheet import DENSITY_PROMPTS, density_name
 from glass_cli.output.png import png_bytes
 from glass_cli.output.writer import Finished, Unit
 from glass_cli.rewards.base import LoadedReward
@@ -202,14 +203,14 @@ class Worker:
         return files
 
     def _plot(self, unit: Unit, prompt: str, drawn: Drawn) -> dict[str, bytes]:
-        """The first prompt's points against the model's density, where that is known."""
-        if self._images or self._keep != "particles" or unit != Unit(0, 0):
+        """A prompt's points against the model's density, where that is known."""
+        if self._images or self._keep != "particles" or unit.prompt_index >= DENSITY_PROMPTS:
             return {}
         assert drawn.samples is not None
         tilt = self._tilt(drawn.step, drawn.samples.shape[-1])
         title = f'prompt {unit.prompt_index}, "{prompt}"'
         png = self._work.model.plot_density(drawn.samples, drawn.step.log_w, tilt, title)
-        return {} if png is None else {"density.png": png}
+        return {} if png is None else {density_name(unit.prompt_index): png}
 
     def _tilt(self, step: Step, dim: int) -> Tensor | None:
         """The exponent of the law that steering by a linear reward aims at; None otherwise."""

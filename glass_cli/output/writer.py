@@ -10,6 +10,7 @@
     images/00000/samples/0000.png        glass eval: the answer, where GenEval's layout has it
     images/00000/metadata.jsonl          glass eval: the benchmark's record of prompt 0
     thumbs/00000/0000/step-002.webp      what was scored at step 2, small, one tile a particle
+    density/00000.png, density.png       points over the model's density; all of these on one page
     metrics.json                         settings of the metrics that glass score added
     particles.jsonl, steps.jsonl         the results' particles and steps as tables, at the end
     wandb_id.txt                         the W&B run that a continued run goes on with
@@ -44,7 +45,7 @@ DIGESTS = "sha256"
 SUMMARY, PARTICLES, STEPS = "summary.json", "particles.jsonl", "steps.jsonl"
 # What a result has for each particle and step; the rest of it is one number or text each.
 LONG = ("particles", "steps")
-_PARTS = ("results", "times", "images", "thumbs", "study")
+_PARTS = ("results", "times", "images", "thumbs", "density", "study")
 _CLOSING = (
     IDENTITY,
     METRICS,
