@@ -59,7 +59,7 @@ def test_broken_settings_files_are_no_account(tmp_path: Path) -> None:
         ([VIEWER], None),
         ([http_reply('{"data": {"viewer": null}}')], "does not know the API key"),
         ([http_reply("no", "401 Unauthorized")], "refuses the API key"),
-        ([http_reply("no", "500 Oops")], None),
+        ([http_reply("no", "500 Oops")], "answers 500 Oops"),
         ([http_reply("<html>")], None),
         ([b"nonsense\r\n\r\n"], None),
         ([], "does not answer"),

@@ -41,7 +41,7 @@ class Wandb:
     entity: str | None = None
     group: str | None = None
     name: str | None = None
-    init_timeout: float = 8.0
+    init_timeout: float = 5.0
 
     def __post_init__(self) -> None:
         if self.init_timeout <= 0:

@@ -25,8 +25,13 @@ class DaemonThread:
         """Puts ``job`` into the queue."""
         self._jobs.put(job)
 
-    def call(self, job: Callable[[], Any], seconds: float) -> Any:
-        """The result of ``job``, or its error; TimeoutError after ``seconds``."""
+    def call(
+        self, job: Callable[[], Any], seconds: float, more: Callable[[], float] = lambda: 0.0
+    ) -> Any:
+        """The result of ``job``, or its error; TimeoutError after ``seconds``.
+
+        more: asked then for how many seconds longer to wait; what it raises is raised.
+        """
         answer: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
         def answered() -> None:
@@ -39,7 +44,11 @@ class DaemonThread:
         try:
             result, error = answer.get(timeout=seconds)
         except queue.Empty:
-            raise TimeoutError(f"not done within {seconds:.0f} s") from None
+            further = more()
+            try:
+                result, error = answer.get(timeout=further)
+            except queue.Empty:
+                raise TimeoutError(f"no answer within {seconds + further:.0f} s") from None
         if error is not None:
             raise error if isinstance(error, Exception) else RuntimeError(repr(error))
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -67,7 +68,7 @@ def make_tracker(
     name: the run's where the settings have none.
 
     ``disabled`` never imports wandb. ``online`` becomes ``offline`` without an API key, or if
-    the server refuses the key or has not answered within ``init_timeout`` seconds (default 8);
+    the server refuses the key or has not answered within ``init_timeout`` seconds (default 5);
     W&B missing or broken gives a NullTracker. WANDB_MODE and WANDB_DISABLED in the environment
     make a run quieter, never louder. ValueError on an unknown mode.
     """
@@ -77,7 +78,7 @@ def make_tracker(
     mode = MODES[max(MODES.index(mode), MODES.index(_environment_mode()))]
     if mode == "disabled":
         return NullTracker()
-    seconds = float(settings.get("init_timeout") or 8.0)
+    seconds = float(settings.get("init_timeout") or 5.0)
     deadline = time.monotonic() + seconds
 
     group = settings.get("group")
@@ -92,6 +93,7 @@ def make_tracker(
             entity=settings.get("entity"),
             group=None if group is None else shown(group, _WIDEST),
             init_timeout=timeout,
+            server_problem=_problem if mode == "online" else lambda _: None,
         )
 
     if mode == "online":
@@ -105,6 +107,8 @@ def make_tracker(
                 return _without(error)
             except Exception as error:  # noqa: BLE001 - no trouble of W&B's stops a run
                 reason = reason_of(error)
+                if os.strerror(errno.ENOSPC).lower() in reason.lower():
+                    return _without(error)  # nor is there room for what it keeps offline
         if reason:
             _log_once(logging.WARNING, f"W&B records offline: {reason}")
         else:
@@ -125,15 +129,16 @@ def _without(error: Exception) -> NullTracker:
 
 def _why_offline(seconds: float) -> str | None:
     """Why not online: "" where no key is set, None where nothing speaks against it."""
-    url, key, known = account()
-    if not known:
-        return ""
     # Asked before wandb is: its own start takes a hanging server's silence for 20 seconds.
+    return _problem(seconds / 2) if account()[2] else ""
+
+
+def _problem(seconds: float) -> str | None:
+    """Why the account's server is of no use, found out in ``seconds``; None where it seems fine."""
+    url, key, _ = account()
     worker = DaemonThread(lambda error: None)
     try:
-        problem: str | None = worker.call(
-            lambda: server_problem(url, key, seconds / 2), seconds / 2
-        )
+        problem: str | None = worker.call(lambda: server_problem(url, key, seconds), seconds)
         return problem
     except TimeoutError:
         return f"{url} does not answer"

@@ -48,6 +48,8 @@ def server_problem(url: str, key: str | None, seconds: float) -> str | None:
             viewer = json.load(reply)["data"]["viewer"]
             return f"{url} does not know the API key" if key and viewer is None else None
     except HTTPError as error:
+        if error.code >= 500:
+            return f"{url} answers {error.code} {error.reason}"
         return f"{url} refuses the API key" if error.code in (401, 403) else None
     except URLError as error:
         if isinstance(error.reason, ssl.SSLError):

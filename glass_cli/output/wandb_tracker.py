@@ -25,6 +25,9 @@ log = logging.getLogger("glass")
 
 WANDB_ID = "wandb_id.txt"  # which W&B run a folder is shown as
 _IMPORT_SECONDS = 60.0  # reading wandb from a cold disk is slow but does end
+# Seconds after which a run that ends asks whether there is still a server to wait for, and those
+# that it has to answer.
+_USUAL_END, _ASKED = 3.0, 1.0
 # Set before wandb is imported, unless the user has: nothing on the console, no crash reports.
 _ENVIRONMENT = {
     "WANDB_SILENT": "true",
@@ -47,6 +50,8 @@ class WandbTracker:
     group: with which others it is shown; None for none.
     init_timeout: seconds, above 0, until it must have started.
     finish_timeout: seconds that W&B has at the end to send what is left.
+    server_problem: why the server is of no use, found out in the seconds that it is given; None
+        where it seems fine. One that fails in the middle of a run has less time at the end.
 
     Starting it raises whatever W&B raises (ImportError where it is not installed), or a
     TimeoutError after ``init_timeout`` seconds; after that no call raises.
@@ -64,9 +69,10 @@ class WandbTracker:
         group: str | None = None,
         init_timeout: float,
         finish_timeout: float = 10.0,
+        server_problem: Callable[[float], str | None] = lambda _: None,
     ) -> None:
         self._folder = folder
-        self._finish_timeout = finish_timeout
+        self._finish_timeout, self._server_problem = finish_timeout, server_problem
         self._failed = False
         self._finished = False
         self._worker = DaemonThread(self._fail)
@@ -156,8 +162,7 @@ class WandbTracker:
             self._wandb.teardown()
 
         try:
-            # W&B gives up after finish_timeout by itself; the rest is for a W&B that hangs.
-            self._worker.call(close, self._finish_timeout + 3.0)
+            self._worker.call(close, _USUAL_END, self._longer)
         except Exception as error:  # noqa: BLE001 - no trouble of W&B's stops a run
             self._fail(error)
             _abandon()
@@ -166,6 +171,14 @@ class WandbTracker:
             raise
         finally:
             self._worker.stop()
+
+    def _longer(self) -> float:
+        """Seconds above the usual for a server that still answers. Raises TimeoutError."""
+        problem = self._server_problem(_ASKED)
+        if problem is not None:
+            raise TimeoutError(problem)
+        # W&B gives up after finish_timeout by itself; the rest is for a W&B that hangs
+        return self._finish_timeout + 3.0 - _USUAL_END
 
     def _post(self, job: Callable[[], object]) -> None:
         def guarded() -> None:
@@ -190,7 +203,23 @@ def _import_wandb() -> Any:
         os.environ.setdefault(key, value)
     import wandb
 
+    _log_quietly()
     return wandb
+
+
+def _log_quietly() -> None:
+    """Where W&B cannot write its own log, a full disk say, Python prints a traceback for every line
+    of it: not of the handlers that W&B adds from now on."""
+    own = logging.getLogger("wandb")
+    if "addHandler" in vars(own):
+        return
+    add = own.addHandler
+
+    def add_quiet(handler: logging.Handler) -> None:
+        handler.handleError = lambda record: None  # type: ignore[method-assign]
+        add(handler)
+
+    own.addHandler = add_quiet  # type: ignore[method-assign,assignment]
 
 
 def _stage_in(folder: Path) -> None:
@@ -235,5 +264,5 @@ def reason_of(error: Exception) -> str:
     """Why W&B failed, in a few words."""
     text = one_line(error)
     if isinstance(error, TimeoutError):
-        return f"no answer, {text}"
+        return text
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
