@@ -232,7 +232,7 @@ def score(
         typer.Option("--config-dir", "-cd", help="A folder of your own yaml files."),
     ] = None,
 ) -> None:
-    """Score finished pictures by further metrics, without drawing: glass score RUN metrics=[clip]
+    """Score finished pictures by further metrics, without drawing: glass score RUN metrics='[clip]'
 
     The scores go into the run's folder, where compare, report and sheet find them. What was there
     stays as it was; pictures that have a score are passed over.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,20 @@ def test_links_of_the_readme_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", README.read_text())
     missing = [ln for ln in links if "://" not in ln and not (REPOSITORY / ln).exists()]
     assert not missing and len(links) > 15
+
+
+def test_no_shell_takes_a_setting_for_names_of_files() -> None:
+    """zsh, the shell of macOS, refuses a command whose [1,2] or glob(...) is not quoted."""
+    bare = [
+        word
+        for page in [README, *PAGES]
+        for text in blocks(page, "sh")
+        for line in text.splitlines()
+        if line.lstrip().startswith("glass ")
+        for word in shlex.split(line, posix=False)
+        if re.match(r"[\w./+]+=[^'\"]*[\[\](){}*?]", word)
+    ]
+    assert not bare
 
 
 def test_the_loop_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
