@@ -185,6 +185,24 @@ def test_a_folder_of_the_users_own_beside_ours(tmp_path: Path) -> None:
     assert "  ours/seed\n      mine" in listed and "  paper/table1_flow\n" in listed
 
 
+@pytest.mark.usefixtures("prompts")
+@pytest.mark.parametrize("head", ["", "# mine\n# @package _global_\n"])
+def test_an_experiment_without_its_first_line_is_told_so(tmp_path: Path, head: str) -> None:
+    """Hydra would put its settings below a key of their own; it reads the line at the top alone."""
+    own = tmp_path / "mine" / "experiment"
+    own.mkdir(parents=True)
+    (own / "quick.yaml").write_text(f"{head}seed: 3\n")
+    line = (
+        r"experiment=quick: the first line of experiment/quick.yaml must be `# @package _global_`"
+    )
+    for words in (["experiment=quick"], ["experiment=quick", "particles=2,3"]):
+        with pytest.raises(GlassError, match=line):
+            plan("-cd", "mine", *words, sweep=len(words) > 1)
+    (own / "quick.yaml").write_text("# @package _global_\nseed: 3\n")
+    settings = plan("-cd", "mine", "experiment=quick").settings
+    assert settings is not None and settings.root.seed == 3
+
+
 def test_published_figures_decide_nothing(prompts: None) -> None:
     """Neither the folder's name nor what may be continued there."""
     words = ["experiment=paper/table1_fks_glass"]

@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from glass_cli.common.errors import GlassError
+from glass_cli.config.command_line import EXPERIMENT
 
 _SEARCH_PATH = "hydra.searchpath"
 
@@ -30,8 +31,16 @@ class Composer:
         self._config_name = config_name
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """The configuration with its `hydra` node. Raises Hydra's and OmegaConf's errors."""
-        return compose(self._config_name, self._with_own_folder(overrides), True)
+        """The configuration with its `hydra` node. Raises Hydra's and OmegaConf's errors, and
+        GlassError where an experiment's settings are not those of the run."""
+        cfg = compose(self._config_name, self._with_own_folder(overrides), True)
+        if EXPERIMENT in cfg:  # what no file of glass's has: the group's name instead of the top
+            name = cfg.hydra.runtime.choices.get(EXPERIMENT)
+            raise GlassError(
+                f"{EXPERIMENT}={name}: the first line of {EXPERIMENT}/{name}.yaml must be"
+                " `# @package _global_`, so that its settings are those of the run"
+            )
+        return cfg
 
     def options(self, group: str) -> list[str]:
         """The choices of a group, sorted; empty where there is no such group.

@@ -19,7 +19,7 @@ METRICS = "metrics"  # not a group: a list of rewards
 _METRICS = """\
 metrics= takes any of these, each by its name or with settings of its own, which are those of
 reward=NAME (glass sample reward=NAME --cfg job shows them). They score every final picture:
-    metrics=[clip]
+    metrics='[clip]'
     metrics='[clip, {pickscore: {path: FOLDER}}, {hpsv2: {version: v2, batch: 4}}]'"""
 
 
