@@ -25,7 +25,7 @@ from glass_cli.output.writer import RunFolder
 from glass_cli.studies.base import measured_parts
 
 CONF = REPOSITORY / "conf"
-OWN = {"emoji": "clip", "gaussian_mixture": "linear"}  # all others are of photographs
+OWN = {"gaussian_mixture": "linear"}  # all others are of photographs
 MODELS = sorted(choices("model", [CONF]))
 EMOJI = CONF.parent / "glass_cli" / "embedded" / "weights" / "emoji"
 
@@ -98,7 +98,8 @@ def test_what_can_be_scored_is_let_through(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "lam"),
     [
-        ([], 0.5),
+        ([], "auto"),
+        (["reward=clip"], 0.5),
         (["model=gaussian_mixture"], 0.5),
         (["model=flux_dev"], "auto"),
         (["reward=python", "reward.target=my_rewards.red"], "auto"),

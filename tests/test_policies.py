@@ -20,11 +20,11 @@ from glass_cli.steering.policies import (
     Forecast,
     Policy,
     expected,
+    further_ways,
     moments_of,
     policies,
     ranked,
     splits,
-    way,
     ways,
 )
 
@@ -78,11 +78,11 @@ def test_a_replay_foretells_nothing_that_was_not_seen() -> None:
 
 @pytest.mark.parametrize("budget", [6, 20, 80, 400])
 def test_policies_keep_to_the_budget(budget: int) -> None:
-    known = {way(*one) for one in ways(budget)}
+    known = {one.name for one in ways(budget)}
     found = policies(budget)
     assert found[0].steering == "best_of_n" and len(set(found)) == len(found)
     for policy in found:
-        assert policy.table in known
+        assert policy.way.name in known
         calls = spread_calls(budget, policy.sizes)
         assert picture_calls(calls, policy.sizes) <= budget
         assert sum(calls) >= policy.calls - policy.calls % len(policy.sizes)
@@ -102,13 +102,38 @@ def test_moments_are_within_prompts() -> None:
 
 
 def test_the_best_of_each_kind_is_checked() -> None:
-    table = {way(*one): draws([0.3, 0.5, 0.7, 0.9] if one[1] > 1 else []) for one in ways(160)}
+    table = {w.name: draws([0.3, 0.5, 0.7, 0.9] if w.transitions > 1 else []) for w in ways(160)}
     chosen = to_check(ranked(160, table))
     kinds = [(one.policy.steering, one.policy.constant) for one in chosen]
     assert kinds[0] == ("best_of_n", True) and len(chosen[0].policy.sizes) == 1
     assert sorted(kinds) == [
         ("best_of_n", False), ("best_of_n", True), ("fk", False), ("fk", True)
     ]  # fmt: skip
+
+
+def test_a_second_table_is_of_the_best_steering() -> None:
+    """At times of its own and with another correlation; its policies are compared with the rest."""
+    shares = [0.3, 0.5, 0.7, 0.9]
+    table = {w.name: draws(shares if w.transitions > 1 else []) for w in ways(160)}
+    seen: list[list[float]] = []
+
+    def times_of(foretold: np.ndarray) -> tuple[float, ...]:
+        seen.append(foretold.tolist())
+        return (0.0, 0.1, 0.2, 0.3, 0.4, 1.0)
+
+    best = next(one.policy for one in ranked(160, table) if one.policy.steering == "fk")
+    further = further_ways(160, table, times_of)
+    assert seen == [pytest.approx(shares)]
+    assert {(w.times is None, w.rho) for w in further} == {
+        (True, 0.4), (False, "ddpm"), (False, 0.4)
+    }  # fmt: skip
+    assert all(w._replace(times=None, rho="ddpm") == best.way for w in further)
+    table |= {w.name: draws(shares, mean=5.0) for w in further}
+    found = ranked(160, table, further)
+    assert found[0].policy.way in further and found[0].policy.steering == "fk"
+    assert set(policies(160)) < {one.policy for one in found}
+    unvaried = {w.name: Draws(0.0, np.zeros((2, 2)), np.zeros(3)) for w in ways(160)}
+    assert [w.rho for w in further_ways(160, unvaried, lambda foretold: None)] == [0.4]
 
 
 def test_best_of_n_is_replaced_only_by_what_is_clearly_better() -> None:
@@ -178,7 +203,19 @@ def test_a_plan_is_an_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "no plan is cached" not in capsys.readouterr().err
 
 
-def test_auto_needs_a_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert launch([*POINTS, "steering=auto", f"hydra.run.dir={tmp_path / 'no'}"]) == 2
-    assert "set budget=" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "config"), [(["steering=auto"], "config"), (["benchmark=plan"], "eval")]
+)
+def test_a_plan_needs_a_budget(
+    words: list[str], config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = [*POINTS, *words, f"hydra.run.dir={tmp_path / 'no'}"]
+    for more, told in (([], "set budget="), (["budget=5"], "budget=5 is too small to")):
+        assert launch([*run, *more], config=config) == 2
+        assert told in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.usefixtures("_cache")
+def test_a_plan_needs_no_call_for_each_of_the_usual_particles() -> None:
+    assert launch([*AUTO, "budget=12", "hydra.run.dir=small"]) == 0

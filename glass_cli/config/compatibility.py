@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.config.build import MOST
 from glass_cli.config.reward_choices import Choices
@@ -31,14 +33,15 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
             " (glass ls model)"
         )
     _check_network_calls(settings)
-    if settings.study is None:
+    planned = isinstance(settings.steering, Auto)
+    if settings.study is None and not planned:  # a plan chooses sampler, particles and calls
         try:
             check_calls(settings.sampler, settings.root.calls)
             _check_budget(settings)
         except ValueError as error:
             raise GlassError(one_line(error)) from error
-    if isinstance(settings.steering, Auto):
-        picture_budget(settings.root)
+    if planned or (settings.study and settings.study.needs_budget):
+        _check_planned(picture_budget(settings.root))
     if settings.study is None and settings.steering.needs_noise and not settings.sampler.stochastic:
         raise GlassError(
             f"steering={steering} draws several states from one, which"
@@ -65,6 +68,16 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
         raise GlassError(
             f"reward={reward} has no gradient, which steering.guidance needs; use a reward that"
             f" has one ({', '.join(ways) or 'none here'}) or steering.guidance=0"
+        )
+
+
+def _check_planned(budget: int) -> None:
+    from glass_cli.steering.policies import splits  # imports numpy
+
+    if not splits(budget):
+        least = next(n for n in itertools.count(1) if splits(n))
+        raise GlassError(
+            f"budget={budget} is too small to be split; use {least} network calls or more"
         )
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from glass_cli.common.errors import near
 
@@ -165,7 +165,11 @@ class Study(ABC):
     """The settings of an experiment on the model itself; ``benchmark=`` chooses it.
 
     A class and not a Protocol, since :class:`Settings` asks whether it was given one.
+
+    needs_budget: whether the run must say what a picture may cost, as a plan does.
     """
+
+    needs_budget: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -14,7 +14,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from glass_cli.common.errors import GlassError
 from glass_cli.common.files import json_text, writing_to
 from glass_cli.common.messages import say
 from glass_cli.config.split import picture_budget
@@ -25,7 +24,7 @@ from glass_cli.steering.auto import Auto
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
     from glass_cli.engine.draw import Work
-    from glass_cli.steering.policies import Forecast, Policy
+    from glass_cli.steering.policies import Forecast, Policy, Way
 
 FILE = "plan.json"  # in the folder of a run, which keeps to the plan that it began with
 
@@ -70,23 +69,12 @@ def choose(
     return Choice(best.forecast.policy, line, checked, nfe)
 
 
-def forecasts_of(budget: int, parts: Sequence[Mapping[str, Any]]) -> list[Forecast]:
-    """What is to be checked, from the table's parts. Raises GlassError for a budget too small."""
-    from glass_cli.engine.plan_measurement import table_of
-    from glass_cli.steering.policies import ranked
-
-    forecasts = to_check(ranked(budget, table_of(parts)))
-    if not forecasts:
-        raise GlassError(f"budget={budget} is too small to be split; use 6 network calls or more")
-    return forecasts
-
-
 def with_policy(settings: Settings, policy: Policy) -> Settings:
     """Settings that spend their budget by ``policy``, also in what config.yaml will say."""
     from glass_cli.engine.plan_measurement import sampler_of, steering_of
 
     budget = picture_budget(settings.root)
-    sampler, steering = sampler_of(policy.sampler, len(policy.sizes)), steering_of(policy)
+    sampler, steering = sampler_of(policy.way), steering_of(policy)
     root = replace(settings.root, particles=policy.sizes[0], calls=None, budget=budget)
     config = {
         **settings.config,
@@ -161,7 +149,7 @@ def _with(work: Work, settings: Settings) -> Work:
 
 
 def keep(planned: Planned, folder: Path) -> None:
-    """Writes the plan to the folder, then to the cache unless it is there.
+    """Writes the plan to the folder, then to the cache unless a whole one is there.
 
     Raises GlassError where the folder cannot be written.
     """
@@ -169,33 +157,46 @@ def keep(planned: Planned, folder: Path) -> None:
         return
     with writing_to(folder):
         plan_cache.write(folder / FILE, planned.given, planned.choice)
-    if planned.choice.nfe and not plan_cache.path_of(planned.given).exists():
+    cached = plan_cache.path_of(planned.given)
+    if planned.choice.nfe and plan_cache.read(cached, planned.given, quiet=True) is None:
         plan_cache.save(planned.given, planned.choice)
 
 
 def _made(settings: Settings, prompts: Sequence[str]) -> tuple[Choice, Work]:
     from glass_cli.common.stages import Stages
     from glass_cli.engine.load import load
-    from glass_cli.engine.plan_measurement import check_prompt, measure_prompt
+    from glass_cli.engine.plan_measurement import (
+        check_prompt,
+        measure_prompt,
+        second_ways,
+        table_of,
+    )
     from glass_cli.output.progress import counted
-    from glass_cli.steering.policies import ways
+    from glass_cli.steering.policies import ranked, splits, ways
 
     assert isinstance(settings.steering, Auto)
     rules, budget = settings.steering, picture_budget(settings.root)
     count = min(rules.prompts, len(prompts))
     chosen = [prompts[i * len(prompts) // count] for i in range(count)]
-    table = count * rules.samples * sum(calls for _, _, calls in ways(budget))
+    first = ways(budget)
+    table = count * rules.samples * (sum(way.calls for way in first) + 3 * max(splits(budget)))
     say(
-        "steering=auto: no plan is cached for this model, reward and budget; one is made with about"
-        f" {table + 4 * count * budget} network calls on {count} of the prompts"
+        "steering=auto: no plan is cached for this model, reward and budget; one is made with at"
+        f" most {table + 4 * count * budget} network calls on {count} of the prompts"
     )
     work, _ = load(settings, Stages())
     negative = settings.root.negative_prompt
-    parts = [
-        measure_prompt(work, prompt, negative, budget, rules.samples, lambda share: None)
-        for prompt in counted(chosen, "plan: table of prompt")
-    ]
-    forecasts = forecasts_of(budget, parts)
+
+    def measured(ways: Sequence[Way], title: str) -> list[dict[str, Any]]:
+        return [
+            measure_prompt(work, prompt, negative, ways, rules.samples, lambda share: None)
+            for prompt in counted(chosen, f"plan: {title} of prompt")
+        ]
+
+    parts = measured(first, "table")
+    second = second_ways(work, parts, chosen[0], budget)
+    parts += measured(second, "second table") if second else []
+    forecasts = to_check(ranked(budget, table_of(parts), second))
     runs = [
         check_prompt(work, forecasts, prompt, negative, budget)
         for prompt in counted(chosen, "plan: check of prompt")

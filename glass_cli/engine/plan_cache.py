@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
     from glass_cli.steering.policies import Forecast, Policy
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Checked(NamedTuple):
@@ -63,21 +63,31 @@ def path_of(settings: Settings) -> Path:
     return window_cache.cache_file("plans", settings, belongs_to(settings))
 
 
-def read(path: Path, settings: Settings) -> Choice | None:
-    """The plan in a file; None where there is none, or none for these settings."""
-    from glass_cli.steering.policies import Policy
+def read(path: Path, settings: Settings, quiet: bool = False) -> Choice | None:
+    """The plan in a file; None where there is none, or none for these settings.
+
+    One that cannot be read, or whose policy is none of those that are compared for its budget, is
+    damaged, which is said unless ``quiet``.
+    """
+    from glass_cli.steering.policies import Policy, policies
 
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["of"] != _of(settings):
             return None
         values = {**record["policy"], "sizes": tuple(int(n) for n in record["policy"]["sizes"])}
-        return Choice(Policy(**values), str(record["why"]), [], int(record["nfe"]))
+        if values["times"] is not None:
+            values["times"] = tuple(float(t) for t in values["times"])
+        policy, nfe = Policy(**values), int(record["nfe"])
+        if policy in policies(picture_budget(settings.root), [policy.way]) and nfe >= 0:
+            return Choice(policy, str(record["why"]), [], nfe)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        pass
+    if not quiet:
         say(f"{path} cannot be read or is damaged; the plan is made anew")
-        return None
+    return None
 
 
 def _of(settings: Settings) -> Any:

@@ -14,19 +14,32 @@ from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
 from glass_cli.method.ode import Ode
 from glass_cli.method.path import TooFewTimes
+from glass_cli.method.times import Times, outer_times
 from glass_cli.steering.base import Steering
-from glass_cli.steering.decision_window import RewardProbe
+from glass_cli.steering.decision_window import RewardProbe, even_time, proposed_times
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.independent import BestOfN
-from glass_cli.steering.policies import Draws, Forecast, Policy, moments_of, way, ways
+from glass_cli.steering.policies import (
+    TRANSITIONS,
+    Draws,
+    Forecast,
+    Numbers,
+    Policy,
+    Way,
+    further_ways,
+    moments_of,
+)
 from glass_cli.steering.state import NotFinite, Step
 
 SEED = 1_000_033  # not that of a run, whose particles the table shall not have seen
 
 
-def sampler_of(name: str, transitions: int) -> Sampler:
-    """The sampler of a way of sampling, with its usual settings."""
-    return Ode(transitions) if name == "ode" else Glass(transitions)
+def sampler_of(way: Way) -> Sampler:
+    """The sampler of a way of sampling; what that does not say is as usual."""
+    times: Times = "schedule" if way.times is None else way.times
+    if way.sampler == "ode":
+        return Ode(way.transitions, times=times)
+    return Glass(way.transitions, times=times, rho=way.rho)
 
 
 def steering_of(policy: Policy) -> Steering:
@@ -40,7 +53,7 @@ def steering_of(policy: Policy) -> Steering:
 def work_of(work: Work, policy: Policy, budget: int) -> Work:
     """What a run by ``policy`` needs, with the model and the rewards of ``work``."""
     return work._replace(
-        sampler=sampler_of(policy.sampler, len(policy.sizes)),
+        sampler=sampler_of(policy.way),
         steering=steering_of(policy),
         metrics={},
         calls=None,
@@ -52,28 +65,27 @@ def measure_prompt(
     work: Work,
     prompt: str,
     negative_prompt: str,
-    budget: int,
+    ways: Sequence[Way],
     samples: int,
     watch: Callable[[float], None],
 ) -> dict[str, Any]:
-    """The table's rows of one prompt: of each way, ``samples`` rows of rewards of x_hat at the ends
+    """A table's rows of one prompt: of each way, ``samples`` rows of rewards of x_hat at the ends
     of transitions and of the end. Raises GlassError."""
     began = time.monotonic()
     rows: dict[str, list[list[float]]] = {}
     nfe = reward_calls = 0
-    wanted = ways(budget)
-    for number, (sampler, transitions, calls) in enumerate(wanted):
-        watch(number / len(wanted))
+    for number, way in enumerate(ways):
+        watch(number / len(ways))
         probe = work._replace(
-            sampler=sampler_of(sampler, transitions),
+            sampler=sampler_of(way),
             steering=RewardProbe(),
             metrics={},
-            calls=calls,
+            calls=way.calls,
             budget=None,
         )
         steps = _drawn(probe, prompt, negative_prompt, samples, SEED)
         seen = [step.rewards for step in steps if step.rewards is not None]
-        rows[way(sampler, transitions, calls)] = np.stack([r.numpy() for r in seen], 1).tolist()
+        rows[way.name] = np.stack([r.numpy() for r in seen], 1).tolist()
         nfe += steps[-1].nfe
         reward_calls += samples * len(seen)
     seconds = time.monotonic() - began
@@ -118,9 +130,26 @@ def _drawn(work: Work, prompt: str, negative_prompt: str, particles: int, seed: 
 
 
 def table_of(parts: Sequence[Mapping[str, Any]]) -> dict[str, Draws]:
-    """The moments of each way of sampling over all prompts."""
-    names = parts[0]["rows"]
+    """The moments of each way of sampling over the prompts whose rows are in ``parts``."""
+    names = dict.fromkeys(name for part in parts for name in part["rows"])
     return {
-        name: moments_of([np.asarray(part["rows"][name], float) for part in parts])
+        name: moments_of([np.asarray(p["rows"][name], float) for p in parts if name in p["rows"]])
         for name in names
     }
+
+
+def second_ways(
+    work: Work, parts: Sequence[Mapping[str, Any]], prompt: str, budget: int
+) -> list[Way]:
+    """What a second table is to hold by the first, see :func:`policies.further_ways`."""
+    flow = work.model.prompted(prompt, "", work.micro_batch)
+    path, shift = flow.path, flow.shift
+    flow.close()
+    times = outer_times("schedule", TRANSITIONS, path, shift)[1:-1]
+    even = [even_time(path, t) for t in times]
+
+    def times_of(foretold: Numbers) -> tuple[float, ...] | None:
+        found = proposed_times(times, even, foretold, TRANSITIONS)
+        return None if found is None else tuple(round(t, 6) for t in found)
+
+    return further_ways(budget, table_of(parts), times_of)

@@ -13,14 +13,15 @@ checking it with real runs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glass_cli.method.budget import picture_calls, spread_calls
+from glass_cli.method.glass import Value
 
 Numbers = NDArray[np.float64]
 
@@ -34,6 +35,7 @@ SHAPES = (
     (1.0, 1.0, 0.5, 0.25, 0.125),
 )
 STRENGTHS = (1.0, 2.5, 5.0)  # of lam, in standard deviations of the first rewards
+RHO = 0.4  # of GLASS beside the memoryless "ddpm": that of the paper's FLUX runs
 
 
 class Draws(NamedTuple):
@@ -64,6 +66,30 @@ def moments_of(prompts: Sequence[Numbers]) -> Draws:
     return Draws(float(np.mean([rows[:, -1].mean() for rows in prompts])), cov, finals)
 
 
+class Way(NamedTuple):
+    """A way of sampling: what a table holds the rewards of.
+
+    calls: network calls of a particle.
+    times: where its transitions end; None for the model's own schedule.
+    rho: of GLASS, see :func:`glass_cli.method.glass.correlation`.
+    """
+
+    sampler: Literal["ode", "glass"]
+    transitions: int
+    calls: int
+    times: tuple[float, ...] | None = None
+    rho: Value = "ddpm"
+
+    @property
+    def name(self) -> str:
+        """By which a table knows it, and a title."""
+        more = (
+            "" if self.times is None else f" at {', '.join(f'{t:.3g}' for t in self.times[1:-1])}"
+        )
+        more += "" if self.rho == "ddpm" else f" rho {self.rho}"
+        return f"{self.sampler} {self.transitions}x{self.calls}{more}"
+
+
 @dataclass(frozen=True)
 class Policy:
     """One way to spend a budget.
@@ -73,6 +99,7 @@ class Policy:
     sizes: how many particles make each transition; of "ode" with equal numbers, one transition.
     steering: "best_of_n" drops the worst where numbers fall, "fk" resamples.
     lam_strength: of "fk", see :class:`glass_cli.steering.feynman_kac.FeynmanKac`.
+    times, rho: see :class:`Way`.
     """
 
     sampler: Literal["ode", "glass"]
@@ -80,11 +107,13 @@ class Policy:
     sizes: tuple[int, ...]
     steering: Literal["best_of_n", "fk"]
     lam_strength: float = 2.5
+    times: tuple[float, ...] | None = None
+    rho: Value = "ddpm"
 
     @property
-    def table(self) -> str:
-        """Which of the table's ways of sampling it draws with."""
-        return way(self.sampler, len(self.sizes), self.calls)
+    def way(self) -> Way:
+        """What it draws with."""
+        return Way(self.sampler, len(self.sizes), self.calls, self.times, self.rho)
 
     @property
     def constant(self) -> bool:
@@ -97,12 +126,10 @@ class Policy:
         n = str(self.sizes[0]) if self.constant else ", ".join(map(str, self.sizes))
         if self.steering == "best_of_n":
             return f"the best of {n} go on, {self.calls} ODE calls to the end"
-        return f"FK-GLASS, {n} particles, {self.calls} calls each, lam_strength {self.lam_strength}"
-
-
-def way(sampler: str, transitions: int, calls: int) -> str:
-    """The name of a way of sampling in a table."""
-    return f"{sampler} {transitions}x{calls}"
+        more = "" if self.times is None else ", times of its own"
+        more += "" if self.rho == "ddpm" else f", rho {self.rho}"
+        strength = f"lam_strength {self.lam_strength}"
+        return f"FK-GLASS, {n} particles, {self.calls} calls each, {strength}{more}"
 
 
 def splits(budget: int) -> list[int]:
@@ -110,28 +137,55 @@ def splits(budget: int) -> list[int]:
     return [calls for calls in SPLITS if 2 * calls <= budget]
 
 
-def ways(budget: int) -> list[tuple[str, int, int]]:
-    """Sampler, transitions and calls of what a table for ``budget`` is to hold."""
-    found = [("ode", 1, calls) for calls in splits(budget)]
+def ways(budget: int) -> list[Way]:
+    """What the first table for ``budget`` is to hold."""
+    found = [Way("ode", 1, calls) for calls in splits(budget)]
     for calls in splits(budget):
         if calls >= TRANSITIONS:
-            found += [("ode", TRANSITIONS, calls), ("glass", TRANSITIONS, calls)]
+            found += [Way("ode", TRANSITIONS, calls), Way("glass", TRANSITIONS, calls)]
     return found
 
 
-def policies(budget: int) -> list[Policy]:
-    """All that are compared for a ``budget`` of network calls; best-of-N first."""
+def further_ways(
+    budget: int,
+    table: Mapping[str, Draws],
+    times_of: Callable[[Numbers], tuple[float, ...] | None],
+) -> list[Way]:
+    """What a second table is to hold: the best way of FK steering at other times and with RHO.
+
+    times_of: outer times of TRANSITIONS whose ends decide equal shares, of how much x_hat's reward
+        foretells of the final one's variance at the ends of the schedule's, (TRANSITIONS - 1,).
+    """
+    steered = [one for one in ranked(budget, table) if one.policy.steering == "fk"]
+    if not steered:
+        return []
+    way = steered[0].policy.way
+    cov = table[way.name].cov
+    with np.errstate(divide="ignore", invalid="ignore"):
+        foretold = np.square(cov[:-1, -1]) / (np.diag(cov)[:-1] * cov[-1, -1])
+    times = times_of(foretold)
+    found = [way._replace(rho=RHO)]
+    if times is not None:
+        found += [way._replace(times=times), way._replace(times=times, rho=RHO)]
+    return found
+
+
+def policies(budget: int, further: Sequence[Way] = ()) -> list[Policy]:
+    """All that are compared for a ``budget`` of network calls, with :func:`ways` and those of
+    ``further``; best-of-N first."""
     found = [Policy("ode", calls, (budget // calls,), "best_of_n") for calls in splits(budget)]
-    for calls in splits(budget):
-        if calls < TRANSITIONS:
+    for way in [*ways(budget), *further]:
+        if way.transitions == 1:
             continue
         for shape in SHAPES:
-            sizes = _sizes(shape, calls, budget)
+            sizes = _sizes(shape, way.calls, budget)
             if sizes is None:
                 continue
-            if shape != SHAPES[0]:
-                found.append(Policy("ode", calls, sizes, "best_of_n"))
-            found += [Policy("glass", calls, sizes, "fk", lam) for lam in STRENGTHS]
+            if way.sampler == "glass":
+                one = Policy("glass", way.calls, sizes, "fk", times=way.times, rho=way.rho)
+                found += [replace(one, lam_strength=strength) for strength in STRENGTHS]
+            elif shape != SHAPES[0]:
+                found.append(Policy("ode", way.calls, sizes, "best_of_n"))
     return list(dict.fromkeys(found))
 
 
@@ -206,8 +260,8 @@ class Forecast(NamedTuple):
     reward: float
 
 
-def ranked(budget: int, table: dict[str, Draws]) -> list[Forecast]:
+def ranked(budget: int, table: Mapping[str, Draws], further: Sequence[Way] = ()) -> list[Forecast]:
     """All policies that the table can replay, the best first."""
-    known = [policy for policy in policies(budget) if policy.table in table]
-    found = [Forecast(policy, expected(policy, table[policy.table])) for policy in known]
+    known = [policy for policy in policies(budget, further) if policy.way.name in table]
+    found = [Forecast(policy, expected(policy, table[policy.way.name])) for policy in known]
     return sorted(found, key=lambda one: -one.reward)

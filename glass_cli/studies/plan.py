@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from glass_cli.common.files import atomic_write, json_text, writing_to
 from glass_cli.config.settings import Study
 from glass_cli.config.split import picture_budget
 from glass_cli.engine import auto_plan, plan_cache
+from glass_cli.output.progress import counted
 from glass_cli.studies.base import (
     MeasurePrompt,
+    Part,
     Watch,
     check_settings,
     costs,
@@ -29,9 +31,10 @@ if TYPE_CHECKING:
     from glass_cli.engine.draw import Work
     from glass_cli.engine.plan_cache import Choice
     from glass_cli.output.writer import RunFolder
-    from glass_cli.steering.policies import Draws, Forecast
+    from glass_cli.steering.policies import Draws, Forecast, Way
 
-_CHECKS = 10_000  # parts of the checks are numbered from here
+_SECOND, _CHECKS = 10_000, 20_000  # parts of the second table and of the checks begin there
+_Measure = Callable[[str], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class PlanStudy(Study):
     """
 
     title = "plan"
+    needs_budget: ClassVar[bool] = True
 
     path: str | None = None
     limit: int = 8
@@ -60,22 +64,35 @@ class PlanStudy(Study):
     def study(self, settings: Settings, folder: RunFolder) -> dict[str, Any]:
         """Makes the plan, prints it, caches it for ``steering=auto`` and writes it as an experiment
         into the folder; returns the summary."""
-        from glass_cli.engine.plan_measurement import table_of
+        from glass_cli.engine.plan_measurement import second_ways, table_of
         from glass_cli.steering.policies import ranked
 
         budget = picture_budget(settings.root)
         prompts = study_prompts(self.path, self.limit, settings)
         loaded = _Loaded(settings)
-        parts = measured_parts(
-            settings, folder, prompts, lambda: self._table(settings, loaded, budget)
+        parts = measured_parts(settings, folder, prompts, lambda: self._table(settings, loaded))
+        second = second_ways(loaded.work(), parts, prompts[0], budget)
+        rows = self._rows(settings, loaded, second)
+        decides = [repr(one) for one in second]
+        if second:
+            parts += _kept(
+                settings, folder, _SECOND, prompts, "second table of prompt", decides, rows
+            )
+        table = table_of(parts)
+        forecasts = auto_plan.to_check(ranked(budget, table, second))
+        checks = _kept(
+            settings,
+            folder,
+            _CHECKS,
+            prompts,
+            "check of prompt",
+            [repr(one.policy) for one in forecasts],
+            lambda prompt: _check(settings, loaded, forecasts, prompt),
         )
-        forecasts = auto_plan.forecasts_of(budget, parts)
-        checks = self._checks(settings, folder, prompts, forecasts, loaded, budget)
         choice = auto_plan.choose(forecasts, parts, checks)
         cached = plan_cache.save(settings, choice)
         place = _write_experiment(settings, folder, choice)
-        table = table_of(parts)
-        print(_forecast_table(ranked(budget, table), choice), flush=True)
+        print(_forecast_table(ranked(budget, table, second), choice), flush=True)
         print(_foretold(table), flush=True)
         print(f"\nplan     {choice.policy.title()}\nwhy      {choice.why}")
         print(f"use      glass sample -cd {os.path.relpath(place)} experiment=plan prompt=...")
@@ -101,41 +118,61 @@ class PlanStudy(Study):
             **cost,
         }
 
-    def _table(self, settings: Settings, loaded: _Loaded, budget: int) -> MeasurePrompt:
+    def _table(self, settings: Settings, loaded: _Loaded) -> MeasurePrompt:
         from glass_cli.engine.plan_measurement import measure_prompt
+        from glass_cli.steering.policies import ways
 
         work, negative = loaded.work(), settings.root.negative_prompt
+        wanted = ways(picture_budget(settings.root))
 
         def measure(prompt: str, watch: Watch) -> dict[str, Any]:
-            return measure_prompt(work, prompt, negative, budget, self.samples, watch)
+            return measure_prompt(work, prompt, negative, wanted, self.samples, watch)
 
         return measure
 
-    def _checks(
-        self,
-        settings: Settings,
-        folder: RunFolder,
-        prompts: Sequence[str],
-        forecasts: Sequence[Forecast],
-        loaded: _Loaded,
-        budget: int,
-    ) -> list[Mapping[str, Any]]:
-        """Real runs under each prompt, kept in the folder as they are finished."""
-        from glass_cli.engine.plan_measurement import check_prompt
-        from glass_cli.output.progress import counted
+    def _rows(self, settings: Settings, loaded: _Loaded, ways: Sequence[Way]) -> _Measure:
+        from glass_cli.engine.plan_measurement import measure_prompt
 
-        policies = [repr(one.policy) for one in forecasts]
-        checks = []
-        for number, prompt in enumerate(counted(prompts, "check of prompt")):
-            decides = [plan_cache.belongs_to(settings), settings.root.seed, prompt, policies]
-            digest = hashlib.sha256(json_text(decides).encode()).hexdigest()
-            part = folder.study_part(_CHECKS + number, digest)
-            if part is None:
-                negative = settings.root.negative_prompt
-                part = check_prompt(loaded.work(), forecasts, prompt, negative, budget)
-                part = folder.write_study_part(_CHECKS + number, digest, part)
-            checks.append(part)
-        return checks
+        def measure(prompt: str) -> dict[str, Any]:
+            negative = settings.root.negative_prompt
+            return measure_prompt(
+                loaded.work(), prompt, negative, ways, self.samples, lambda share: None
+            )
+
+        return measure
+
+
+def _check(
+    settings: Settings, loaded: _Loaded, forecasts: Sequence[Forecast], prompt: str
+) -> dict[str, Any]:
+    from glass_cli.engine.plan_measurement import check_prompt
+
+    root = settings.root
+    budget = picture_budget(root)
+    return check_prompt(loaded.work(), forecasts, prompt, root.negative_prompt, budget)
+
+
+def _kept(
+    settings: Settings,
+    folder: RunFolder,
+    first: int,
+    prompts: Sequence[str],
+    title: str,
+    decides: Sequence[str],
+    measure: _Measure,
+) -> list[Part]:
+    """What ``measure`` gives of each prompt, kept in the folder as it is finished.
+
+    first: the number of the first prompt's part. decides: on what a part depends beside its
+        settings, seed and prompt.
+    """
+    parts: list[Part] = []
+    for number, prompt in enumerate(counted(prompts, title), first):
+        all_of = [plan_cache.belongs_to(settings), settings.root.seed, prompt, decides]
+        digest = hashlib.sha256(json_text(all_of).encode()).hexdigest()
+        part = folder.study_part(number, digest)
+        parts.append(part or folder.write_study_part(number, digest, measure(prompt)))
+    return parts
 
 
 class _Loaded:
