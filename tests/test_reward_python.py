@@ -257,6 +257,33 @@ def test_wrong_arguments_of_a_class() -> None:
         loaded("Counting", arguments={"strat": 1})
 
 
+def test_the_working_directorys_module_is_meant(tmp_path: Path) -> None:
+    """Another folder that Python searches has one of the same name, as an editable installation."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("same_name", "namespace_too"):
+        (elsewhere / f"{name}.py").write_text("def theirs(x, prompts): return [0.0]\n")
+    sys.path.insert(0, str(elsewhere))
+    Path("same_name.py").write_text("def ours(x, prompts): return [0.0]\n")
+    Path("namespace_too").mkdir()  # a folder of files is no module
+    try:
+        assert Python(target="same_name.ours").target == "same_name.ours"
+        Python(target="namespace_too.theirs")
+        with pytest.raises(ValueError, match="same_name has no theirs"):
+            Python(target="same_name.theirs")
+        Path("half_done.py").write_text("import no_such_module\n")
+        for _ in range(2):
+            with pytest.raises(ValueError, match="cannot import half_done"):
+                Python(target="half_done.f")
+        Path("parts").mkdir()
+        Path("parts/__init__.py").touch()
+        Path("parts/inner.py").write_text("def f(x, prompts): return [0.0]\n")
+        Python(target="parts.inner.f")
+    finally:
+        for name in ("same_name", "namespace_too", "parts", "parts.inner"):
+            sys.modules.pop(name, None)
+
+
 def test_from_the_command_line() -> None:
     words = ["model=gaussian_mixture", "reward=python", "reward.target=my_rewards.first"]
     words += ["reward.accepts=points", "wandb.mode=disabled", "sampler.steps=2", "particles=3"]

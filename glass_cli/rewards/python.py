@@ -9,6 +9,9 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.errors import GlassError, near, one_line
@@ -19,6 +22,25 @@ from glass_cli.rewards.users_code import UsersCode
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+
+def _imported(module: str, here: str) -> ModuleType:
+    """The module, from the folder ``here`` where it has one of that name.
+
+    Of other folders that Python searches one may have it too: that of an editable installation, in
+    which its user wrote such a file before.
+    """
+    top = module.partition(".")[0]
+    spec = PathFinder.find_spec(top, [here]) if top not in sys.modules else None
+    if spec is not None and spec.origin is not None and spec.loader is not None:
+        own = module_from_spec(spec)
+        sys.modules[top] = own
+        try:
+            spec.loader.exec_module(own)
+        except BaseException:
+            sys.modules.pop(top, None)
+            raise
+    return importlib.import_module(module)
 
 
 @dataclass(frozen=True)
@@ -71,7 +93,7 @@ class Python(Reward):
         if here not in sys.path:
             sys.path.append(here)  # last, so that no file here stands in for a package
         try:
-            there = importlib.import_module(module)
+            there = _imported(module, here)
         except (Exception, SystemExit) as error:
             raise ValueError(
                 f"reward.target={self.target}: cannot import {module}"
