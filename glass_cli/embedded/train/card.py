@@ -21,7 +21,7 @@ from glass_cli.embedded.train import measure as drawing
 from glass_cli.embedded.train.preferences import PICTURES
 from glass_cli.embedded.train.ranking import accuracy
 from glass_cli.pipelines.codec import PatchAutoencoder
-from glass_cli.rewards.base import Reward
+from glass_cli.rewards.base import LoadedReward, Reward
 from glass_cli.rewards.clip import Clip
 from glass_cli.rewards.imagereward import ImageReward
 from glass_cli.rewards.pickscore import PickScore
@@ -104,6 +104,19 @@ the higher score:
 """
 
 
+_DRAWS = """
+## Rewards on the model's own pictures
+
+{prompts:,} prompts that were never trained on, {draws} ODE draws of {calls} calls each, judged by
+the embedded detector, any object more being wrong (`python -m glass_cli.embedded.train.draws`).
+AUC: how often a right draw has a higher reward than a wrong one of its prompt, over the {both}
+prompts that have both. Best-of-N: the share of answers that are right. x_hat: how much of the
+variance of the final reward within a prompt that of x_hat explains, at t.
+
+{table}
+"""
+
+
 def _samples(folder: Path, part: str) -> dict[str, Any]:
     """Pictures seen by a run, and the last line of its log."""
     line = json.loads((folder / f"{part}.jsonl").read_text(encoding="utf-8").splitlines()[-1])
@@ -134,14 +147,24 @@ def _detector(out: Path, count: int) -> dict[str, Any]:
     }
 
 
-def _reward(out: Path, name: str, count: int) -> dict[str, Any]:
-    path = str(out / name)
-    kinds: dict[str, Callable[[], Reward]] = {
-        "imagereward": lambda: ImageReward(path),
-        "clip": lambda: Clip(path),
-        "pickscore": lambda: PickScore(path),
+REWARDS: dict[str, Callable[[str], Reward]] = {
+    "imagereward": ImageReward,
+    "clip": Clip,
+    "pickscore": PickScore,
+}
+
+
+def rewards(out: Path) -> dict[str, LoadedReward]:
+    """Those among the weights in ``out``, on the CPU."""
+    return {
+        name: kind(str(out / name)).load(CPU, torch.float32)
+        for name, kind in REWARDS.items()
+        if (out / name).is_dir()
     }
-    loaded = kinds[name]().load(CPU, torch.float32)
+
+
+def _reward(out: Path, name: str, count: int) -> dict[str, Any]:
+    loaded = REWARDS[name](str(out / name)).load(CPU, torch.float32)
     pairs = max(1, count // 4)
     return {"count": pairs, **_changed(out, lambda change: accuracy(loaded, pairs, change))}
 
@@ -164,8 +187,13 @@ def write(folder: Path, out: Path, count: int) -> None:
     for part in PARTS:
         if (folder / f"{part}.pt").exists():
             figures[part] = {**_samples(folder, part), **_measured(out, part, count)}
-    texts = {file: json.dumps(figures, indent=1) + "\n", out / "README.md": render(figures)}
-    for path, text in texts.items():
+    save(figures, out)
+
+
+def save(figures: dict[str, Any], out: Path) -> None:
+    """Writes the figures, and the card of them."""
+    texts = {FIGURES: json.dumps(figures, indent=1) + "\n", "README.md": render(figures)}
+    for path, text in ((out / name, text) for name, text in texts.items()):
         with atomic_write(path) as aside:
             aside.write_text(text, encoding="utf-8")
 
@@ -173,18 +201,36 @@ def write(folder: Path, out: Path, count: int) -> None:
 def render(figures: dict[str, Any]) -> str:
     """The card of the figures that :func:`write` keeps."""
     rows = []
-    for part, found in figures.items():
+    parts = {part: found for part, found in figures.items() if part in PARTS}
+    for part, found in parts.items():
         last = ", ".join(f"{name} {value:g}" for name, value in found["last"].items())
         rows.append(f"| {part} | {PARTS[part][0]} | {found['pictures']:,} | {last} |")
     measured = ""
-    for part, found in figures.items():
+    for part, found in parts.items():
         if "shares" not in found:
             continue
         head = {"flow": "prompts", "detector": "verdict"}.get(part, "respect")
         text = {"flow": _FLOW, "detector": _DETECTOR}.get(part, _REWARD)
         table = drawing.table(found["shares"], head)
         measured += text.format(name=part, table=table, **_plain(found))
+    if "draws" in figures:
+        measured += draws_section(figures["draws"])
     return _CARD.format(rows="\n".join(rows), measured=measured)
+
+
+def draws_section(found: dict[str, Any]) -> str:
+    """The card's words on what :mod:`glass_cli.embedded.train.draws` measured."""
+    columns = {}
+    for name, of in found["rewards"].items():
+        columns[name] = {
+            "AUC": of["auc"],
+            **{f"best of {n}" if n != "1" else "one draw": v for n, v in of["best_of"].items()},
+            **{
+                f"x_hat at t={t:g}": share
+                for t, share in zip(found["times"], of["foretold"], strict=True)
+            },
+        }
+    return _DRAWS.format(table=drawing.table(columns, "figure"), **found)
 
 
 def _plain(found: dict[str, Any]) -> dict[str, Any]:
