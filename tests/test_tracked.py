@@ -103,10 +103,11 @@ def test_a_run_that_goes_on(wandb: FakeWandb, tmp_path: Path) -> None:
     first, second = wandb.starts
     assert first["id"] == second["id"] == Path("run/wandb_id.txt").read_text().strip()
     assert second["group"] == "mine" and second["name"] == "run"
-    # 3 steps a prompt, rising over both starts; tables and plot are shown at the last numbers' step
+    # 3 steps a prompt, rising over both starts; what is no number is shown at the numbers before:
+    # each prompt's plot, then tables and the page of plots
     own = [step for step, values in wandb.logged if "prompt" in values]
     assert own == list(range(9))
-    assert [step for step, _ in wandb.logged] == sorted([*steps, *own[3:], 8, 8, 8, 8])
+    assert [step for step, _ in wandb.logged] == sorted([*steps, *own[3:], 5, 8, 8, 8, 8, 8])
     rows = wandb.tables()["results"]
     assert [row["prompt"] for row in rows] == ["one", "two", "three"]
     results = read_run(Path("run")).results
