@@ -49,6 +49,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     (folder / "clip" / "preprocessor_config.json").write_text(json.dumps(settings))
     return [
         f"model.path={folder / 'model'}",
+        "reward=clip",
         f"reward.path={folder / 'clip'}",
         "wandb.mode=disabled",
         "sampler.transitions=2",
