@@ -6,9 +6,7 @@ import importlib
 import logging
 import os
 import shutil
-import signal
 import sys
-import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.common.messages import describe, output_is_closed, say
 from glass_cli.common.paths import ERROR_FILE, EVAL_CONFIG, MAIN_CONFIG
-from glass_cli.common.signals import signals_raise
+from glass_cli.common.signals import code_of, signals_raise
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -128,7 +126,7 @@ def launch(
         return USER_ERROR
     except KeyboardInterrupt as stopped:
         say("stopped before the run began")
-        return _code(stopped)
+        return code_of(stopped)
     except BrokenPipeError:
         raise
     except Exception as error:
@@ -166,7 +164,7 @@ def _hydra(engine: str, plan: Plan, conf: Path, config_name: str) -> int:
     """A sweep, or a configuration to be shown: Hydra's own main."""
     import hydra
 
-    started = time.time()
+    before_it = {} if plan.folder is None else _errors(plan.folder)
     task = hydra.main(config_path=str(conf), config_name=config_name, version_base="1.3")
     raises = os.environ.get(_TRACEBACKS) == "1"
     before, sys.argv = sys.argv, ["glass", *plan.arguments]
@@ -189,7 +187,7 @@ def _hydra(engine: str, plan: Plan, conf: Path, config_name: str) -> int:
         return FAILED
     finally:
         sys.argv = before
-    return 0 if plan.folder is None else _end_of_sweep(plan.folder, started)
+    return 0 if plan.folder is None else _end_of_sweep(plan.folder, before_it)
 
 
 @contextmanager
@@ -235,18 +233,14 @@ def _stopped(plan: Plan, stopped: KeyboardInterrupt) -> int:
     if folder is None or (folder in plan.created and not any(folder.iterdir())):
         _remove(plan)
         say("stopped before the run began")
-        return _code(stopped)
+        return code_of(stopped)
     how = "the same command"
     if plan.resumed_by is not None:
         how += f" with {plan.resumed_by}"
     inside = getattr(stopped, "inside", None)
     where = "" if inside is None else f" {inside}"
     say(f"stopped{where}; what was finished is in {folder}, and {how} goes on from there")
-    return _code(stopped)
-
-
-def _code(stopped: KeyboardInterrupt) -> int:
-    return getattr(stopped, "code", 128 + signal.SIGINT)
+    return code_of(stopped)
 
 
 def _remove(plan: Plan) -> bool:
@@ -271,15 +265,23 @@ def _remove(plan: Plan) -> bool:
     return True
 
 
-def _end_of_sweep(folder: Path, started: float) -> int:
-    """Prints the table of the finished jobs, says which failed; returns the exit code."""
+def _errors(folder: Path) -> dict[Path, int]:
+    """The errors that jobs have left, and when each was written."""
+    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob(ERROR_FILE))}
+
+
+def _end_of_sweep(folder: Path, before: Mapping[Path, int]) -> int:
+    """Prints the table of the finished jobs, says which failed; returns the exit code.
+
+    before: the errors of an earlier sweep in the same folder. A clock may have been set back since:
+        other times, not later ones, are those of this sweep.
+    """
     from glass_cli.report.sweep_table import sweep_table
 
     table = sweep_table(folder)
     if table is not None:
         print(table)
-    # A folder the user reuses may hold errors of an earlier sweep; a second covers coarse clocks.
-    errors = [p for p in sorted(folder.rglob(ERROR_FILE)) if p.stat().st_mtime >= started - 1]
+    errors = [path for path, changed in _errors(folder).items() if before.get(path) != changed]
     if not errors:
         return 0
     say(f"{len(errors)} job{'s' * (len(errors) > 1)} of the sweep failed:")

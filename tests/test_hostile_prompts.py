@@ -112,6 +112,28 @@ def test_tables_are_text(tmp_path: Path, prompt: str) -> None:
     assert any(prompt in cell for cell in cells), "the text is kept"
 
 
+def test_a_table_of_them_all(tmp_path: Path) -> None:
+    """As labels of runs: every cell is text, no spreadsheet's formula, and kept as it was."""
+    samplers = [{"_target_": "x.Glass", "rho": i} for i in range(len(PROMPTS))]
+    configs = [{"prompt": "a dog", "particles": 4, "sampler": sampler} for sampler in samplers]
+    folders = [
+        str(sample_run(tmp_path / f"run{i}", {"a dog": [1.0, 2.0]}, size=None, config=config))
+        for i, config in enumerate(configs)
+    ]
+    labels = [word for prompt in PROMPTS for word in ("--label", prompt)]
+    done = CliRunner().invoke(app, ["compare", *folders, "--csv", "table.csv", *labels])
+    assert done.exit_code == 0, done.output[:500]
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", done.output)
+    with Path("table.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    cells = [cell for row in rows for cell in row if not re.fullmatch(r"[-+]?[\d.e+-]+", cell)]
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
+    joined = "\n".join(cells)
+    assert sum(prompt.strip() in joined for prompt in PROMPTS) >= len(PROMPTS) - 1
+    runs = [f"run{i}" for i in range(len(PROMPTS))]
+    assert outside() == sorted([*runs, "table.csv", "work"])
+
+
 def lists(name: str, data: bytes) -> list[str]:
     Path(name).write_bytes(data)
     assert launch([*TINY, f"prompts={name}"]) == 0

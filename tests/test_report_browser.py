@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from chromium import Page
 from example_runs import STEPS, sample_run
+from hostile_prompts import PROMPTS
 
 from glass_cli.output.reader import read_run
 from glass_cli.report.page import write_report
@@ -110,3 +111,23 @@ def test_tab_reaches_every_part(tab: Page) -> None:
         tab.press("Tab")
         reached.append(tab.run("(e => e.id || e.className || e.tagName)(document.activeElement)"))
     assert {"find", "sort", "scroll tree"} <= set(reached)
+
+
+def test_hostile_prompts_are_text(tmp_path: Path) -> None:
+    """Each stands on the page as it was, and none has done anything to it."""
+    run = sample_run(tmp_path / "run", {prompt: [1.0, 2.0] for prompt in PROMPTS}, steps=[])
+    write_report(read_run(run), tmp_path / "report.html")
+    with Page() as page:
+        page.open(tmp_path / "report.html")
+        page.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+        heads = page.run("[...document.querySelectorAll('.card h3')].map(h => h.textContent)")
+        # a page of HTML has no zero byte, and its parser ends lines in one way
+        assert [head.replace("\ufffd", "\x00") for head in heads] == PROMPTS
+        assert page.run("document.scripts.length") == 1
+        assert "hostile" not in page.run("document.title").lower()
+        assert page.run("document.querySelectorAll('iframe, object, embed, base').length") == 0
+        assert page.run("location.href") == (tmp_path / "report.html").resolve().as_uri()
+        assert [url for url in page.requests if not url.startswith("data:")] == [
+            (tmp_path / "report.html").resolve().as_uri()
+        ]
+        assert page.errors == []

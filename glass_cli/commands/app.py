@@ -18,12 +18,20 @@ comfort = typer.Typer()
 
 
 def or_exit(work: Callable[[], T]) -> T:
-    """The result of ``work``; where it raises GlassError, prints its lines and exits with 2."""
+    """The result of ``work``; where it raises GlassError, prints its lines and exits with 2.
+
+    A signal that asks the process to end is said in a line, and exits with its code.
+    """
     from glass_cli.common.errors import GlassError
     from glass_cli.common.messages import say
+    from glass_cli.common.signals import code_of, signals_raise
 
     try:
-        return work()
+        with signals_raise():
+            return work()
+    except KeyboardInterrupt as stopped:
+        say("stopped; the same command does it again")
+        raise typer.Exit(code_of(stopped)) from None
     except GlassError as error:
         for line in getattr(error, "lines", [str(error)]):
             say(line)

@@ -20,7 +20,8 @@ def say(line: str) -> None:
     upon are spelled out.
     """
     with suppress(OSError):  # a terminal that was closed
-        print(f"glass: {harmless(line)}", file=sys.stderr, flush=True)
+        # with its end in one piece: other processes may write there too
+        print(f"glass: {harmless(line)}\n", end="", file=sys.stderr, flush=True)
 
 
 def harmless(text: str) -> str:

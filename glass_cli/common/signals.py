@@ -20,6 +20,11 @@ class Stopped(KeyboardInterrupt):
         self.code, self.inside = 128 + number, inside
 
 
+def code_of(stopped: KeyboardInterrupt) -> int:
+    """The exit code of a process that a signal ended."""
+    return stopped.code if isinstance(stopped, Stopped) else 128 + signal.SIGINT
+
+
 @contextmanager
 def signals_raise() -> Iterator[None]:
     """SIGTERM and SIGHUP end the run as Ctrl-C does, so that all files are closed.

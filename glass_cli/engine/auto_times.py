@@ -172,10 +172,11 @@ def decide(settings: Settings, folder: Path, prompts: Sequence[str]) -> Decided:
         )
     if settings.sampler.transitions == 1:
         return _decided(settings, None, 0)
-    own = window_cache.read(folder / FILE)
-    if own is not None and own[1].get("of") == _belongs_to(settings):
-        return _decided(settings, own[0], int(own[1].get("pilot_nfe", 0)))
-    cached = window_cache.read(window_cache.path_of(settings))
+    own = window_cache.read_own(folder / FILE, settings)
+    if own is not None:
+        nfe = own[1].get("pilot_nfe")
+        return _decided(settings, own[0], nfe if isinstance(nfe, int) else 0)
+    cached = window_cache.read_own(window_cache.path_of(settings), settings)
     if cached is not None:
         return _decided(settings, cached[0], 0)
     from glass_cli.common.stages import Stages
@@ -213,5 +214,6 @@ def keep(decided: Decided, folder: Path) -> None:
     with writing_to(folder):
         more = {"of": _belongs_to(decided.given), "pilot_nfe": decided.pilot_nfe}
         window_cache.write(folder / FILE, decided.window, more)
-    if window_cache.read(window_cache.path_of(decided.given), quiet=True) is None:
+    cached = window_cache.path_of(decided.given)
+    if window_cache.read_own(cached, decided.given, quiet=True) is None:
         window_cache.save(decided.given, decided.window)

@@ -127,6 +127,8 @@ def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Do
                 note_versions(folder, decides)
                 _draw(task, out, tracker, done, len(request.units))
                 note_versions(folder, decides)  # weights may have been downloaded
+            elif not out.is_finished():
+                out.write_tables(done)  # it was killed after its last result, and before them
             units = sorted(request.units)
             results, times = [done[unit] for unit in units], [out.times(unit) for unit in units]
             benchmark = settings.benchmark

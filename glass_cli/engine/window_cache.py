@@ -121,6 +121,15 @@ def read(path: Path, quiet: bool = False) -> tuple[MeasuredWindow, dict[str, Any
     return None
 
 
+def read_own(
+    path: Path, settings: Settings, quiet: bool = False
+) -> tuple[MeasuredWindow, dict[str, Any]] | None:
+    """As :func:`read`, and None where the window is of another model or reward."""
+    found = read(path, quiet)
+    decides = json.loads(json_text(belongs_to(settings)))  # as a file gives it back
+    return None if found is None or found[1].get("of") != decides else found
+
+
 def _is_whole(t: list[float], even: list[float], foretold: list[float]) -> bool:
     rising = all(a < b for a, b in itertools.pairwise(t))
     inside = all(0.0 < v < 1.0 for v in [*t, *even])

@@ -14,6 +14,7 @@ import yaml
 
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.common.paths import ERROR_FILE
+from glass_cli.common.version import __version__
 from glass_cli.output import record_fields as fields
 from glass_cli.output import thumbnails
 from glass_cli.output.identity import IDENTITY
@@ -66,7 +67,23 @@ def _damage_named(folder: Path) -> Iterator[None]:
     try:
         yield
     except Damaged as error:
+        newer = _newer_version(folder)
+        if newer is not None:
+            raise GlassError(
+                f"{folder} was written by glass {newer}, which is newer than this one"
+                f" ({__version__}), and is not understood: {error}; read it with that version"
+            ) from error
         raise GlassError(f"{folder} is damaged: {error}; run it again") from error
+
+
+def _newer_version(folder: Path) -> str | None:
+    """The version of glass that wrote a run, if it is newer than this one."""
+    try:
+        version = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))["glass_version"]
+        numbers = [[int(n) for n in str(v).split(".")[:3]] for v in (version, __version__)]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return str(version) if numbers[0] > numbers[1] else None
 
 
 def _without_summary(folder: Path) -> GlassError:

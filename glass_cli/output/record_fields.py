@@ -8,12 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from glass_cli.common.errors import one_line
 from glass_cli.common.files import why
+
+# shared by all that have no numbers, of whom there may be thousands
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 class Damaged(Exception):
@@ -78,10 +82,10 @@ def series(value: Any, where: str) -> tuple[float | None, ...] | None:
     return tuple(number({"entry": v}, "entry", where) for v in value)
 
 
-def numbers(value: Any, where: str) -> dict[str, float]:
+def numbers(value: Any, where: str) -> Mapping[str, float]:
     """Name -> number of those that are known; none where there is no table."""
     if value is None:
-        return {}
+        return _NONE
     table = mapping(value, f"{where}: metrics")
     values = {str(key): number(table, key, where) for key in table}
-    return {key: known for key, known in values.items() if known is not None}
+    return {key: known for key, known in values.items() if known is not None} or _NONE

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Particle:
     """One finished particle.
 
@@ -23,7 +23,7 @@ class Particle:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StepRow:
     """What happened at one time, before the next transition.
 
@@ -50,7 +50,7 @@ class StepRow:
     thumbnails: Path | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """One steered run: one prompt and seed, N particles at the end, one of them the answer or none.
 

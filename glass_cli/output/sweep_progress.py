@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +26,7 @@ def sweep_progress(folder: Path, every: float = _EVERY) -> Iterator[None]:
 
     Jobs that ended earlier are not told of.
     """
-    ends = _Ends(folder, time.time() - 1.0)  # of coarse clocks
+    ends = _Ends(folder)
     say(f"the jobs run in processes of their own; their folders are in {folder}")
     over = threading.Event()
 
@@ -48,18 +47,22 @@ def sweep_progress(folder: Path, every: float = _EVERY) -> Iterator[None]:
 
 
 class _Ends:
-    """The jobs in ``folder`` that have ended since the time ``since``."""
+    """The jobs in ``folder`` that have ended since this was made."""
 
-    def __init__(self, folder: Path, since: float) -> None:
-        self._folder, self._since = folder, since
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        # compared for being the same and not for order: a clock may be set back meanwhile
+        self._before = {path: _changed(path) for path in self._files()}
         self._told: set[Path] = set()
+
+    def _files(self) -> list[Path]:
+        return [p for name in (SUMMARY, ERROR_FILE) for p in self._folder.glob(f"*/{name}")]
 
     def say_new(self) -> None:
         """Says which have ended since it was last called, oldest first."""
-        files = [p for name in (SUMMARY, ERROR_FILE) for p in self._folder.glob(f"*/{name}")]
-        ended = {path: _changed(path) for path in files if path not in self._told}
+        ended = {path: _changed(path) for path in self._files() if path not in self._told}
         for path in sorted(ended, key=ended.__getitem__):
-            if ended[path] < self._since:  # of an earlier sweep in the same folder
+            if ended[path] in (0, self._before.get(path)):  # of an earlier sweep, or gone
                 continue
             self._told.add(path)
             where = f"{len(self._told)} ended so far: {os.path.relpath(path.parent)}"
@@ -70,11 +73,11 @@ class _Ends:
                 say(f"finished, {where}{_score(path)}")
 
 
-def _changed(path: Path) -> float:
+def _changed(path: Path) -> int:
     try:
-        return path.stat().st_mtime
+        return path.stat().st_mtime_ns
     except OSError:  # a job that began anew has taken it away
-        return 0.0
+        return 0
 
 
 def _score(summary: Path) -> str:

@@ -28,6 +28,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,6 +116,10 @@ class RunFolder:
         """Takes back what said that the run was finished."""
         (self.folder / SUMMARY).unlink(missing_ok=True)
 
+    def is_finished(self) -> bool:
+        """Whether there is a summary, which is written last."""
+        return (self.folder / SUMMARY).exists()
+
     def finish(self, summary: Mapping[str, Any]) -> Path:
         """Writes summary.json, without which a run is not finished."""
         path = self.folder / SUMMARY
@@ -174,8 +179,9 @@ class RunFolder:
         ]
 
     def times(self, unit: Unit) -> dict[str, Any]:
-        """Seconds and memory of a finished unit."""
-        return _json(self.folder / "times" / unit.inside.with_suffix(".json")) or {}
+        """Seconds and memory of a finished unit, without the seconds of each step."""
+        found = _json(self.folder / "times" / unit.inside.with_suffix(".json")) or {}
+        return {key: value for key, value in found.items() if key != "seconds_by_step"}
 
     def write(self, finished: Finished) -> dict[str, Any]:
         """Writes a finished unit, its result last; returns the result as it can be read back."""
@@ -188,7 +194,7 @@ class RunFolder:
         self._write(self.folder / "times" / unit.inside.with_suffix(".json"), times.encode())
         text = json_text(result, indent=1)
         self._write(self.folder / "results" / unit.inside.with_suffix(".json"), text.encode())
-        read: dict[str, Any] = json.loads(text)
+        read: dict[str, Any] = json.loads(text, object_pairs_hook=_table)
         return read
 
     def rewrite(self, unit: Unit, result: Mapping[str, Any]) -> None:
@@ -278,9 +284,14 @@ def short(result: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in LONG}
 
 
+def _table(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys are kept once for all that have them: thousands are in memory."""
+    return {sys.intern(key): value for key, value in pairs}
+
+
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_table)
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

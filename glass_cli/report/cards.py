@@ -17,7 +17,7 @@ _PICTURES_SHARE = 0.6
 _AROUND_PICTURE = 400  # characters of a picture's element beside the picture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Figure:
     """One picture of the page.
 
@@ -34,24 +34,64 @@ class Figure:
     reason: str
 
 
-@dataclass
+@dataclass(slots=True)
 class Card:
     """Everything of one prompt.
 
-    facts: names and numbers.
-    sort: by what cards can be ordered; None where not known.
-    correct: "right", "some" or "wrong" of its pictures judged so; empty where nobody judged.
+    results: its pictures, at least one.
+    places: decimals of rewards.
     trees: HTML, with a title for each.
+
+    The rest is worked out when it is asked for: of thousands of prompts it would fill the memory.
     """
 
     number: int
-    prompt: str
-    task: str | None
-    facts: list[tuple[str, str]]
-    sort: dict[str, float | None]
-    correct: str
+    results: Sequence[Result]
+    places: int
     figures: list[Figure] = field(default_factory=list)
     trees: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def prompt(self) -> str:
+        return self.results[0].prompt
+
+    @property
+    def task(self) -> str | None:
+        return self.results[0].task
+
+    @property
+    def sort(self) -> dict[str, float | None]:
+        """By what cards can be ordered; None where not known."""
+        return {
+            "answer": _mean(r.reward for r in self.results),
+            "best": _mean(r.best_reward for r in self.results),
+            "mean": _mean(r.mean_reward for r in self.results),
+        }
+
+    @property
+    def correct(self) -> str:
+        """right, some or wrong, of its pictures judged so; empty where nobody judged."""
+        judged = [r.correct for r in self.results if r.correct is not None]
+        return "" if not judged else "right" if all(judged) else "some" if any(judged) else "wrong"
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """Names and numbers."""
+        names = {"answer": "answer", "best": "best", "mean": "mean particle"}
+        sort = self.sort.items()
+        facts = [(names[k], f"{v:.{self.places}f}") for k, v in sort if v is not None]
+        judged = [r.correct for r in self.results if r.correct is not None]
+        if judged:
+            facts.append(("judged correct", f"{sum(judged)} of {len(judged)}"))
+        lineages = _mean(r.lineages for r in self.results if is_steered(r))
+        if lineages is not None:
+            facts.append(("lineages left", f"{lineages:.3g} of {self.results[0].started}"))
+        nfe = _mean(r.nfe for r in self.results)
+        if nfe is not None:
+            facts.append(("network calls", f"{nfe:.0f}"))
+        if len(self.results) == 1:
+            facts.append(("seed", str(self.results[0].seed)))
+        return facts
 
 
 def cards(
@@ -69,7 +109,7 @@ def cards(
     by_prompt: dict[int, list[Result]] = {}
     for result in results:
         by_prompt.setdefault(result.prompt_index, []).append(result)
-    all_cards = [_card(i, group, places) for i, group in enumerate(by_prompt.values())]
+    all_cards = [Card(i, group, places) for i, group in enumerate(by_prompt.values())]
     groups = list(zip(all_cards, by_prompt.values(), strict=True))
     left, notes = _add_pictures(groups, budget, places)
     return all_cards, notes + _add_trees(groups, left, trees, render)
@@ -121,29 +161,6 @@ def _add_trees(
             f"trees are shown for {shown} of {all_trees} steered results (--trees shows more)"
         )
     return notes
-
-
-def _card(number: int, results: Sequence[Result], places: int) -> Card:
-    sort = {
-        "answer": _mean(r.reward for r in results),
-        "best": _mean(r.best_reward for r in results),
-        "mean": _mean(r.mean_reward for r in results),
-    }
-    names = {"answer": "answer", "best": "best", "mean": "mean particle"}
-    facts = [(names[k], f"{v:.{places}f}") for k, v in sort.items() if v is not None]
-    judged = [r.correct for r in results if r.correct is not None]
-    if judged:
-        facts.append(("judged correct", f"{sum(judged)} of {len(judged)}"))
-    lineages = _mean(r.lineages for r in results if is_steered(r))
-    if lineages is not None:
-        facts.append(("lineages left", f"{lineages:.3g} of {results[0].started}"))
-    nfe = _mean(r.nfe for r in results)
-    if nfe is not None:
-        facts.append(("network calls", f"{nfe:.0f}"))
-    if len(results) == 1:
-        facts.append(("seed", str(results[0].seed)))
-    correct = "" if not judged else "right" if all(judged) else "some" if any(judged) else "wrong"
-    return Card(number, results[0].prompt, results[0].task, facts, sort, correct)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

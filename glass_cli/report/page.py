@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,22 +37,28 @@ def write_report(run: Run, out: Path, megabytes: float = MEGABYTES, trees: int =
 
     Raises GlassError for a picture that is none, or a file that cannot be written.
     """
-    html = page(run, megabytes, trees)
+    pieces = _pieces(run, megabytes, trees)
     with writing_to(out, "name another file with -o"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(out) as part:
-            part.write_text(html, encoding="utf-8")
-    return f"wrote {out} ({len(html.encode()) / 1e6:.1f} MB)"
+        # piece by piece: the text of thousands of prompts would be in memory several times
+        with atomic_write(out) as part, part.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
+        size = out.stat().st_size
+    return f"wrote {out} ({size / 1e6:.1f} MB)"
 
 
 def page(run: Run, megabytes: float = MEGABYTES, trees: int = TREES) -> str:
     """The page of ``run`` as HTML, in the limits of :func:`write_report`."""
+    return "".join(_pieces(run, megabytes, trees))
+
+
+def _pieces(run: Run, megabytes: float, trees: int) -> Iterator[str]:
     by_prompt, notes = cards(run.results, int(megabytes * 1e6), trees, _tree_html)
     choices = {group: choice_name(run, group) for group in _GROUPS}
     return (
         _environment()
         .get_template("report.html.j2")
-        .render(
+        .generate(
             name=_name(run.folder.resolve()),
             version=__version__,
             kind=run.command,

@@ -9,6 +9,7 @@ from pathlib import Path
 from glass_cli.common.errors import GlassError
 from glass_cli.common.messages import say
 from glass_cli.common.paths import EVAL_CONFIG
+from glass_cli.common.signals import code_of, signals_raise
 from glass_cli.config.command_line import quoted
 from glass_cli.launch import launch
 from glass_cli.reproduce.measured import measured, run_folder
@@ -40,6 +41,17 @@ def reproduce(
     The exit code is 0, 1 where a run failed, whose line is left out of the pages, or that of the
     signal that ended a run. Raises GlassError.
     """
+    try:
+        with signals_raise():
+            return _reproduce(name, scope, words, runs, out, draw, run)
+    except KeyboardInterrupt as stopped:  # between two runs
+        say(f"stopped; glass reproduce {name} goes on from there")
+        return code_of(stopped)
+
+
+def _reproduce(
+    name: str, scope: Scope, words: Sequence[str], runs: Path, out: Path, draw: bool, run: Launch
+) -> int:
     for word in words:
         if "=" not in word or word.startswith("-"):
             raise GlassError(f"{word} is not key=value; settings are such as device=cuda")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import signal
 import sys
 import threading
 import traceback
@@ -15,7 +14,7 @@ from typing import Any
 
 from glass_cli.common.errors import GlassError
 from glass_cli.common.messages import describe, say
-from glass_cli.common.signals import Stopped
+from glass_cli.common.signals import Stopped, code_of
 
 # Seconds after which a call is said to be still at work.
 SLOW = 60.0
@@ -52,7 +51,7 @@ class UsersCode:
         except (GlassError, torch.OutOfMemoryError):
             raise
         except KeyboardInterrupt as stopped:
-            number = getattr(stopped, "code", 128 + signal.SIGINT) - 128
+            number = code_of(stopped) - 128
             place = self._at(traceback.extract_tb(stopped.__traceback__))
             raise Stopped(number, f"in your code, {self._setting}{place}") from stopped
         except (Exception, SystemExit) as error:
