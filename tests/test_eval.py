@@ -95,7 +95,14 @@ def read(path: Path) -> Any:
 
 def test_pictures_results_and_summary(capsys: pytest.CaptureFixture[str]) -> None:
     """What lies in the folder, against `glass sample` and the pictures themselves."""
-    words = [*EMOJI, "benchmark.limit=3", "metrics=[clip]", "thumbnails=true", "seed=5"]
+    words = [
+        *EMOJI,
+        "reward=clip",
+        "benchmark.limit=3",
+        "metrics=[clip]",
+        "thumbnails=true",
+        "seed=5",
+    ]
     assert evaluate(*words) == 0
     (folder,) = Path("outputs/eval").iterdir()
     chosen, rest = "tiny-emoji-glass-fk-clip", "particles_2-steps_1-transitions_2-seed_5"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.signals import Stopped
 
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
@@ -87,7 +90,8 @@ class RayActors:
         else:
             options |= {"address": self.address}
         try:
-            ray.init(**options)
+            with _own_sigterm():
+                ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise GlassError(
                 f"launcher.address={self.address}: Ray cannot be reached ({one_line(error)[:200]});"
@@ -115,6 +119,21 @@ class RayActors:
             )
         count = min(self.workers or most, max(1, len(task.units)))
         return count, {"num_cpus": self.cpus_per_worker, "num_gpus": share}
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Puts the handler of SIGTERM back that Ray replaces by one that exits with 15, in silence."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit as end:  # it came while Ray's was there
+        if end.code != signal.SIGTERM:
+            raise
+        raise Stopped(signal.SIGTERM) from end
+    finally:
+        with suppress(ValueError):  # not the main thread, where Ray leaves it alone
+            signal.signal(signal.SIGTERM, before)
 
 
 class _Actor:
