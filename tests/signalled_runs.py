@@ -74,7 +74,7 @@ def main() -> None:
     for number in range(int(count)):
         sent = SIGNALS[number % len(SIGNALS)]
         process = child(words)
-        time.sleep(rng.uniform(0.0, 0.7) * seconds)
+        time.sleep(rng.uniform(0.05, 0.9) * seconds)
         os.kill(process, sent)
         code = ended(process)
         found = {"sent": sent, "code": code, "said": Path("said.txt").read_text(errors="replace")}

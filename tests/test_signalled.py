@@ -25,7 +25,7 @@ SWEEP = ["sweep", *SAMPLE, "seed=0,1,2", f"prompts=[{','.join(f'p{i}' for i in r
 EVAL = ["eval", "-cd", "mine", *POINTS, "benchmark.images=60", "hydra.run.dir=out"]
 REPRODUCE = ["reproduce", "embedded", "--only", "ode1_50", "--only", "glass1_50"]
 REPRODUCE += ["--benchmark", "compose", "--limit", "2", "--seeds", "1", "--runs", "out"]
-RAY = [*EVAL, "launcher=ray", "launcher.workers=1"]
+RAY = [*EVAL[:-2], "benchmark.images=250", EVAL[-1], "launcher=ray", "launcher.workers=1"]
 
 
 @pytest.fixture(autouse=True)
