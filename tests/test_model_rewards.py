@@ -120,6 +120,23 @@ def test_lam_is_by_default_the_rewards(
     assert settings.steering.lam == lam  # type: ignore[attr-defined]  # of FeynmanKac
 
 
+@pytest.mark.parametrize("name", ["imagereward", "pickscore"])
+def test_a_reward_without_a_path_follows_the_model(name: str) -> None:
+    def path_of(*words: str) -> str:
+        settings = preflight(read_arguments([*words, f"reward={name}"]), CONF).settings
+        assert settings is not None
+        assert settings.reward.path == settings.config["reward"]["path"]  # type: ignore[union-attr]
+        return str(settings.config["reward"]["path"])
+
+    published = {"imagereward": "zai-org/ImageReward", "pickscore": "yuvalkirstain/PickScore_v1"}
+    assert path_of() == f"embedded:{name}"
+    assert path_of("model=flux_dev") == published[name]
+    assert path_of("reward.path=owner/name") == "owner/name"
+    words = ["model=flux_dev", f"reward={name}", f"reward.path=embedded:{name}"]
+    with pytest.raises(GlassError, match="has seen the pictures of model=emoji alone"):
+        preflight(read_arguments(words), CONF)
+
+
 def test_a_pipeline_is_of_emoji_by_its_decoder(tmp_path: Path) -> None:
     assert DiffusersPipeline(str(EMOJI)).world == "emoji"
     assert DiffusersPipeline("owner/name").world is None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from glass_cli.common import hub
 from glass_cli.rewards import checkpoint, two_towers
 from glass_cli.rewards.base import (
+    EMOJI,
     LoadedReward,
     Reward,
     ScoredModel,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+PUBLISHED, EMBEDDED = "yuvalkirstain/PickScore_v1", "embedded:pickscore"
 PROCESSOR = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 
 
@@ -33,7 +35,8 @@ class PickScore(Reward):
     authors: rounded to 8 bits, shortest side to 224 by Pillow's bicubic, the centre cut out.
 
     path: the model, a repository of the hub or a folder; ``embedded:pickscore`` for a small one in
-        the package.
+        the package; None for that one with the embedded model, and for the published one with any
+        other.
     processor: its tokenizer and colours, likewise; null for the published ones, or for those that
         lie beside the weights (preprocessor_config.json), as with the embedded model.
     batch: pictures scored at a time, 1 or more.
@@ -44,33 +47,42 @@ class PickScore(Reward):
 
     differentiable = True
 
-    path: str = "yuvalkirstain/PickScore_v1"
+    path: str | None = None
     processor: str | None = None
     batch: int = 8
     device: str | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
-        two_towers.check_folders(self.path, self.beside, "reward.processor")
+        two_towers.check_folders(self._from, self.beside, "reward.processor")
         check_common(self.batch, self.device)
 
     def check_model(self, model: ScoredModel) -> None:
         """Raises ValueError where embedded weights are to score another model's pictures."""
-        check_world(self.path, model)
+        check_world(self._from, model)
+
+    def for_model(self, model: ScoredModel) -> PickScore:
+        if self.path is not None:
+            return self
+        return replace(self, path=EMBEDDED if model.world == EMOJI else PUBLISHED)
+
+    @property
+    def _from(self) -> str:
+        return PUBLISHED if self.path is None else self.path
 
     @property
     def beside(self) -> str:
         """Where tokenizer and colours come from."""
         if self.processor is not None:
             return self.processor
-        folder = hub.local(self.path)
+        folder = hub.local(self._from)
         own = folder is not None and checkpoint.first_of(folder, two_towers.PREPROCESSORS)
-        return self.path if own else PROCESSOR
+        return self._from if own else PROCESSOR
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedPickScore:
         """Reads the weights; in ``self.dtype``, whatever the model's is. Raises GlassError."""
         towers = two_towers.load(
-            self.path, self.beside, "reward.processor", self.batch, number_type(self.dtype)
+            self._from, self.beside, "reward.processor", self.batch, number_type(self.dtype)
         )
         towers.model.to(place(self.device, device))
         return LoadedPickScore(towers)
