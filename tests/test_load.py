@@ -82,7 +82,8 @@ def test_memory_and_time_of_ten_thousand_prompts() -> None:
         assert page.run("document.querySelectorAll('.card').length") == MANY
         assert not page.errors
     assert many.megabytes < 1.1 * few.megabytes
-    assert pages[1].megabytes < 1.1 * pages[0].megabytes
+    # a page needs all results at once: 2.5 KB for each prompt
+    assert (pages[1].megabytes - pages[0].megabytes) * 2**20 < 3_000 * (MANY - FEW)
     assert late < 1.25 * early
 
 
