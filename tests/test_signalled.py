@@ -4,8 +4,6 @@ stays, the exit code is the signal's, and the same command ends with the same bi
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from copied_code import copied
 from test_eval import POINTS, write_benchmarks
-from test_killed import ENVIRONMENT
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,10 +29,6 @@ RAY = [*EVAL[:-2], "benchmark.images=250", EVAL[-1], "launcher=ray", "launcher.w
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_benchmarks(tmp_path / "mine")
-    # a copy is in no checkout, whose commit is noted and may change meanwhile
-    for name in ("glass_cli", "conf"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(REPOSITORY / name, tmp_path / "code" / name, ignore=ignored)
     monkeypatch.chdir(tmp_path)
 
 
@@ -51,10 +45,9 @@ def test_random_moments(seed: int, count: int, words: list[str]) -> None:
     if "launcher=ray" in words:
         pytest.importorskip("ray")
     program = str(REPOSITORY / "tests" / "signalled_runs.py")
-    path = os.pathsep.join([str(Path("code").absolute()), str(REPOSITORY / "tests")])
     done = subprocess.run(
         [sys.executable, program, str(seed), str(count), "out", *words],
-        env={**ENVIRONMENT, "PYTHONPATH": path},
+        env=copied(Path("code")),
         capture_output=True,
         text=True,
         timeout=550,
