@@ -47,6 +47,13 @@ def test_thumbnails_of_finished_pictures_are_said_to_be_missing(
     assert "thumbnails" not in capsys.readouterr().err
 
 
+def test_points_have_no_thumbnails(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["model=gaussian_mixture", *FEW, "hydra.run.dir=run", "thumbnails=true"]
+    assert launch(words) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "thumbnails" in line]
+    assert said == ["glass: thumbnails=true: there are none of what this model gives (points)"]
+
+
 def test_nothing_is_said_where_nothing_was_scored_on_the_way(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

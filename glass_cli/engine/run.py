@@ -111,7 +111,7 @@ def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Do
         ok = False
         try:
             if settings.root.thumbnails:
-                say_without_thumbnails(out, done)
+                say_without_thumbnails(out, done, settings.model)
             if missing:
                 settings.launcher.check()
                 say_unknown_words(settings.model, prompts)
@@ -155,8 +155,11 @@ def check_prompts(settings: Settings, prompts: Sequence[str]) -> None:
         raise GlassError(one_line(error)) from error
 
 
-def say_without_thumbnails(out: RunFolder, done: Iterable[Unit]) -> None:
+def say_without_thumbnails(out: RunFolder, done: Iterable[Unit], model: Model) -> None:
     """Says of how many finished pictures nothing small was kept, and why it stays so."""
+    if model.output != "images":
+        say(f"thumbnails=true: there are none of what this model gives ({model.output})")
+        return
     finished = list(done)
     bare = len(out.without_thumbnails(finished))
     if bare:
