@@ -2,7 +2,7 @@
 
 Trained on rendered scenes by ``python -m glass_cli.embedded.train detector``; the model card
 (glass_cli/embedded/weights/README.md) says how, and how often it is right. It shares no weights and
-no training pictures with the embedded CLIP, so steering by that reward does not see its judge.
+no training pictures with the embedded rewards, so steering by one does not see its judge.
 """
 
 from __future__ import annotations
