@@ -160,5 +160,11 @@ def test_weights_in_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_names_are_shown_for_every_downloadable_choice(tmp_path: Path) -> None:
     named: set[Any] = {user for each in kept_weights(CONF, tmp_path) for user in each.users}
-    assert {"model=sd15", "reward=pickscore", "reward=vqa", "benchmark=geneval2"} <= named
+    assert {
+        "model=sd15",
+        "reward=imagereward",
+        "reward=pickscore",
+        "reward=vqa",
+        "benchmark=geneval2",
+    } <= named
     assert "model=emoji" not in named

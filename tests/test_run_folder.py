@@ -14,7 +14,7 @@ from glass_cli.config.preflight import preflight
 from glass_cli.output.identity import identity, same_settings
 
 CONF = REPOSITORY / "conf"
-START = "geneval-emoji-glass-fk-clip"
+START = "geneval-emoji-glass-fk-imagereward"
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def test_lists_of_prompts_are_told_apart() -> None:
         Path(place, "list, 1.txt").write_text("a dog\n")
         names.add(folder("benchmark=prompts", f"benchmark.path='{place}/list, 1.txt'").name)
     assert len(names) == 2
-    pattern = r"prompts-emoji-glass-fk-clip-benchmark\.path_list1\.txt-[0-9a-f]{6}"
+    pattern = r"prompts-emoji-glass-fk-imagereward-benchmark\.path_list1\.txt-[0-9a-f]{6}"
     assert all(re.fullmatch(pattern, name) for name in names)
 
 
@@ -108,7 +108,7 @@ def test_an_experiment_is_named_by_what_it_sets(tmp_path: Path) -> None:
     assert folder("experiment=embedded/ode2_50").name == "embedded-ode2_50"
     # several are settings like others
     both = folder("-cd", "mine", "experiment=[quick,embedded/ode2_50]").name
-    assert both.startswith("geneval-emoji-ode-none-clip-")
+    assert both.startswith("geneval-emoji-ode-none-imagereward-")
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_an_experiment_is_named_by_what_it_sets(tmp_path: Path) -> None:
         (["particles=4,8"], f"{START}-sweep-particles"),
         (["particles=4,8", "name=wide"], f"{START}-sweep-particles-wide"),
         (["particles=4,8", "seed=1"], f"{START}-seed_1-sweep-particles"),
-        (["sampler=ode,sde"], "geneval-emoji-fk-clip-sweep-sampler"),
+        (["sampler=ode,sde"], "geneval-emoji-fk-imagereward-sweep-sampler"),
         (["sampler=ode,sde", "sampler.transitions=4"],
-         "geneval-emoji-fk-clip-transitions_4-sweep-sampler"),
+         "geneval-emoji-fk-imagereward-transitions_4-sweep-sampler"),
         (["sampler.rho=0.1,0.2", "steering.lam=1,2"], f"{START}-sweep-rho-lam"),
     ],
 )  # fmt: skip

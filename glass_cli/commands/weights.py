@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from glass_cli.config.build import find_class
 
 _GROUPS = ("model", "reward", "benchmark")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -26,6 +28,14 @@ class Kept(NamedTuple):
     partial: bool
 
 
+class _Photographs(NamedTuple):
+    """A model of anything, as a reward sees it."""
+
+    output: Literal["images", "points"] = "images"
+    dim: int | None = None
+    world: str | None = None
+
+
 def kept_weights(conf: Path, cache: Path) -> list[Kept]:
     """Every repository that a choice in ``conf`` names, by the order of the choices.
 
@@ -43,7 +53,12 @@ def kept_weights(conf: Path, cache: Path) -> list[Kept]:
 def _repositories(path: Path) -> Iterator[str]:
     import yaml
 
-    yield from _strings(yaml.safe_load(path.read_text(encoding="utf-8")))
+    node = yaml.safe_load(path.read_text(encoding="utf-8"))
+    yield from _strings(node)
+    if path.parent.name == "reward" and node.get("path", "") is None:
+        # it follows the model; what is in the hub is for any but the embedded one
+        reward = find_class(node["_target_"], f"reward={path.stem}")()
+        yield from _strings({"path": reward.for_model(_Photographs()).path})
 
 
 def _strings(node: Any) -> Iterator[str]:

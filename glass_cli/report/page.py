@@ -55,7 +55,7 @@ def page(run: Run, megabytes: float = MEGABYTES, trees: int = TREES) -> str:
 def _pieces(run: Run, megabytes: float, trees: int) -> Iterator[str]:
     by_prompt, notes = cards(run.results, int(megabytes * 1e6), trees, _tree_html)
     choices = {group: choice_name(run, group) for group in _GROUPS}
-    return (
+    pieces = (
         _environment()
         .get_template("report.html.j2")
         .generate(
@@ -80,6 +80,8 @@ def _pieces(run: Run, megabytes: float, trees: int) -> Iterator[str]:
             notes=notes,
         )
     )
+    # HTML has no zero byte: some browsers leave it out, some put this in its place
+    return (piece.replace("\x00", "\ufffd") for piece in pieces)
 
 
 def _name(folder: Path) -> str:
