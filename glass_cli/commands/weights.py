@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-
-from glass_cli.config.build import find_class
 
 _GROUPS = ("model", "reward", "benchmark")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -57,7 +56,7 @@ def _repositories(path: Path) -> Iterator[str]:
     yield from _strings(node)
     if path.parent.name == "reward" and node.get("path", "") is None:
         # it follows the model; what is in the hub is for any but the embedded one
-        reward = find_class(node["_target_"], f"reward={path.stem}")()
+        reward = pkgutil.resolve_name(node["_target_"])()
         yield from _strings({"path": reward.for_model(_Photographs()).path})
 
 
