@@ -315,6 +315,18 @@ def test_one_benchmark_against_it_is_enough() -> None:
     assert claims(mixed)[2].verdict == "does not hold"
 
 
+def test_one_split_against_the_best_of_several_decides_nothing() -> None:
+    rows = {name: PAPER[name] for name in ("best_of_n_8x50", "best_of_n_20x20")}
+    for right in (0.2, 0.9):
+        few = of({**rows, "fk_glass_schedule_20x20": (right, 400, 0.0)})
+        claim = claims(few)[2]
+        assert claim.verdict == "undecided"
+        assert claim.findings[0].verdict == ("holds" if right > 0.5 else "does not hold")
+    kept = ("best_of_n", "fk_glass_schedule", "fk_glass_auto")
+    as_many = of({name: row for name, row in PAPER.items() if name.startswith(kept)})
+    assert claims(as_many)[2].verdict == "holds"
+
+
 def test_a_planned_budget_is_a_claim_of_its_own() -> None:
     found = claims(of({"best_of_n_8x50": (0.5, 400, 0.0), "auto_400": (0.7, 400, 0.0)}))
     assert len(found) == 7 and found[-1].verdict == "holds"

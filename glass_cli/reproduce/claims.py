@@ -88,8 +88,9 @@ def _of_the_paper(measured: Measured) -> list[Claim]:
             "Feynman-Kac steering with GLASS beats best-of-N at the same number of calls.",
             "The share of right answers by FK steering with GLASS, less that of the best of N ODE"
             " runs, paired by prompt and seed. What decides is each at its best split and times,"
-            " chosen for each seed by the results of the other seeds; the paper's split, the reward"
-            " and smaller budgets are shown beside.",
+            " chosen for each seed by the results of the other seeds, where no fewer splits of"
+            " GLASS were run than of the other; the paper's split, the reward and smaller budgets"
+            " are shown beside.",
             tuple(_steering(measured, "best_of_n", "best_of_n_8x50")),
         ),
         Claim(
@@ -166,7 +167,9 @@ def _steering(measured: Measured, other: str, same_split: str) -> Iterator[Findi
                 continue
             sides, more = (run or "fk_glass", base or other), f", {budget} calls, each at its best"
             whole = budget == BUDGET
-            yield _paired(*sides, benchmark, more=more, decides=whole)
+            # the best of many splits against that of a few says nothing of the methods
+            fair = measured.splits("fk_glass", benchmark) >= measured.splits(other, benchmark)
+            yield _paired(*sides, benchmark, more=more, decides=whole and fair)
             if whole:
                 yield _paired(*sides, benchmark, REWARD, more=more)
         sides = _rows(measured, "fk_glass_schedule_8x50", same_split, benchmark)

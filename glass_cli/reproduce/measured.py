@@ -86,6 +86,10 @@ class Measured:
                 scores[name] = sum(known)
         return max(scores, key=lambda name: scores[name], default=None)
 
+    def splits(self, method: str, benchmark: str) -> int:
+        """How many of a method's rows were measured on a benchmark."""
+        return sum(at == benchmark and method_of(name) == method for name, at in self.rows)
+
     def at_best(self, method: str, benchmark: str, budget: int = BUDGET) -> RunGroup | None:
         """A method's runs at its best split, which the results of the other seeds choose for each.
 
