@@ -82,7 +82,8 @@ def inert(html: str, prompts: list[str]) -> None:
         for key in ("src", "href", "xlink:href", "action"):
             assert attrs.get(key, "#").startswith(("data:", "#")), (tag, attrs)
     heads = parsed.texts["h3"]
-    shown = [" ".join(prompt.split()) for prompt in prompts]
+    # HTML has no zero byte
+    shown = [" ".join(prompt.replace("\x00", "\ufffd").split()) for prompt in prompts]
     for prompt in shown:
         start = prompt[:200]
         assert any(start in " ".join(head.split()) for head in heads), prompt[:80]
