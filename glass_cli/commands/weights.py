@@ -6,7 +6,9 @@ import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
+
+from glass_cli.rewards.base import FollowsModel
 
 _GROUPS = ("model", "reward", "benchmark")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -25,14 +27,6 @@ class Kept(NamedTuple):
     users: tuple[str, ...]
     size: int
     partial: bool
-
-
-class _Photographs(NamedTuple):
-    """A model of anything, as a reward sees it."""
-
-    output: Literal["images", "points"] = "images"
-    dim: int | None = None
-    world: str | None = None
 
 
 def kept_weights(conf: Path, cache: Path) -> list[Kept]:
@@ -54,10 +48,9 @@ def _repositories(path: Path) -> Iterator[str]:
 
     node = yaml.safe_load(path.read_text(encoding="utf-8"))
     yield from _strings(node)
-    if path.parent.name == "reward" and node.get("path", "") is None:
-        # it follows the model; what is in the hub is for any but the embedded one
-        reward = pkgutil.resolve_name(node["_target_"])()
-        yield from _strings({"path": reward.for_model(_Photographs()).path})
+    target = pkgutil.resolve_name(node["_target_"]) if "_target_" in node else None
+    if isinstance(target, type) and issubclass(target, FollowsModel) and node["path"] is None:
+        yield target.published
 
 
 def _strings(node: Any) -> Iterator[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.config.build import MOST
 from glass_cli.config.reward_choices import Choices
@@ -72,10 +70,10 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
 
 
 def _check_planned(budget: int) -> None:
-    from glass_cli.steering.policies import splits  # imports numpy
+    from glass_cli.steering.policies import SPLITS, splits  # imports numpy
 
     if not splits(budget):
-        least = next(n for n in itertools.count(1) if splits(n))
+        least = 2 * SPLITS[0]  # two particles of the fewest calls
         raise GlassError(
             f"budget={budget} is too small to be split; use {least} network calls or more"
         )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from glass_cli.common import hub
 
@@ -158,6 +159,33 @@ def check_world(path: str, model: ScoredModel) -> None:
             " use reward=imagereward or pickscore with their published weights, or clip with"
             " path=openai/clip-vit-large-patch14"
         )
+
+
+class FollowsModel(Reward):
+    """A reward whose ``path`` None is a small one in the package with the embedded model, which was
+    trained on its world, and the published one with any other.
+
+    published, embedded: these two paths.
+    """
+
+    published: ClassVar[str]
+    embedded: ClassVar[str]
+    path: str | None
+
+    def check_model(self, model: ScoredModel) -> None:
+        """Raises ValueError where embedded weights are to score another model's pictures."""
+        check_world(self.weights, model)
+
+    def for_model(self, model: ScoredModel) -> Reward:
+        if self.path is not None:
+            return self
+        path = self.embedded if model.world == EMOJI else self.published
+        return replace(self, path=path)  # type: ignore[type-var]  # settings are dataclasses
+
+    @property
+    def weights(self) -> str:
+        """Where they are; the published ones as long as no model is known."""
+        return self.published if self.path is None else self.path
 
 
 def place(own: str | None, models: torch.device) -> torch.device:

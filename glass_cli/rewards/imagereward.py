@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from glass_cli.common import hub
 from glass_cli.common.errors import GlassError
 from glass_cli.rewards import checkpoint
 from glass_cli.rewards.base import (
-    EMOJI,
+    FollowsModel,
     LoadedReward,
     OncePrompt,
-    Reward,
-    ScoredModel,
     check_common,
-    check_world,
     in_batches,
     number_type,
     place,
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILE = "ImageReward.pt"
-PUBLISHED, EMBEDDED = "zai-org/ImageReward", "embedded:imagereward"
 BERT = "google-bert/bert-base-uncased"
 WORDS = 35  # tokens that a prompt is cut or padded to
 HEAD = 64  # how wide an attention head is in both towers, which no shape tells
@@ -56,7 +52,7 @@ _UNUSED = ("blip.vision_proj.", "blip.text_proj.", "blip.text_encoder.embeddings
 
 
 @dataclass(frozen=True)
-class ImageReward(Reward):
+class ImageReward(FollowsModel):
     """How well a picture fits its prompt and pleases, in standard deviations, usually -2 to 2.
 
     Xu et al., arXiv 2304.05977. A vision transformer L/16 reads the picture; a BERT reads the
@@ -77,6 +73,8 @@ class ImageReward(Reward):
     """
 
     differentiable = True
+    published = "zai-org/ImageReward"
+    embedded = "embedded:imagereward"
 
     path: str | None = None
     tokenizer: str | None = None
@@ -85,41 +83,28 @@ class ImageReward(Reward):
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
-        hub.check(self._from, "reward.path", [FILE], f"{FILE} or its folder")
+        hub.check(self.weights, "reward.path", [FILE], f"{FILE} or its folder")
         hub.check(self.words, "reward.tokenizer", (), "the folder of a BERT tokenizer")
         check_common(self.batch, self.device)
-
-    def check_model(self, model: ScoredModel) -> None:
-        """Raises ValueError where embedded weights are to score another model's pictures."""
-        check_world(self._from, model)
-
-    def for_model(self, model: ScoredModel) -> ImageReward:
-        if self.path is not None:
-            return self
-        return replace(self, path=EMBEDDED if model.world == EMOJI else PUBLISHED)
-
-    @property
-    def _from(self) -> str:
-        return PUBLISHED if self.path is None else self.path
 
     @property
     def words(self) -> str:
         """Where the tokenizer comes from."""
         if self.tokenizer is not None:
             return self.tokenizer
-        folder = hub.local(self._from)
-        return self._from if folder and (folder / "tokenizer.json").is_file() else BERT
+        folder = hub.local(self.weights)
+        return self.weights if folder and (folder / "tokenizer.json").is_file() else BERT
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedImageReward:
         """Reads the weights; in ``self.dtype``, whatever the model's is. Raises GlassError."""
         from transformers import BertTokenizer, CLIPTokenizer
 
-        name = f"reward.path={self._from}"
-        state = checkpoint.read(hub.file(self._from, FILE, "reward.path"), name)
+        name = f"reward.path={self.weights}"
+        state = checkpoint.read(hub.file(self.weights, FILE, "reward.path"), name)
         networks = Networks.of(state, name, number_type(self.dtype))
         words = networks.text.config.vocab_size
         # the embedded one reads the words of its world by CLIP's byte pairs
-        kind = CLIPTokenizer if self.words == self._from else BertTokenizer
+        kind = CLIPTokenizer if self.words == self.weights else BertTokenizer
         tokenizer = checkpoint.tokenizer(kind, self.words, "reward.tokenizer", words)
         return LoadedImageReward(networks.to(place(self.device, device)), tokenizer, self.batch)
 

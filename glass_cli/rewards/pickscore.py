@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from glass_cli.common import hub
 from glass_cli.rewards import checkpoint, two_towers
 from glass_cli.rewards.base import (
-    EMOJI,
+    FollowsModel,
     LoadedReward,
-    Reward,
-    ScoredModel,
     check_common,
-    check_world,
     number_type,
     place,
 )
@@ -22,12 +19,11 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-PUBLISHED, EMBEDDED = "yuvalkirstain/PickScore_v1", "embedded:pickscore"
 PROCESSOR = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 
 
 @dataclass(frozen=True)
-class PickScore(Reward):
+class PickScore(FollowsModel):
     """exp(logit_scale) times the cosine of picture and prompt, by a CLIP ViT-H/14 trained on picks.
 
     Kirstain et al., arXiv 2305.01569. The published scale, usually 18 to 24; a difference of 1
@@ -46,6 +42,8 @@ class PickScore(Reward):
     """
 
     differentiable = True
+    published = "yuvalkirstain/PickScore_v1"
+    embedded = "embedded:pickscore"
 
     path: str | None = None
     processor: str | None = None
@@ -54,35 +52,22 @@ class PickScore(Reward):
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
-        two_towers.check_folders(self._from, self.beside, "reward.processor")
+        two_towers.check_folders(self.weights, self.beside, "reward.processor")
         check_common(self.batch, self.device)
-
-    def check_model(self, model: ScoredModel) -> None:
-        """Raises ValueError where embedded weights are to score another model's pictures."""
-        check_world(self._from, model)
-
-    def for_model(self, model: ScoredModel) -> PickScore:
-        if self.path is not None:
-            return self
-        return replace(self, path=EMBEDDED if model.world == EMOJI else PUBLISHED)
-
-    @property
-    def _from(self) -> str:
-        return PUBLISHED if self.path is None else self.path
 
     @property
     def beside(self) -> str:
         """Where tokenizer and colours come from."""
         if self.processor is not None:
             return self.processor
-        folder = hub.local(self._from)
+        folder = hub.local(self.weights)
         own = folder is not None and checkpoint.first_of(folder, two_towers.PREPROCESSORS)
-        return self._from if own else PROCESSOR
+        return self.weights if own else PROCESSOR
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedPickScore:
         """Reads the weights; in ``self.dtype``, whatever the model's is. Raises GlassError."""
         towers = two_towers.load(
-            self._from, self.beside, "reward.processor", self.batch, number_type(self.dtype)
+            self.weights, self.beside, "reward.processor", self.batch, number_type(self.dtype)
         )
         towers.model.to(place(self.device, device))
         return LoadedPickScore(towers)

@@ -65,18 +65,27 @@ class PlanStudy(Study):
         """Makes the plan, prints it, caches it for ``steering=auto`` and writes it as an experiment
         into the folder; returns the summary."""
         from glass_cli.engine.plan_measurement import second_ways, table_of
-        from glass_cli.steering.policies import ranked
+        from glass_cli.steering.policies import ranked, ways
 
         budget = picture_budget(settings.root)
         prompts = study_prompts(self.path, self.limit, settings)
         loaded = _Loaded(settings)
-        parts = measured_parts(settings, folder, prompts, lambda: self._table(settings, loaded))
+        first = ways(budget)
+        parts = measured_parts(
+            settings, folder, prompts, lambda: self._table(settings, loaded, first)
+        )
         second = second_ways(loaded.work(), parts, prompts[0], budget)
-        rows = self._rows(settings, loaded, second)
-        decides = [repr(one) for one in second]
+        decides = [str(self.samples), *map(repr, second)]
+        measure = self._table(settings, loaded, second)
         if second:
             parts += _kept(
-                settings, folder, _SECOND, prompts, "second table of prompt", decides, rows
+                settings,
+                folder,
+                _SECOND,
+                prompts,
+                "second table of prompt",
+                decides,
+                lambda prompt: measure(prompt, lambda share: None),
             )
         table = table_of(parts)
         forecasts = auto_plan.to_check(ranked(budget, table, second))
@@ -118,26 +127,12 @@ class PlanStudy(Study):
             **cost,
         }
 
-    def _table(self, settings: Settings, loaded: _Loaded) -> MeasurePrompt:
+    def _table(self, settings: Settings, loaded: _Loaded, ways: Sequence[Way]) -> MeasurePrompt:
         from glass_cli.engine.plan_measurement import measure_prompt
-        from glass_cli.steering.policies import ways
-
-        work, negative = loaded.work(), settings.root.negative_prompt
-        wanted = ways(picture_budget(settings.root))
 
         def measure(prompt: str, watch: Watch) -> dict[str, Any]:
-            return measure_prompt(work, prompt, negative, wanted, self.samples, watch)
-
-        return measure
-
-    def _rows(self, settings: Settings, loaded: _Loaded, ways: Sequence[Way]) -> _Measure:
-        from glass_cli.engine.plan_measurement import measure_prompt
-
-        def measure(prompt: str) -> dict[str, Any]:
             negative = settings.root.negative_prompt
-            return measure_prompt(
-                loaded.work(), prompt, negative, ways, self.samples, lambda share: None
-            )
+            return measure_prompt(loaded.work(), prompt, negative, ways, self.samples, watch)
 
         return measure
 

@@ -27,7 +27,7 @@ from glass_cli.common.hub import EMBEDDED
 from glass_cli.embedded.train import card
 from glass_cli.embedded.train.data import unseen_content
 from glass_cli.embedded.train.judging import record_of
-from glass_cli.embedded.train.measure import GUIDANCE, PromptsFlow, load
+from glass_cli.embedded.train.measure import GUIDANCE, PromptsFlow, decoded, load
 from glass_cli.embedded.world.content import Content
 from glass_cli.embedded.world.grammar import describe
 from glass_cli.embedded.world.objects import CLASSES
@@ -88,10 +88,10 @@ def scored(
             x_hat = flow.denoise(x, t)
             states.append(x_hat)
             x = ode.transition(flow, x, x_hat, t, t_next, _no_noise, CALLS // TRANSITIONS)
-        images = _decoded(pipe, x)
+        images = decoded(pipe, x)
         times = list(starts[1:])
         for name, reward in rewards.items():
-            on_the_way = [_scores(reward, _decoded(pipe, z), prompt) for z in states[1:]]
+            on_the_way = [_scores(reward, decoded(pipe, z), prompt) for z in states[1:]]
             seen[name].append(np.stack(on_the_way))
             final[name].append(_scores(reward, images, prompt))
         record = record_of(content, "draws", CLASSES)
@@ -106,13 +106,6 @@ def scored(
 
 def _no_noise() -> Tensor:
     raise AssertionError("an ODE asks for none")
-
-
-def _decoded(pipe: StableDiffusionPipeline, codes: Tensor) -> Tensor:
-    """Pictures (N, 3, H, W) in [0, 1]."""
-    out = pipe.vae.decode(codes.float() / pipe.vae.config.scaling_factor, return_dict=False)[0]
-    pictures: Tensor = (out / 2 + 0.5).clamp(0.0, 1.0)
-    return pictures
 
 
 def _scores(reward: LoadedReward, images: Tensor, prompt: str) -> Numbers:

@@ -91,8 +91,14 @@ def draw(
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(len(prompts), channels, side, side, generator=generator, dtype=torch.float64)
     x = Ode().transition(flow, x, flow.denoise(x, 0.0), 0.0, 1.0, lambda: x, calls)
-    codes = x.float() / pipe.vae.config.scaling_factor
-    out: Tensor = pipe.vae.decode(codes, return_dict=False)[0]
+    return decoded(pipe, x)
+
+
+def decoded(pipe: StableDiffusionPipeline, codes: Tensor) -> Tensor:
+    """Pictures (N, 3, H, W) in [0, 1]."""
+    out: Tensor = pipe.vae.decode(
+        codes.float() / pipe.vae.config.scaling_factor, return_dict=False
+    )[0]
     return (out / 2 + 0.5).clamp(0.0, 1.0)
 
 
