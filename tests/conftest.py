@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,18 @@ def _logging_as_it_was() -> Iterator[None]:
         each.handlers[:] = handlers
         each.setLevel(level)
         each.propagate = propagate
+
+
+@pytest.fixture(autouse=True)
+def _own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test imports from its own folder, the next does not find in its place."""
+    path, before = sys.path[:], set(sys.modules)
+    yield
+    sys.path[:] = path
+    base = str(tmp_path_factory.getbasetemp())
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(base):
+            del sys.modules[name]
 
 
 def write_choice(folder: Path, name: str, line: str, target: str, body: str) -> None:

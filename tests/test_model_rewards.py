@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from pathlib import Path
 
 import pytest
@@ -113,7 +112,6 @@ def test_lam_is_by_default_the_rewards(
     words: list[str], lam: float | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_rewards", raising=False)  # of another test's folder
     (tmp_path / "my_rewards.py").write_text("def red(images, prompts): return images")
     settings = preflight(read_arguments(words), CONF).settings
     assert settings is not None and settings.config["steering"]["lam"] == lam

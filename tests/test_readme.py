@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +24,6 @@ SMALL = ["sampler.transitions=2", "sampler.steps=2", "particles=2", "wandb.mode=
 
 def name(page: Path) -> str:
     return page.relative_to(REPOSITORY).as_posix()
-
-
-@pytest.fixture(autouse=True)
-def _own_modules() -> Iterator[None]:
-    """Other tests have modules of the same names, in other folders."""
-    places = list(sys.path)
-    yield
-    sys.path[:] = places
-    sys.modules.pop("my_rewards", None)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -93,17 +92,13 @@ def fails_on_points(points, prompts):
 
 
 @pytest.fixture(autouse=True)
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A working directory with a module in it, of a name that no other test has imported."""
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory with modules in it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     Path("my_rewards.py").write_text(MODULE, encoding="utf-8")
     Path("broken.py").write_text("import no_such_package\n", encoding="utf-8")
     Path("leaving.py").write_text("import sys\nsys.exit(3)\n", encoding="utf-8")
     Path("unfinished.py").write_text("def f(:\n", encoding="utf-8")
-    yield
-    for name in ("my_rewards", "broken", "unfinished", "leaving"):
-        sys.modules.pop(name, None)
 
 
 def loaded(target: str, **settings: object) -> LoadedPython:
