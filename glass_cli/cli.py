@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from glass_cli.commands.app import comfort, or_exit
+from glass_cli.commands.results import results
 from glass_cli.common.version import __version__
 
 app = typer.Typer(
@@ -23,10 +24,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 HYDRA_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
-_QUANTITIES = (
-    "answer (reward of the particle chosen), best, mean (of the particles), correct,"
-    " correct.TASK, metrics.NAME, mean_metrics.NAME, lineages; repeat."
-)
 SAMPLE_HELP = """\b
 Common settings (all: glass sample --cfg job; choices: glass ls):
   prompt="..."         what to draw; no escaping needed
@@ -129,134 +126,6 @@ def plan(ctx: typer.Context, fresh: Fresh = False) -> None:
     _launch(["benchmark=plan", *ctx.args], config="eval", fresh=fresh)
 
 
-@app.command()
-def ls(
-    group: Annotated[str | None, typer.Argument(help="Only this group.")] = None,
-    config_dir: Annotated[
-        Path | None,
-        typer.Option("--config-dir", "-cd", help="List a folder of your own yaml files too."),
-    ] = None,
-) -> None:
-    """List the choices of each group, with one line each."""
-    from glass_cli.common.errors import GlassError
-    from glass_cli.common.paths import conf_dir
-    from glass_cli.config.listing import render
-
-    try:
-        if config_dir is not None and not config_dir.is_dir():
-            raise GlassError(f"--config-dir {config_dir} is not a folder; check its name")
-        typer.echo(render(group, [conf_dir(), *([config_dir] if config_dir else [])]))
-    except GlassError as error:
-        _fail(str(error))
-
-
-@app.command()
-def sheet(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Folders of finished runs or sweeps: for each prompt a row a run, or, with an"
-            " evaluation among them, one row of all answers."
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG to write.")] = Path("sheet.png"),
-) -> None:
-    """Set the pictures of several runs side by side on one contact sheet."""
-    from glass_cli.common.errors import GlassError
-    from glass_cli.report.side_by_side import side_by_side
-
-    try:
-        typer.echo(side_by_side(runs, out))
-    except GlassError as error:
-        _fail(str(error))
-
-
-@app.command()
-def compare(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Folders of finished runs of sample or eval, or of sweeps; or a CSV file of glass"
-            " reproduce, and runs that should say the same."
-        ),
-    ],
-    against: Annotated[
-        Path | None, typer.Option(help="The run to take differences from; default: the first.")
-    ] = None,
-    label: Annotated[
-        list[str] | None, typer.Option(help="A run's name in the table; once for each, in order.")
-    ] = None,
-    show: Annotated[list[str] | None, typer.Option(help=f"Only this number: {_QUANTITIES}")] = None,
-    rank: Annotated[
-        str | None,
-        typer.Option(help="Rank the runs of each benchmark by this number; marks ties."),
-    ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write the numbers to this CSV file.")] = None,
-    latex: Annotated[Path | None, typer.Option(help="Write a booktabs table.")] = None,
-    plots: Annotated[Path | None, typer.Option(help="Write PNG and PDF plots here.")] = None,
-) -> None:
-    """Compare runs on the same prompts and seeds: paired differences with 95 % intervals.
-
-    \b
-    glass compare outputs/a outputs/b --show best
-    glass compare outputs/eval/* --rank correct
-    """
-    from glass_cli.common.messages import say
-    from glass_cli.report.commands import compare_runs, rank_runs
-
-    def work() -> tuple[str, list[str]]:
-        if rank is None:
-            return compare_runs(runs, against, label or [], show or [], csv, latex, plots)
-        if against is not None or show:
-            _fail("--rank shows one number, less the first run's; leave out --against and --show")
-        return rank_runs(runs, rank, label or [], csv, latex, plots)
-
-    text, warnings = or_exit(work)
-    typer.echo(text)
-    for line in warnings:
-        say(f"warning: {line}")
-
-
-@app.command()
-def score(
-    arguments: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN... metrics=NAME",
-            help="Folders of finished runs or sweeps; metrics='[clip, {pickscore: {path: X}}]' and"
-            " device=, dtype=, wandb.mode= are those of glass sample.",
-        ),
-    ],
-    config_dir: Annotated[
-        Path | None,
-        typer.Option("--config-dir", "-cd", help="A folder of your own yaml files."),
-    ] = None,
-) -> None:
-    """Score finished pictures by further metrics, without drawing: glass score RUN metrics='[clip]'
-
-    The scores go into the run's folder, where compare, report and sheet find them. What was there
-    stays as it was; pictures that have a score are passed over.
-    """
-    from glass_cli.report.scoring import score_runs
-
-    typer.echo(or_exit(lambda: score_runs(arguments, config_dir)))
-
-
-@app.command()
-def report(
-    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The page; default: report.html in the run.")
-    ] = None,
-    max_mb: Annotated[float, typer.Option(min=1, help="How large the page may become.")] = 24,
-    trees: Annotated[int, typer.Option(min=0, help="How many particle trees to draw.")] = 24,
-) -> None:
-    """Write one self-contained HTML page: tables, plots, pictures, trees of particles."""
-    from glass_cli.report.commands import report as write
-
-    typer.echo(or_exit(lambda: write(run, out, max_mb, trees)))
-
-
 @app.command(context_settings=HYDRA_ARGUMENTS)
 def reproduce(
     ctx: typer.Context,
@@ -303,13 +172,7 @@ def _launch(
     raise typer.Exit(launch(words, sweep, config, engine=engine))
 
 
-def _fail(line: str) -> None:
-    from glass_cli.common.messages import say
-
-    say(line)
-    raise typer.Exit(2)
-
-
+app.add_typer(results)
 app.add_typer(comfort)
 
 

@@ -1,4 +1,4 @@
-"""The commands around runs: `glass init`, `glass doctor`, `glass completion`.
+"""The commands around runs: `glass ls`, `glass init`, `glass doctor`, `glass completion`.
 
 Everything else is imported inside the commands, so that help is quick.
 """
@@ -36,6 +36,27 @@ def or_exit(work: Callable[[], T]) -> T:
         for line in getattr(error, "lines", [str(error)]):
             say(line)
         raise typer.Exit(2) from None
+
+
+@comfort.command()
+def ls(
+    group: Annotated[str | None, typer.Argument(help="Only this group.")] = None,
+    config_dir: Annotated[
+        Path | None,
+        typer.Option("--config-dir", "-cd", help="List a folder of your own yaml files too."),
+    ] = None,
+) -> None:
+    """List the choices of each group, with one line each."""
+    from glass_cli.common.errors import GlassError
+    from glass_cli.common.paths import conf_dir
+    from glass_cli.config.listing import render
+
+    def work() -> str:
+        if config_dir is not None and not config_dir.is_dir():
+            raise GlassError(f"--config-dir {config_dir} is not a folder; check its name")
+        return render(group, [conf_dir(), *([config_dir] if config_dir else [])])
+
+    typer.echo(or_exit(work))
 
 
 @comfort.command()

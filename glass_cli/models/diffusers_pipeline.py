@@ -35,7 +35,8 @@ class DiffusersPipeline(PipelineOptions, Model):
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedPipeline:
         """Reads the weights onto ``device``. Raises GlassError where they cannot be had."""
         import glass_cli.scheduler  # noqa: F401 - diffusers finds a saved GlassScheduler only then
-        from glass_cli.pipelines.loading import call_arguments, load
+        from glass_cli.pipelines.loading import load
+        from glass_cli.pipelines.pipeline_class import call_arguments
 
         pipe = load(self, device, dtype)
         arguments = call_arguments(self, type(pipe))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,24 +10,18 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
-from huggingface_hub.constants import HF_HUB_OFFLINE
 from safetensors import SafetensorError
 
 # diffusers takes a component from outside its own modules only where that is imported
 import glass_cli.pipelines.codec  # noqa: F401 - imported to be known
 from glass_cli.common import hub
-from glass_cli.common.errors import GlassError, near, one_line
+from glass_cli.common.errors import GlassError, one_line
 from glass_cli.common.messages import describe
 from glass_cli.pipelines.encoding import encode_once
+from glass_cli.pipelines.lora import load_lora
 from glass_cli.pipelines.options import PipelineOptions
+from glass_cli.pipelines.pipeline_class import call_arguments, find_class, without_watermark
 from glass_cli.pipelines.vendors import quiet
-
-# what every text-to-image pipeline that can be driven through its scheduler takes
-_NEEDED = ("prompt", "latents", "num_inference_steps", "num_images_per_prompt", "output_type")
-# what the pipeline is told at every call and by nobody else
-_OURS = {*_NEEDED, "generator", "return_dict", "timesteps", "sigmas"}
-_OURS |= {"callback_on_step_end", "callback", "prompt_embeds"}
 
 
 def load(settings: PipelineOptions, device: torch.device, dtype: torch.dtype) -> Any:
@@ -40,7 +32,7 @@ def load(settings: PipelineOptions, device: torch.device, dtype: torch.dtype) ->
     """
     quiet()
     with _explained(settings):
-        pipeline_class, left_out = _class(settings)
+        pipeline_class, left_out = find_class(settings)
         call_arguments(settings, pipeline_class)
         pipe = diffusers.DiffusionPipeline.from_pretrained(
             _place(settings),
@@ -49,13 +41,13 @@ def load(settings: PipelineOptions, device: torch.device, dtype: torch.dtype) ->
             quantization_config=_quantization(settings),
             **_source(settings),
             **left_out,
-            **_unmarked(pipeline_class),
+            **without_watermark(pipeline_class),
         )
         for name, part in pipe.components.items():
             if isinstance(part, torch.nn.Module):
                 _check_weights(name, part)
         pipe.set_progress_bar_config(disable=True)
-        _lora(pipe, settings)
+        load_lora(pipe, settings)
         for part in pipe.components.values():
             if isinstance(part, torch.nn.Module):
                 part.requires_grad_(False)  # else guidance would keep what only training needs
@@ -150,63 +142,6 @@ def _source(settings: PipelineOptions) -> dict[str, Any]:
     }
 
 
-def _class(settings: PipelineOptions) -> tuple[Any, dict[str, None]]:
-    """The pipeline's class by its model_index.json, before any weights are read.
-
-    And the components that are not loaded: those that the index leaves empty (diffusers takes them
-    for missing files), and a safety checker.
-    """
-    source = settings.revision, settings.local_files_only
-    index = hub.file(settings.path, "model_index.json", "model.path", *source)
-    try:
-        parts = json.loads(index.read_text(encoding="utf-8"))
-        name = parts.get("_class_name")
-    except (json.JSONDecodeError, AttributeError, UnicodeDecodeError):
-        raise GlassError(f"model.path={settings.path}: {index} is damaged") from None
-    found = getattr(diffusers, name, None) if isinstance(name, str) else None
-    if found is None:
-        raise GlassError(
-            f"model.path={settings.path} is a {name}, which diffusers {diffusers.__version__} does"
-            " not have (code from a model's repository is never run); a newer diffusers may have it"
-        )
-    takes = inspect.signature(found.__call__).parameters
-    missing = [word for word in _NEEDED if word not in takes]
-    if missing:
-        raise GlassError(
-            f"model.path={settings.path} is a {name}, which takes no {missing[0]}; give a"
-            " text-to-image pipeline"
-        )
-    empty = [part for part, value in parts.items() if value == [None, None]]
-    checker = {"safety_checker"} & parts.keys()
-    return found, dict.fromkeys([*empty, *checker])
-
-
-def _unmarked(pipeline_class: Any) -> dict[str, bool]:
-    """SDXL's watermark would go into every picture that is scored, and has no gradient."""
-    takes = inspect.signature(pipeline_class.__init__).parameters
-    return {"add_watermarker": False} if "add_watermarker" in takes else {}
-
-
-def call_arguments(settings: PipelineOptions, pipeline_class: Any) -> dict[str, Any]:
-    """What every call of the pipeline is given beside its prompt. Raises GlassError."""
-    takes = inspect.signature(pipeline_class.__call__).parameters
-    given = {"guidance_scale": settings.guidance, "height": settings.height}
-    given |= {"width": settings.width}
-    found = {key: value for key, value in given.items() if value is not None}
-    found |= settings.arguments
-    for key in found:
-        if key in _OURS:
-            raise GlassError(
-                f"model.arguments.{key} is given by glass itself; use its own settings (prompt,"
-                " particles, calls, seed, ...)"
-            )
-        if key not in takes:
-            where = "model.guidance" if key == "guidance_scale" else f"model.arguments.{key}"
-            hint = near(key, takes)
-            raise GlassError(f"{where}: {pipeline_class.__name__} takes no {key}{hint}")
-    return found
-
-
 def _quantization(settings: PipelineOptions) -> Any:
     given = settings.quantization
     if not given:
@@ -240,47 +175,6 @@ def network(pipe: Any) -> Any:
         if found is not None:
             return found
     raise ValueError(f"{type(pipe).__name__} has neither a transformer nor a unet")
-
-
-def _lora(pipe: Any, settings: PipelineOptions) -> None:
-    if settings.lora is None:
-        return
-    if not hasattr(pipe, "load_lora_weights"):
-        raise GlassError(f"model.lora: {type(pipe).__name__} takes no LoRA weights")
-    offline = settings.local_files_only or HF_HUB_OFFLINE
-    place = hub.local(settings.lora)
-    if place is None and offline:  # diffusers looks for a file's name on the hub alone
-        place = hub.folder(settings.lora, "model.lora", ["*.safetensors"], offline=True)
-    name, source = settings.lora_file, place or settings.lora
-    if place is not None and place.is_file():
-        name, source = place.name, place.parent
-    elif place is not None and name is None:
-        name = _lora_file(place, settings)
-    with hub.explained(settings.lora, "model.lora"):
-        try:
-            pipe.load_lora_weights(
-                source, adapter_name="lora", use_safetensors=True, weight_name=name
-            )
-        except ValueError as error:
-            if "PEFT" in str(error):
-                raise GlassError(
-                    "model.lora needs the package peft; pip install 'glass_cli[lora]'"
-                ) from error
-            raise GlassError(f"model.lora={settings.lora}: {one_line(error)}") from error
-    pipe.set_adapters(["lora"], [settings.lora_scale])
-
-
-def _lora_file(folder: Path, settings: PipelineOptions) -> str | None:
-    """The only file of a folder of LoRA weights, or the one with diffusers' own name."""
-    names = sorted(file.name for file in folder.glob("*.safetensors"))
-    if len(names) < 2:
-        return names[0] if names else None
-    if LORA_WEIGHT_NAME_SAFE not in names:
-        raise GlassError(
-            f"model.lora={settings.lora} has several files; choose one by model.lora_file"
-            f" ({', '.join(names)})"
-        )
-    return str(LORA_WEIGHT_NAME_SAFE)
 
 
 def _memory(pipe: Any, settings: PipelineOptions) -> None:
