@@ -219,3 +219,13 @@ def test_a_plan_needs_a_budget(
 @pytest.mark.usefixtures("_cache")
 def test_a_plan_needs_no_call_for_each_of_the_usual_particles() -> None:
     assert launch([*AUTO, "budget=12", "hydra.run.dir=small"]) == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"times": (0.0, 0.5, 0.4, 1.0)}, {"times": (0.0, 0.5, 1.0)}, {"times": (0.1, 1)}, {"rho": 2}],
+)
+def test_a_policy_is_one_that_a_sampler_can_take(wrong: dict[str, Any]) -> None:
+    """So that a damaged plan is found when it is read, not when it is drawn by."""
+    with pytest.raises(ValueError):
+        Policy("glass", 6, (4, 4, 4), "fk", **wrong)

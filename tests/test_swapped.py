@@ -63,7 +63,20 @@ def _changed(path: Path) -> None:
     path.write_text(json.dumps(record))
 
 
-HARMS = {**DAMAGE, "another format": _other_format, "impossible": _changed}
+def _backwards(path: Path) -> None:
+    """Times that no sampler takes, of a policy that there is."""
+    record = json.loads(path.read_text())
+    if "policy" in record:
+        count = len(record["policy"]["sizes"])
+        record["policy"]["times"] = [0.0, *(0.9 - 0.1 * k for k in range(1, count)), 1.0]
+        if count < 3:  # of fewer no times fall
+            record["policy"]["times"] = [0.0] * (count + 1)
+    else:
+        record["window"]["t"].reverse()
+    path.write_text(json.dumps(record))
+
+
+HARMS = {**DAMAGE, "backwards": _backwards, "another format": _other_format, "impossible": _changed}
 
 
 @pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS.keys())

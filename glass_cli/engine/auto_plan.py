@@ -63,7 +63,8 @@ def choose(
             best = one
             line = (
                 f"{mean:+.3g} (standard error {error:.2g}) in reward against"
-                f" {base.forecast.policy.title()} on {len(gains)} prompts"
+                f" {base.forecast.policy.title()} on"
+                f" {len(gains)} prompt{'s' * (len(gains) > 1)}"
             )
     nfe = sum(int(part["nfe"]) for part in [*parts, *runs])
     return Choice(best.forecast.policy, line, checked, nfe)
@@ -182,7 +183,7 @@ def _made(settings: Settings, prompts: Sequence[str]) -> tuple[Choice, Work]:
     table = count * rules.samples * (sum(way.calls for way in first) + 3 * max(splits(budget)))
     say(
         "steering=auto: no plan is cached for this model, reward and budget; one is made with at"
-        f" most {table + 4 * count * budget} network calls on {count} of the prompts"
+        f" most {table + 4 * count * budget} network calls on {count} of the {len(prompts)} prompts"
     )
     work, _ = load(settings, Stages())
     negative = settings.root.negative_prompt

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glass_cli.method.budget import picture_calls, spread_calls
-from glass_cli.method.glass import Value
+from glass_cli.method.glass import Value, check_rho
+from glass_cli.method.times import check_times
 
 Numbers = NDArray[np.float64]
 
@@ -100,6 +101,8 @@ class Policy:
     steering: "best_of_n" drops the worst where numbers fall, "fk" resamples.
     lam_strength: of "fk", see :class:`glass_cli.steering.feynman_kac.FeynmanKac`.
     times, rho: see :class:`Way`.
+
+    Raises ValueError for times or rho that no sampler takes.
     """
 
     sampler: Literal["ode", "glass"]
@@ -109,6 +112,13 @@ class Policy:
     lam_strength: float = 2.5
     times: tuple[float, ...] | None = None
     rho: Value = "ddpm"
+
+    def __post_init__(self) -> None:
+        check_rho(self.rho)
+        if self.times is not None:
+            check_times(self.times, len(self.sizes))
+            if len(self.times) != len(self.sizes) + 1:
+                raise ValueError(f"{len(self.sizes)} transitions end at {len(self.times) - 1} times")
 
     @property
     def way(self) -> Way:
