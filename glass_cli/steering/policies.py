@@ -118,7 +118,7 @@ class Policy:
         if self.times is not None:
             check_times(self.times, len(self.sizes))
             if len(self.times) != len(self.sizes) + 1:
-                raise ValueError(f"{len(self.sizes)} transitions end at {len(self.times) - 1} times")
+                raise ValueError(f"{len(self.sizes)} transitions, {len(self.times) - 1} ends")
 
     @property
     def way(self) -> Way:
