@@ -15,12 +15,12 @@ import diffusers
 import tiny_parts as parts
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler as FlowMatchEuler
+from families_unet import sd_epsilon, sd_v, sdxl
 from tiny_parts import CHANNELS
 from tiny_pipeline import WIDTH
 
 SIZE = {"height": 64, "width": 64}
 HEADS = {"num_attention_heads": 2, "attention_head_dim": 16}
-SD_BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 FLUX_VAE = (0.3611, 0.1159)
 DYNAMIC = {
     "use_dynamic_shifting": True,
@@ -92,72 +92,6 @@ def sd3() -> Any:
 
 def sd3_no_t5() -> Any:
     return _sd3(with_t5=False)
-
-
-def _unet(cross_attention_dim: int, **more: Any) -> Any:
-    return diffusers.UNet2DConditionModel(
-        sample_size=8,
-        in_channels=CHANNELS,
-        out_channels=CHANNELS,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        cross_attention_dim=cross_attention_dim,
-        attention_head_dim=2,
-        norm_num_groups=4,
-        **more,
-    )
-
-
-def sdxl() -> Any:
-    return diffusers.StableDiffusionXLPipeline(
-        scheduler=diffusers.EulerDiscreteScheduler(
-            **SD_BETAS, steps_offset=1, timestep_spacing="leading"
-        ),
-        vae=parts.vae(0.13025),
-        text_encoder=parts.clip(),
-        tokenizer=parts.clip_tokenizer(),
-        text_encoder_2=parts.clip_projected(),
-        tokenizer_2=parts.clip_tokenizer(),
-        unet=_unet(
-            2 * WIDTH,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=8,
-            projection_class_embeddings_input_dim=6 * 8 + WIDTH,
-        ),
-    )
-
-
-def _sd(scheduler: Any) -> Any:
-    return diffusers.StableDiffusionPipeline(
-        scheduler=scheduler,
-        vae=parts.vae(0.18215),
-        text_encoder=parts.clip(),
-        tokenizer=parts.clip_tokenizer(),
-        unet=_unet(WIDTH),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-
-
-def sd_epsilon() -> Any:
-    """Stable Diffusion 1.5."""
-    return _sd(diffusers.PNDMScheduler(**SD_BETAS, skip_prk_steps=True, steps_offset=1))
-
-
-def sd_v() -> Any:
-    """Stable Diffusion 2.1."""
-    return _sd(
-        diffusers.DDIMScheduler(
-            **SD_BETAS,
-            prediction_type="v_prediction",
-            clip_sample=False,
-            set_alpha_to_one=False,
-            steps_offset=1,
-        )
-    )
 
 
 def sana() -> Any:

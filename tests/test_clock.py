@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_eval import POINTS, evaluate, files, write_benchmarks
-from test_killed import ENVIRONMENT
+from eval_runs import ENVIRONMENT, POINTS, evaluate, files, write_benchmarks
 
 from glass_cli.output.lock import Lock, Refused
 from glass_cli.output.progress import Progress

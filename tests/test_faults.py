@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
-from test_eval import files
+from eval_runs import files
 
 COMMON = ["model=gaussian_mixture", "wandb.mode=disabled", "particles=3", "sampler.steps=1"]
 COMMON += ["sampler.transitions=2", "prompts=[a,b,c,d,e,f]", "hydra.run.dir=run"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,15 +10,9 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
-from test_eval import EMOJI, FOLDER, POINTS, files, write_benchmarks
+from eval_runs import EMOJI, ENVIRONMENT, FOLDER, POINTS, files, write_benchmarks
 
 from glass_cli.output.lock import HOLDER
-
-ENVIRONMENT = {
-    **os.environ,
-    "OMP_NUM_THREADS": "1",
-    "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")]),
-}
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import load_bench
 import pytest
 from chromium import Page
 from copied_code import copied
-from test_eval import files
+from eval_runs import files
 
 pytestmark = [
     pytest.mark.slow,

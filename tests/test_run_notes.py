@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_eval import EMOJI, evaluate, write_benchmarks
+from eval_runs import EMOJI, evaluate, write_benchmarks
 
 from glass_cli.launch import launch
 

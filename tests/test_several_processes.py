@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
-from test_eval import EMOJI, POINTS, files, write_benchmarks
+from eval_runs import EMOJI, POINTS, files, write_benchmarks
 
 SWEEPS = Path("outputs/eval")
 ENVIRONMENT = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 from copied_code import copied
-from test_eval import POINTS, write_benchmarks
+from eval_runs import POINTS, write_benchmarks
 
 pytestmark = [
     pytest.mark.slow,

@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_eval import POINTS, files
-from test_killed import ENVIRONMENT
+from eval_runs import ENVIRONMENT, POINTS, files
 
 WORDS = [word for word in POINTS if not word.startswith("benchmark")]
 WORDS += [f"prompts=[{','.join(f'p{i}' for i in range(300))}]", "hydra.run.dir=outputs/mine"]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from test_eval import POINTS, evaluate, files, same_but_for_the_words, write_benchmarks
+from eval_runs import POINTS, evaluate, files, same_but_for_the_words, write_benchmarks
 
 from glass_cli.common.errors import GlassError
 from glass_cli.engine import auto_times, window_cache

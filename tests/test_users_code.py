@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_eval import files
-from test_killed import ENVIRONMENT
+from eval_runs import ENVIRONMENT, files
 
 from glass_cli.common.errors import GlassError
 from glass_cli.rewards import users_code

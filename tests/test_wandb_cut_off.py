@@ -10,9 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from eval_runs import ENVIRONMENT, files
 from loopback import forget_wandb
-from test_eval import files
-from test_killed import ENVIRONMENT
 from wandb_service import wandb_service
 
 pytestmark = [

@@ -1,0 +1,136 @@
+"""Verdicts on the paper's claims, of invented results that say yes, no or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from invented_results import CALLS, LAW, PAPER, group, of
+
+from glass_cli.report.run_groups import RunGroup
+from glass_cli.reproduce.claims import claims
+from glass_cli.reproduce.measured import Measured
+from glass_cli.reproduce.plan import Evaluation
+from glass_cli.reproduce.verdicts import Kind, together, verdict
+
+
+@pytest.mark.parametrize(
+    ("kind", "interval", "margin", "said"),
+    [
+        ("above", (0.1, 2.0), 0.0, "holds"),
+        ("above", (-2.0, -0.1), 0.0, "does not hold"),
+        ("above", (-0.1, 2.0), 0.0, "undecided"),
+        ("above", None, 0.0, "undecided"),
+        ("below", (-2.0, -0.1), 0.0, "holds"),
+        ("below", (0.1, 2.0), 0.0, "does not hold"),
+        ("below", (-0.1, 2.0), 0.0, "undecided"),
+        ("not below", (-1.9, 3.0), 2.0, "holds"),
+        ("not below", (-1.9, -0.5), 2.0, "holds"),
+        ("not below", (-2.1, -0.5), 2.0, "does not hold"),
+        ("not below", (-2.1, 0.5), 2.0, "undecided"),
+        ("equal", (-0.05, 0.1), 0.1, "holds"),
+        ("equal", (0.05, 0.2), 0.1, "does not hold"),
+        ("equal", (-0.2, -0.05), 0.1, "does not hold"),
+        ("equal", (-0.2, 0.05), 0.1, "undecided"),
+    ],
+)
+def test_verdicts(
+    kind: Kind, interval: tuple[float, float] | None, margin: float, said: str
+) -> None:
+    assert verdict(kind, interval, margin) == said
+
+
+def test_verdicts_together() -> None:
+    assert together([]) == "undecided"
+    assert together(["holds", "holds"]) == "holds"
+    assert together(["holds", "undecided"]) == "undecided"
+    assert together(["holds", "undecided", "does not hold"]) == "does not hold"
+
+
+def test_results_as_in_the_paper() -> None:
+    found = claims(of(PAPER, posterior_mixture={**LAW, **CALLS}, posterior=CALLS))
+    assert [claim.verdict for claim in found] == ["holds"] * 6
+    versus = found[2].findings[0]
+    # the best split of each, by both benchmarks; 20 points between shares of common luck
+    assert versus.what == "fk_glass_auto_20x20 less best_of_n_20x20, 400 calls, each at its best"
+    assert versus.estimate is not None and 15 < versus.estimate.mean < 25
+    assert versus.estimate.prompts == 150
+
+
+def test_results_that_speak_against_it() -> None:
+    turned = {name: (1 - right, calls, -reward) for name, (right, calls, reward) in PAPER.items()}
+    turned["glass1_50"] = turned["glass2_50"] = (0.3, 50, 0.0)
+    law = {("ancestral", 200): 1.5, ("SDE", 200): 1.0}
+    calls = {**CALLS, ("GLASS 1", 10): 3.0}
+    found = claims(of(turned, posterior_mixture={**law, **calls}, posterior=calls))
+    assert [claim.verdict for claim in found] == ["does not hold"] * 6
+
+
+def test_results_that_say_nothing() -> None:
+    """Luck of their own with the same probability; and nothing measured at all."""
+    rows = {name: (0.5, calls, 0.0) for name, (_, calls, _) in PAPER.items()}
+    luck = of(rows)
+    for number, (key, alone) in enumerate(luck.rows.items()):
+        rng = np.random.default_rng(number)
+        found = [
+            replace(
+                each,
+                reward=float(rng.standard_normal()),
+                judged={"correct": bool(rng.random() < 0.5)},
+            )
+            for each in alone.runs[0].results[:60]
+        ]
+        run = replace(alone.runs[0], results=tuple(found))
+        luck.rows[key] = RunGroup(key[0], (run,))  # type: ignore[index]  # a dictionary
+    assert [claim.verdict for claim in claims(luck)] == ["undecided"] * 6
+    nothing = claims(Measured({}, {}, {}, {}))
+    assert [claim.verdict for claim in nothing] == ["undecided"] * 6
+
+
+def test_the_best_split_is_not_chosen_by_its_own_luck() -> None:
+    """Two splits, each lucky with one seed: for each seed the results of the other one choose."""
+    rows, asked = {}, {}
+    for name, shares in (("fk_glass_a_20x20", (0.9, 0.5)), ("fk_glass_b_20x20", (0.5, 0.9))):
+        runs = [
+            run
+            for seed, share in enumerate(shares)
+            for run in group(name, "compose", (share, 400, 0.0), (seed,)).runs
+        ]
+        rows[name, "compose"] = RunGroup(name, tuple(runs))
+        asked[name, "compose"] = Evaluation(name, name, (), "compose")
+    found = Measured(rows, asked, {}, {})
+    best = found.at_best("fk_glass", "compose")
+    assert best is not None and best.label == "fk_glass_b_20x20 / fk_glass_a_20x20"
+    right = sum(bool(result.correct) for result in best.results) / len(best.results)
+    assert len(best.results) == 300 and 0.42 < right < 0.58
+    # with a single seed there is nothing else to choose by
+    alone = {key: RunGroup(key[0], each.runs[:1]) for key, each in rows.items()}
+    best = replace(found, rows=alone).at_best("fk_glass", "compose")
+    assert best is not None and best.label == "fk_glass_a_20x20" and len(best.results) == 150
+
+
+def test_one_benchmark_against_it_is_enough() -> None:
+    rows = {name: PAPER[name] for name in ("best_of_n_8x50", "fk_glass_schedule_8x50")}
+    found = of(rows)
+    assert claims(found)[2].verdict == "holds"
+    other = group("best_of_n_8x50", "compose", (0.95, 400, 0.0))
+    mixed = replace(found, rows={**found.rows, ("best_of_n_8x50", "compose"): other})
+    assert claims(mixed)[2].verdict == "does not hold"
+
+
+def test_one_split_against_the_best_of_several_decides_nothing() -> None:
+    rows = {name: PAPER[name] for name in ("best_of_n_8x50", "best_of_n_20x20")}
+    for right in (0.2, 0.9):
+        few = of({**rows, "fk_glass_schedule_20x20": (right, 400, 0.0)})
+        claim = claims(few)[2]
+        assert claim.verdict == "undecided"
+        assert claim.findings[0].verdict == ("holds" if right > 0.5 else "does not hold")
+    kept = ("best_of_n", "fk_glass_schedule", "fk_glass_auto")
+    as_many = of({name: row for name, row in PAPER.items() if name.startswith(kept)})
+    assert claims(as_many)[2].verdict == "holds"
+
+
+def test_a_planned_budget_is_a_claim_of_its_own() -> None:
+    found = claims(of({"best_of_n_8x50": (0.5, 400, 0.0), "auto_400": (0.7, 400, 0.0)}))
+    assert len(found) == 7 and found[-1].verdict == "holds"
