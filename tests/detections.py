@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from glass_cli.benchmarks.detections import Box, Detection
 from glass_cli.benchmarks.geneval_rules import kept, verdict
+from glass_cli.detectors.detections import Box, Detection
 
 
 def at(x: float, y: float, size: float = 10.0) -> Box:

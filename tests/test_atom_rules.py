@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from glass_cli.benchmarks import atom_rules
-from glass_cli.benchmarks.detections import Box, ObjectBelief
-from glass_cli.benchmarks.geneval_rules import relations
+from glass_cli.detectors import atom_rules
+from glass_cli.detectors.boxes import relations
+from glass_cli.detectors.detections import Box, ObjectBelief
 
 CLASSES, COLOURS = ("cat", "dog", "cup"), ("red", "blue", "")
 Thing = tuple[str, str, Box]

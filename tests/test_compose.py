@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from glass_cli.benchmarks import atom_rules
 from glass_cli.benchmarks.compose import NAME, Compose, LoadedCompose
 from glass_cli.benchmarks.compose_prompts import content_of, prompts, record_of, shapes
-from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
 from glass_cli.common.errors import GlassError
+from glass_cli.detectors import atom_rules
+from glass_cli.detectors.embedded_detector import EmbeddedDetector
 from glass_cli.embedded.train.data import pictures
 from glass_cli.embedded.world.content import Content, Group, Relation, held_out
 from glass_cli.embedded.world.grammar import describe

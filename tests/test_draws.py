@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy.stats import mannwhitneyu
 
-from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
 from glass_cli.benchmarks.geneval import LoadedGenEval
 from glass_cli.common.hub import EMBEDDED
+from glass_cli.detectors.embedded_detector import EmbeddedDetector
 from glass_cli.embedded.train import card, draws, measure
 
 RNG = np.random.default_rng(0)

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from glass_cli.benchmarks.detections import COLOURS, Detection
-from glass_cli.benchmarks.embedded_detector import EmbeddedDetector, LoadedEmbeddedDetector
 from glass_cli.benchmarks.geneval import LoadedGenEval
-from glass_cli.benchmarks.geneval_rules import iou
-from glass_cli.benchmarks.grid_network import Cells, GridNetwork, centres
 from glass_cli.common.errors import GlassError
 from glass_cli.common.hub import EMBEDDED
+from glass_cli.detectors.boxes import iou
+from glass_cli.detectors.detections import COLOURS, Detection
+from glass_cli.detectors.embedded_detector import EmbeddedDetector, LoadedEmbeddedDetector
+from glass_cli.detectors.grid_network import Cells, GridNetwork, centres
 from glass_cli.embedded.train import judging
 from glass_cli.embedded.world.content import WEIGHTS, Content, Group, Relation
 from glass_cli.embedded.world.negatives import RESPECTS

@@ -15,12 +15,12 @@ from conftest import REPOSITORY
 from torch import Tensor
 
 from glass_cli.benchmarks import geneval_emoji, lists
-from glass_cli.benchmarks.detections import Detection
-from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
 from glass_cli.benchmarks.geneval import URL, GenEval, LoadedGenEval
 from glass_cli.benchmarks.geneval_rules import TASKS
 from glass_cli.common.errors import GlassError
 from glass_cli.common.hub import EMBEDDED
+from glass_cli.detectors.detections import Detection
+from glass_cli.detectors.embedded_detector import EmbeddedDetector
 from glass_cli.embedded.world.objects import CLASSES, COLORS
 
 PUBLISHED = REPOSITORY.parent / "shared" / "geneval" / "evaluation_metadata.jsonl"

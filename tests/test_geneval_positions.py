@@ -7,7 +7,7 @@ import random
 
 from detections import at, judged, thing
 
-from glass_cli.benchmarks.geneval_rules import relations
+from glass_cli.detectors.boxes import relations
 
 OPPOSITE = {"left of": "right of", "above": "below", "right of": "left of", "below": "above"}
 

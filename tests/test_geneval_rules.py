@@ -13,8 +13,9 @@ import pytest
 from conftest import REPOSITORY
 from detections import at, judged, seen_colours, thing
 
-from glass_cli.benchmarks.detections import Detection
-from glass_cli.benchmarks.geneval_rules import TASKS, iou, kept, summary, verdict
+from glass_cli.benchmarks.geneval_rules import TASKS, kept, summary, verdict
+from glass_cli.detectors.boxes import iou
+from glass_cli.detectors.detections import Detection
 
 GENEVAL = REPOSITORY.parent / "shared" / "geneval" / "evaluation_metadata.jsonl"
 

@@ -17,7 +17,6 @@ from transformers import (
     SwinConfig,
 )
 
-from glass_cli.benchmarks.detections import COLOURS, Detection
 from glass_cli.benchmarks.mask2former import (
     MEAN,
     STD,
@@ -29,6 +28,7 @@ from glass_cli.benchmarks.mask2former import (
 )
 from glass_cli.common.errors import GlassError
 from glass_cli.common.hub import EMBEDDED
+from glass_cli.detectors.detections import COLOURS, Detection
 from glass_cli.embedded.world.objects import CLASSES
 
 CPU = torch.device("cpu")

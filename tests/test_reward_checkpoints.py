@@ -13,9 +13,9 @@ import reward_files as files
 import torch
 from huggingface_hub import constants
 
+from glass_cli.common import checkpoint
 from glass_cli.common.errors import GlassError
 from glass_cli.launch import launch
-from glass_cli.rewards import checkpoint
 from glass_cli.rewards.aesthetic import Aesthetic
 from glass_cli.rewards.clip import Clip
 from glass_cli.rewards.hpsv2 import Hpsv2

@@ -13,7 +13,8 @@ import tiny_pipeline
 import torch
 from torch import Tensor
 
-from glass_cli.rewards import checkpoint, two_towers
+from glass_cli.common import checkpoint
+from glass_cli.rewards import two_towers
 from glass_cli.rewards.aesthetic import head_of
 from glass_cli.rewards.hpsv2 import HEADS, Hpsv2, network
 from glass_cli.rewards.imagereward import ImageReward, Networks

@@ -15,9 +15,9 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from test_train_loop import assert_same
 from transformers import CLIPModel, CLIPTokenizer
 
-from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
 from glass_cli.common.errors import GlassError
 from glass_cli.common.hub import EMBEDDED
+from glass_cli.detectors.embedded_detector import EmbeddedDetector
 from glass_cli.embedded.train import __main__ as command
 from glass_cli.embedded.train import card, clip, codec, detector, flow, imagereward, measure, text
 from glass_cli.embedded.train.codes import CodeTable

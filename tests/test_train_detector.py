@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from glass_cli.benchmarks.grid_network import Cells
+from glass_cli.detectors.grid_network import Cells
 from glass_cli.embedded.train import detector, imperfect
 from glass_cli.embedded.train.imperfect import COLOURS, Target
 from glass_cli.embedded.train.spoil import rubbish, through_codec

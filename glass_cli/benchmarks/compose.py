@@ -8,10 +8,11 @@ from functools import cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from glass_cli.benchmarks import atom_rules, lists, soft_tifa
+from glass_cli.benchmarks import lists, soft_tifa
 from glass_cli.benchmarks.base import Answer, Benchmark, LoadedBenchmark, Record, check_sizes
-from glass_cli.benchmarks.embedded_detector import EmbeddedDetector, LoadedEmbeddedDetector
 from glass_cli.common.errors import GlassError
+from glass_cli.detectors import atom_rules
+from glass_cli.detectors.embedded_detector import EmbeddedDetector, LoadedEmbeddedDetector
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,7 @@ class Compose(Benchmark):
     those of two atoms with one object only are contents of GenEval's own prompts, since all others
     of that kind are trained on. In the shape of GenEval 2 (Kamath et al., arXiv 2512.16853), whose
     own list may not be shipped: each atom has a probability by itself, here from what the embedded
-    detector believes (:mod:`glass_cli.benchmarks.atom_rules`), a picture has the arithmetic and the
+    detector believes (:mod:`glass_cli.detectors.atom_rules`), a picture has the arithmetic and the
     geometric mean of its atoms' (:mod:`glass_cli.benchmarks.soft_tifa`), and is ``correct`` where
     every atom is more probable than not.
 

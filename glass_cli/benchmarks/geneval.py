@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from glass_cli.benchmarks import geneval_emoji, geneval_rules, lists
 from glass_cli.benchmarks.base import Answer, Benchmark, LoadedBenchmark, Record, check_sizes
-from glass_cli.benchmarks.detections import COLOURS, Detection, LoadedDetector
-from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
 from glass_cli.benchmarks.mask2former import Mask2Former
 from glass_cli.common.errors import GlassError
+from glass_cli.detectors.boxes import RELATIONS
+from glass_cli.detectors.detections import COLOURS, Detection, LoadedDetector
+from glass_cli.detectors.embedded_detector import EmbeddedDetector
 
 if TYPE_CHECKING:
     import torch
@@ -147,7 +148,7 @@ def _is_position(value: Any, number: int) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 2
-        and value[0] in geneval_rules.RELATIONS
+        and value[0] in RELATIONS
         and value[1] in range(number)
     )
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import Any
 
-from glass_cli.benchmarks.detections import COLOURS
-from glass_cli.benchmarks.geneval_rules import RELATIONS, TASKS
+from glass_cli.benchmarks.geneval_rules import TASKS
+from glass_cli.detectors.boxes import RELATIONS
+from glass_cli.detectors.detections import COLOURS
 from glass_cli.embedded.world.content import Content, Group, Relation
 from glass_cli.embedded.world.grammar import describe
 from glass_cli.embedded.world.objects import CLASSES

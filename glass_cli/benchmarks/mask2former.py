@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from glass_cli.benchmarks.detections import COLOURS, Box, Detection, Detector, LoadedDetector
 from glass_cli.benchmarks.geneval_rules import CONFIDENCE
 from glass_cli.common import hub
 from glass_cli.common.errors import GlassError, one_line
+from glass_cli.detectors.detections import COLOURS, Box, Detection, Detector, LoadedDetector
 from glass_cli.embedded.world.objects import CLASSES
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class Mask2Former(Detector):
         import torch
         from transformers import CLIPTokenizer
 
-        from glass_cli.rewards import checkpoint, two_towers
+        from glass_cli.common import checkpoint
+        from glass_cli.rewards import two_towers
         from glass_cli.rewards.pixels import ShortestSide
 
         segmenter, head = _segmenter(self.path)
@@ -204,7 +205,7 @@ def _mask(logits: Tensor) -> tuple[Tensor, float, Box] | None:
 
 
 class LoadedMask2Former(LoadedDetector):
-    """See :class:`glass_cli.benchmarks.detections.LoadedDetector`."""
+    """See :class:`glass_cli.detectors.detections.LoadedDetector`."""
 
     def __init__(self, segmenter: Any, head: Any, towers: TwoTowers) -> None:
         self._segmenter, self._head, self._towers = segmenter, head, towers

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from glass_cli.common import hub
+from glass_cli.common import checkpoint, hub
 from glass_cli.common.errors import GlassError
-from glass_cli.rewards import checkpoint, two_towers
+from glass_cli.rewards import two_towers
 from glass_cli.rewards.base import (
     LoadedReward,
     Reward,

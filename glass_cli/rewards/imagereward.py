@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from glass_cli.common import hub
+from glass_cli.common import checkpoint, hub
 from glass_cli.common.errors import GlassError
-from glass_cli.rewards import checkpoint
 from glass_cli.rewards.base import (
     FollowsModel,
     LoadedReward,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from glass_cli.common import hub
-from glass_cli.rewards import checkpoint, two_towers
+from glass_cli.common import checkpoint, hub
+from glass_cli.rewards import two_towers
 from glass_cli.rewards.base import (
     FollowsModel,
     LoadedReward,

@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from glass_cli.common import hub
+from glass_cli.common import checkpoint, hub
 from glass_cli.common.errors import GlassError, one_line
-from glass_cli.rewards import checkpoint
 from glass_cli.rewards.base import OncePrompt, in_batches
 from glass_cli.rewards.pixels import ShortestSide
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from glass_cli.common import hub
+from glass_cli.common import checkpoint, hub
 from glass_cli.common.errors import GlassError, one_line
-from glass_cli.rewards import checkpoint
 from glass_cli.rewards.base import OncePrompt
 
 DEFAULT = "Qwen/Qwen3-VL-8B-Instruct"

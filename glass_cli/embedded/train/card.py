@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
 from glass_cli.benchmarks.geneval import LoadedGenEval
 from glass_cli.common.files import atomic_write
+from glass_cli.detectors.embedded_detector import EmbeddedDetector
 from glass_cli.embedded.train import clip, codec, detector, flow, imagereward, judging
 from glass_cli.embedded.train import measure as drawing
 from glass_cli.embedded.train.preferences import PICTURES
@@ -81,7 +81,7 @@ _DETECTOR = """
 ## The detector of `glass eval`
 
 It says of every cell of 8x8 pixels whether an object's centre is there, its class, its colour and
-its box (`glass_cli/benchmarks/grid_network.py`). It was trained on pictures of its own
+its box (`glass_cli/detectors/grid_network.py`). It was trained on pictures of its own
 (`embedded/train/imperfect.py`: any number of objects, on the grid and off it, some faded, cut off,
 overlapping or turning into another class), most of them through the codec, some blurred and noised,
 one in twenty noise without any object. An object in its own colours has no colour to it: a natural

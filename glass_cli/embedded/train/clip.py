@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer
 
+from glass_cli.common.checkpoint import read
 from glass_cli.embedded.train.flow import WIDTH, encode
 from glass_cli.embedded.train.helpers import CellHead, ContentHead, things_of
 from glass_cli.embedded.train.loop import averaged, copy_matching, fit
@@ -18,7 +19,6 @@ from glass_cli.embedded.train.text import LENGTH
 from glass_cli.embedded.world.grammar import random_prompt
 from glass_cli.embedded.world.layout import GRID, SIDE
 from glass_cli.pipelines.codec import PatchAutoencoder
-from glass_cli.rewards.checkpoint import read
 from glass_cli.rewards.pixels import ShortestSide
 
 PROMPTS = 16  # a batch, each with preferences.PICTURES pictures

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from glass_cli.benchmarks.grid_network import STRIDE, Cells, GridNetwork, centres
+from glass_cli.detectors.grid_network import STRIDE, Cells, GridNetwork, centres
 from glass_cli.embedded.train.data import pictures, scenes
 from glass_cli.embedded.train.imperfect import COLOURS, Target, imperfect, targets_of
 from glass_cli.embedded.train.loop import copy_matching, fit

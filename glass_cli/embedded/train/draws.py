@@ -21,9 +21,9 @@ from diffusers import StableDiffusionPipeline
 from numpy.typing import NDArray
 from torch import Tensor
 
-from glass_cli.benchmarks.embedded_detector import EmbeddedDetector
 from glass_cli.benchmarks.geneval import LoadedGenEval
 from glass_cli.common.hub import EMBEDDED
+from glass_cli.detectors.embedded_detector import EmbeddedDetector
 from glass_cli.embedded.train import card
 from glass_cli.embedded.train.data import unseen_content
 from glass_cli.embedded.train.judging import record_of

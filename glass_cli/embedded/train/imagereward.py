@@ -23,6 +23,7 @@ from transformers import (
     CLIPTokenizer,
 )
 
+from glass_cli.common.checkpoint import read
 from glass_cli.embedded.train.atoms import Atom, atoms
 from glass_cli.embedded.train.helpers import CellHead
 from glass_cli.embedded.train.loop import copy_matching, fit
@@ -38,7 +39,6 @@ from glass_cli.embedded.train.text import LENGTH
 from glass_cli.embedded.world.content import MOST, Content
 from glass_cli.embedded.world.layout import GRID, SIDE
 from glass_cli.pipelines.codec import PatchAutoencoder
-from glass_cli.rewards.checkpoint import read
 from glass_cli.rewards.imagereward import BLOCK, FILE, HEAD, MEAN, STD, TOP, split
 from glass_cli.rewards.pixels import ShortestSide
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glass_cli.benchmarks.detections import LoadedDetector
 from glass_cli.benchmarks.geneval import LoadedGenEval
+from glass_cli.detectors.detections import LoadedDetector
 from glass_cli.embedded.train.data import pictures, unseen_pairs, unseen_scene
 from glass_cli.embedded.world.content import WEIGHTS, Content
 from glass_cli.embedded.world.grammar import describe

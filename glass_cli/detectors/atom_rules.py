@@ -24,8 +24,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from glass_cli.benchmarks.detections import ObjectBelief
-from glass_cli.benchmarks.geneval_rules import relations
+from glass_cli.detectors.boxes import relations
+from glass_cli.detectors.detections import ObjectBelief
 
 SKILLS = ("object", "count", "attribute", "relation")
 MOST = 10  # objects that may be a relation's subject, the most probable ones; 2 ** MOST sets

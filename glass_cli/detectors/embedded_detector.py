@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from glass_cli.benchmarks.detections import Box, Detection, ObjectBelief
-from glass_cli.benchmarks.geneval_rules import iou
 from glass_cli.common import hub
 from glass_cli.common.errors import GlassError, one_line
+from glass_cli.detectors.boxes import iou
+from glass_cli.detectors.detections import Box, Detection, ObjectBelief
 
 if TYPE_CHECKING:
     import torch
@@ -59,8 +59,8 @@ class EmbeddedDetector:
         """Reads the weights; always float32. Raises GlassError."""
         import torch
 
-        from glass_cli.benchmarks.grid_network import GridNetwork
-        from glass_cli.rewards import checkpoint
+        from glass_cli.common import checkpoint
+        from glass_cli.detectors.grid_network import GridNetwork
 
         config = self.config
         folder = hub.folder(self.path, f"{KEY}.path", ["*.safetensors"])
@@ -74,7 +74,7 @@ class EmbeddedDetector:
 
 
 class LoadedEmbeddedDetector:
-    """See :class:`glass_cli.benchmarks.detections.LoadedDetector`."""
+    """See :class:`glass_cli.detectors.detections.LoadedDetector`."""
 
     def __init__(self, network: Any, config: dict[str, Any]) -> None:
         self.network = network
@@ -137,7 +137,7 @@ def _boxes(sides: Tensor) -> Tensor:
     """Boxes (N, cells, 4) in pixels, from the distances (N, 4, H, W) to their sides."""
     import torch
 
-    from glass_cli.benchmarks.grid_network import STRIDE, centres
+    from glass_cli.detectors.grid_network import STRIDE, centres
 
     x, y = centres(sides.shape[-2], sides.shape[-1], sides.device)
     left, top, right, bottom = (STRIDE * sides).unbind(1)
