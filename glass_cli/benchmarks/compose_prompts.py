@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from glass_cli.detectors.atom_rules import atoms
 from glass_cli.embedded.world.content import (
     MOST,
     RELATIONS,
@@ -39,8 +40,8 @@ class Shape(NamedTuple):
     relations: int
 
 
-def shapes(atoms: int) -> list[Shape]:
-    """All that the world has room for, whose numbers sum to ``atoms``."""
+def shapes(total: int) -> list[Shape]:
+    """All that the world has room for, whose numbers sum to ``total`` atoms."""
     return [
         shape
         for groups, relations in _RELATIONS_OF.items()
@@ -48,7 +49,7 @@ def shapes(atoms: int) -> list[Shape]:
             Shape, itertools.product([groups], range(groups + 1), range(groups + 1), relations)
         )
         # a counted group has two objects at least
-        if sum(shape) == atoms and groups + shape.counts <= MOST
+        if sum(shape) == total and groups + shape.counts <= MOST
     ]
 
 
@@ -76,29 +77,16 @@ def content_of(shape: Shape, rng: random.Random, classes: Sequence[str] = CLASSE
 def record_of(content: Content) -> dict[str, Any]:
     """The prompt with its atoms, in the order of its words.
 
-    ``objects`` is how many of each class the prompt names; ``atoms`` are of four skills:
-    {"skill": "object", "class": ...}, {"skill": "count", "class": ..., "count": ...},
-    {"skill": "attribute", "class": ..., "color": ...} and
-    {"skill": "relation", "class": ..., "relation": ..., "to": ...}.
+    ``objects`` is how many of each class the prompt names; ``atoms`` are those of
+    :func:`glass_cli.detectors.atom_rules.atoms`.
     """
-    atoms: list[dict[str, Any]] = []
-    for group in content.groups:
-        name = group.name
-        atoms.append({"skill": "object", "class": name})
-        if group.count > 1:
-            atoms.append({"skill": "count", "class": name, "count": group.count})
-        if group.color is not None:
-            atoms.append({"skill": "attribute", "class": name, "color": group.color})
-    for relation in content.relations:
-        one, other = (content.groups[i].name for i in (relation.subject, relation.object))
-        atoms.append({"skill": "relation", "class": one, "relation": relation.word, "to": other})
     objects = {group.name: group.count for group in content.groups}
-    return {"prompt": describe(content), "objects": objects, "atoms": atoms}
+    return {"prompt": describe(content), "objects": objects, "atoms": atoms(content)}
 
 
-def contents(atoms: int, rng: random.Random) -> Iterator[Content]:
-    """Contents of ``atoms`` atoms, the shapes in turn; held out from training, and possible."""
-    for shape in itertools.cycle(shapes(atoms)):
+def contents(total: int, rng: random.Random) -> Iterator[Content]:
+    """Contents of ``total`` atoms, the shapes in turn; held out from training, and possible."""
+    for shape in itertools.cycle(shapes(total)):
         while True:
             content = content_of(shape, rng)
             if held_out(content) and possible(content):
@@ -108,10 +96,10 @@ def contents(atoms: int, rng: random.Random) -> Iterator[Content]:
 
 def prompts() -> Iterator[dict[str, Any]]:
     """The list: EACH records for each number of ATOMS, no prompt twice."""
-    for atoms in ATOMS:
-        rng = random.Random(f"compose/{SEED}/{atoms}")
+    for total in ATOMS:
+        rng = random.Random(f"compose/{SEED}/{total}")
         found: dict[str, dict[str, Any]] = {}
-        for content in contents(atoms, rng):
+        for content in contents(total, rng):
             record = record_of(content)
             found.setdefault(record["prompt"], record)
             if len(found) == EACH:

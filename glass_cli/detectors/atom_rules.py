@@ -26,12 +26,34 @@ from typing import Any
 
 from glass_cli.detectors.boxes import relations
 from glass_cli.detectors.detections import ObjectBelief
+from glass_cli.embedded.world.content import Content
 
 SKILLS = ("object", "count", "attribute", "relation")
 MOST = 10  # objects that may be a relation's subject, the most probable ones; 2 ** MOST sets
 
 Objects = Sequence[ObjectBelief]
 Atom = Mapping[str, Any]
+
+
+def atoms(content: Content) -> list[dict[str, Any]]:
+    """What a content asks for, in the order of its words: atoms of the four skills.
+
+    {"skill": "object", "class": ...}, {"skill": "count", "class": ..., "count": ...} of a group of
+    two or more, {"skill": "attribute", "class": ..., "color": ...} and
+    {"skill": "relation", "class": ..., "relation": ..., "to": ...}.
+    """
+    found: list[dict[str, Any]] = []
+    for group in content.groups:
+        name = group.name
+        found.append({"skill": "object", "class": name})
+        if group.count > 1:
+            found.append({"skill": "count", "class": name, "count": group.count})
+        if group.color is not None:
+            found.append({"skill": "attribute", "class": name, "color": group.color})
+    for relation in content.relations:
+        one, other = (content.groups[i].name for i in (relation.subject, relation.object))
+        found.append({"skill": "relation", "class": one, "relation": relation.word, "to": other})
+    return found
 
 
 def _of_class(objects: Objects, name: str) -> list[float]:
