@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="peak memory, as Linux tells it"),
 ]
-FEW, MANY = 2_000, 10_000
+FEW, MANY = 1_000, 10_000
 WORDS = ["-cd", "../mine", "benchmark=many", "model=gaussian_mixture", "wandb.mode=disabled"]
 WORDS += ["particles=1", "sampler.transitions=1", "sampler.steps=1", "steering=none"]
 
@@ -84,8 +84,7 @@ def test_memory_and_time_of_ten_thousand_prompts(code: dict[str, str]) -> None:
         assert page.run("document.querySelectorAll('.card').length") == MANY
         assert not page.errors
     assert many.megabytes < 1.1 * few.megabytes
-    # a page needs all results at once: 2.5 KB for each prompt
-    assert (pages[1].megabytes - pages[0].megabytes) * 2**20 < 3_500 * (MANY - FEW)
+    assert pages[1].megabytes < 1.1 * pages[0].megabytes
     assert late < 1.25 * early
 
 

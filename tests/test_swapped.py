@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from example_runs import STEPS, sample_run
 from test_damaged_folders import DAMAGE, Harm, files
@@ -169,19 +172,61 @@ def test_settings_and_results_of_another_run(glass: Any) -> None:
     assert code == 2 and "prompt 0 was cat, now it is dog" in line
 
 
-def test_thumbnails_of_another_run(glass: Any) -> None:
-    """Those of other numbers are told; the report of the rest stands."""
-    for name in ("a", "b"):
-        sample_run(Path(name), {"a dog": [1.0, 4.0, 2.0, 1.0]}, steps=STEPS, thumbs=True)
-    strips = sorted(Path("a/thumbs").rglob("*.webp"))
-    import numpy as np
+def _tiles_of(page: str) -> int:
+    """How many pictures the trees of a page show."""
+    return page.count("<image ")
 
-    strips[0].write_bytes(thumbnails.strip(np.zeros((3, 16, 16, 3), np.uint8)[:, :, :13]))
-    code, _, lines = glass("report", "a")
-    assert code in (0, 2) and len(lines) <= 1 and "Traceback" not in "".join(lines), lines
-    if code:
-        assert strips[0].name in lines[0]
-    assert glass("report", "b")[0] == 0
+
+def _exchanged(one: Path, two: Path) -> None:
+    contents = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(contents)
+
+
+def _of_three(one: Path, two: Path) -> None:
+    """Strips of another number of particles."""
+    for path in (one, two):
+        path.write_bytes(thumbnails.strip(np.zeros((3, 16, 13, 3), np.uint8)))
+
+
+@pytest.mark.parametrize("harm", ["swapped", "of three", *DAMAGE])
+def test_thumbnails_of_another_result(glass: Any, harm: str) -> None:
+    """One line names the first that is not its result's, and the page shows the others."""
+    prompts = {"a dog": [1.0, 4.0, 2.0, 1.0], "a cat": [2.0, 4.0, 2.0, 1.0]}
+    steps = [*STEPS[:2], STEPS[1] | {"step": 2, "t": 0.7}, STEPS[2] | {"step": 3}]
+    sample_run(Path("a"), prompts, steps=steps, thumbs=True)
+    one, two = (f"thumbs/{i:05d}/0000/step-001.webp" for i in (0, 1))
+    flat = thumbnails.strip(np.stack([np.full((16, 16, 3), 50 * i, np.uint8) for i in range(4)]))
+    Path("a", two).write_bytes(flat)
+    result = Path("a/results/00001/0000.json")
+    record = json.loads(result.read_text())
+    record["thumbnails_sha256"][two] = hashlib.sha256(flat).hexdigest()
+    result.write_text(json.dumps(record))
+    # written before results named the digests of their strips
+    shutil.copytree("a", "old")
+    for path in Path("old/results").rglob("*.json"):
+        record = json.loads(path.read_text())
+        del record["thumbnails_sha256"]
+        path.write_text(json.dumps(record))
+    whole = {}
+    for name in ("a", "old"):
+        assert glass("report", name)[::2] == (0, [])
+        whole[name] = _tiles_of(Path(name, "report.html").read_text())
+        if harm in DAMAGE:
+            for place in (one, two):
+                DAMAGE[harm](Path(name, place))
+        else:
+            {"swapped": _exchanged, "of three": _of_three}[harm](Path(name, one), Path(name, two))
+    code, _, (line,) = glass("report", "a")
+    assert code == 0 and line.startswith(f"glass: warning: {Path('a', one)} ")
+    assert line.endswith("(and 1 more like it); the page is without it")
+    page = Path("a/report.html").read_text()
+    assert _tiles_of(page) == whole["a"] - 8 and str(Path("a", one)) in page
+    # without digests a strip that looks like one is taken for it
+    code, _, lines = glass("report", "old")
+    told = harm != "swapped"
+    assert code == 0 and len(lines) == told
+    assert _tiles_of(Path("old/report.html").read_text()) == whole["old"] - 8 * told
 
 
 @pytest.mark.parametrize("changed", [False, True])

@@ -64,9 +64,11 @@ def test_a_unit_is_read_back(tmp_path: Path) -> None:
     given = finished(unit)
     read = folder.write(given)
     assert folder.result(unit) == read
-    assert read == {**given.result, "sha256": read["sha256"]}
-    pictures = {n: d for n, d in given.files.items() if n.endswith(".png")}
-    assert read["sha256"] == {n: hashlib.sha256(d).hexdigest() for n, d in pictures.items()}
+    digests = {key: read[key] for key in ("sha256", "thumbnails_sha256")}
+    assert read == {**given.result, **digests}
+    named = {name: digest for table in digests.values() for name, digest in table.items()}
+    assert named == {name: hashlib.sha256(data).hexdigest() for name, data in given.files.items()}
+    assert {Path(name).suffix for name in read["sha256"]} == {".png"}
     assert folder.times(unit) == {"seconds": 1.5}
     assert names(tmp_path) == {"results/00004/0001.json", "times/00004/0001.json", *given.files}
     # in memory of thousands of prompts there is no room for their particles and steps

@@ -17,8 +17,8 @@ Interval = tuple[float, float]
 Numbers = NDArray[np.float64]
 
 LEVEL = 0.95
-# Numbers drawn at a time, to bound memory.
-_AT_A_TIME = 1_000_000
+# Numbers drawn at a time: with few prompts and with many, a few megabytes.
+_AT_A_TIME = 250_000
 
 
 def bootstrap_interval(

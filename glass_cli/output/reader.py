@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -21,7 +22,7 @@ from glass_cli.output.identity import IDENTITY
 from glass_cli.output.record_fields import Damaged
 from glass_cli.output.results import Particle, Result, Run, Score, StepRow
 from glass_cli.output.units import units_of
-from glass_cli.output.writer import SUMMARY, Unit
+from glass_cli.output.writer import SUMMARY, THUMBNAILS, Unit
 
 
 class Unfinished(GlassError):
@@ -107,7 +108,7 @@ def _older(folder: Path) -> GlassError:
 
 
 def _read(folder: Path) -> Run:
-    summary = fields.mapping(fields.load(folder, SUMMARY, json.loads), SUMMARY)
+    summary = fields.mapping(fields.load(folder, SUMMARY), SUMMARY)
     if "units" not in summary:
         raise _older(folder)
     config = fields.mapping(fields.load(folder, "config.yaml", yaml.safe_load), "config.yaml")
@@ -141,10 +142,10 @@ def _scores(summary: Mapping[str, Any]) -> dict[str, Score]:
 
 
 def _result(folder: Path, unit: Unit) -> Result:
-    inside = unit.inside.as_posix()
-    where = f"results/{inside}.json"
-    record = fields.mapping(fields.load(folder, where, json.loads), where)
     index, image = unit
+    inside = f"{index:05d}/{image:04d}"
+    where = f"results/{inside}.json"
+    record = fields.mapping(fields.load(folder, where), where)
     if (record.get("prompt_index"), record.get("image_index")) != unit:
         raise Damaged(f"{where} is of another prompt or image")
     rewards = fields.series(record.get("rewards"), where)
@@ -173,38 +174,39 @@ def _result(folder: Path, unit: Unit) -> Result:
             )
             for row in rows
         ),
-        nfe=fields.number(record, "nfe", where),
-        reward_calls=fields.number(record, "reward_calls", where),
+        nfe=fields.once(fields.number(record, "nfe", where)),
+        reward_calls=fields.once(fields.number(record, "reward_calls", where)),
         seconds=_seconds(folder, f"times/{inside}.json"),
-        judged=fields.mapping(judged, f"{where}: judged"),
+        judged=fields.table_once(judged, f"{where}: judged"),
         task=_task(folder, f"images/{index:05d}/metadata.jsonl", judged),
-        steps=_steps(folder, record.get("steps"), inside, len(rows)),
+        steps=_steps(folder, record, inside, len(rows)),
     )
 
 
 def _task(folder: Path, metadata: str, judged: Mapping[str, Any]) -> str | None:
     """GenEval's task, or another benchmark's category, as the record of the prompt names it."""
     task: Any = judged.get("tag", judged.get("task"))
-    if task is None and (folder / metadata).is_file():
-        record = fields.mapping(fields.load(folder, metadata, json.loads), metadata)
+    if task is None and os.path.isfile(os.path.join(folder, metadata)):
+        record = fields.mapping(fields.load(folder, metadata), metadata)
         task = record.get("tag", record.get("category"))
     return None if task is None else str(task)
 
 
 def _seconds(folder: Path, times: str) -> float | None:
-    if not (folder / times).is_file():
+    if not os.path.isfile(os.path.join(folder, times)):
         return None
-    record = fields.mapping(fields.load(folder, times, json.loads), times)
+    record = fields.mapping(fields.load(folder, times), times)
     return fields.number(record, "seconds", times)
 
 
-def _steps(folder: Path, rows: Any, place: str, size: int) -> tuple[StepRow, ...]:
+def _steps(folder: Path, record: Mapping[str, Any], place: str, size: int) -> tuple[StepRow, ...]:
     """The steps of a run that ends with ``size`` particles; on the way there may be others."""
     file = f"results/{place}.json"
     where = f"{file}: a step"
+    strips = _strips(folder, record, place)
     steps: list[StepRow] = []
     n = None  # how many particles the step before leads to
-    for row in fields.rows(rows, f"{file}: steps"):
+    for row in fields.rows(record.get("steps"), f"{file}: steps"):
         log_w = fields.series(row.get("log_w"), where)
         rewards = fields.series(row.get("rewards"), where)
         known = {len(values) for values in (log_w, rewards) if values is not None}
@@ -212,12 +214,24 @@ def _steps(folder: Path, rows: Any, place: str, size: int) -> tuple[StepRow, ...
         if known - {n}:
             raise Damaged(f"{where} has rewards or weights of other than {n} particles")
         step = _step(row, where, n, rewards, log_w)
-        strip = thumbnails.find(folder / "thumbs" / place, step.step)
-        steps.append(replace(step, thumbnails=strip))
+        if (strip := strips.get(step.step)) is not None:
+            step = replace(step, thumbnails=strip)
+        steps.append(fields.once(step) if step.rewards is None else step)
         n = step.number if step.ancestors is None else len(step.ancestors)
     if steps and n != size:
         raise Damaged(f"{file}: steps end with {n} particles of {size}")
-    return tuple(steps)
+    return fields.once(tuple(steps)) if all(s.rewards is None for s in steps) else tuple(steps)
+
+
+def _strips(folder: Path, record: Mapping[str, Any], place: str) -> dict[int, thumbnails.Strip]:
+    """The strips that lie in the folder of a result, by step, and what it says of them."""
+    inside = f"thumbs/{place}"
+    digests = fields.mapping(record.get(THUMBNAILS) or {}, f"results/{place}.json: {THUMBNAILS}")
+    kept = thumbnails.find(os.path.join(folder, inside))
+    return {
+        step: thumbnails.Strip(folder / inside / name, digests.get(f"{inside}/{name}"))
+        for step, name in kept.items()
+    }
 
 
 def _step(

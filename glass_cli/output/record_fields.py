@@ -1,37 +1,60 @@
 """Fields of a run's JSON and YAML files, each checked to be what a run writes.
 
+Thousands of results are in memory at once: what they have in common is kept once.
+
 ``where`` names the file, and the place in it, to the user. All raise Damaged.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Hashable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from glass_cli.common.errors import one_line
 from glass_cli.common.files import why
 
-# shared by all that have no numbers, of whom there may be thousands
 _NONE: Mapping[str, float] = MappingProxyType({})
+T = TypeVar("T", bound=Hashable)
 
 
 class Damaged(Exception):
     """A file is not what a run writes; the message says which and why."""
 
 
-def load(folder: Path, where: str, parse: Callable[[str], Any]) -> Any:
-    """The parsed file ``folder``/``where``."""
+def load(folder: Path, where: str, parse: Callable[[str], Any] = json.loads) -> Any:
+    """The parsed file ``folder``/``where``, by default of JSON."""
     try:
-        return parse((folder / where).read_text(encoding="utf-8"))
+        # by name: a Path would have each part of thousands of names among Python's own
+        with open(os.path.join(folder, where), encoding="utf-8") as file:
+            return parse(file.read())
     except OSError as error:
         raise Damaged(f"{where} cannot be read ({why(error)})") from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise Damaged(f"{where} is not what was written ({one_line(error)[:80]})") from error
+
+
+@lru_cache(maxsize=1024, typed=True)
+def once(value: T) -> T:
+    """``value``, or an equal one that was seen lately: not for floats whose zero has a sign."""
+    return value
+
+
+def table_once(value: Any, where: str) -> Mapping[str, Any]:
+    """A table like :func:`mapping`, or an equal one that was seen lately."""
+    return _parsed_once(json.dumps(mapping(value, where)))
+
+
+@lru_cache(maxsize=1024)
+def _parsed_once(text: str) -> Mapping[str, Any]:
+    return MappingProxyType(json.loads(text))
 
 
 def mapping(value: Any, where: str) -> Mapping[str, Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from glass_cli.output.thumbnails import Strip
+
 
 @dataclass(frozen=True, slots=True)
 class Particle:
@@ -35,7 +37,7 @@ class StepRow:
     ess: effective sample size, 1 to N.
     lineages: how many particles at t=0 have descendants now.
     ancestors: for each new particle the one whose copy it is; None where nobody was resampled.
-    thumbnails: a picture file of N equally wide tiles from left to right, what was scored.
+    thumbnails: the strip of N pictures of what was scored; None where none was kept.
     """
 
     step: int
@@ -47,7 +49,7 @@ class StepRow:
     ess: float | None
     lineages: int | None
     ancestors: tuple[int, ...] | None
-    thumbnails: Path | None = None
+    thumbnails: Strip | None = None
 
 
 @dataclass(frozen=True, slots=True)

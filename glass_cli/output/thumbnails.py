@@ -3,12 +3,18 @@
 ::
 
     thumbs/00003/0000/step-002.webp  prompt 3, image 0, step 2: N tiles from left to right
+
+Their result names the digest of each, by which another result's strip is told.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
+import re
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,6 +23,7 @@ from glass_cli.common.errors import GlassError
 from glass_cli.output.pictures import load_picture
 
 SIDE = 96
+_NAME = re.compile(r"step-(\d{3,9})\..+")
 # WebP holds 16383 pixels a side.
 _WIDEST = 16_000
 
@@ -45,15 +52,35 @@ def name(step: int) -> str:
     return f"step-{step:03d}.webp"
 
 
-def find(folder: Path, step: int) -> Path | None:
-    """A step's strip in the folder of its prompt and image, whatever its format."""
-    return next(iter(sorted(folder.glob(f"step-{step:03d}.*"))), None)
+class Strip(NamedTuple):
+    """A file of equally wide tiles from left to right.
+
+    sha256: its digest, as its result names it; None of runs that were drawn before results did.
+    """
+
+    path: Path
+    sha256: str | None = None
 
 
-def tiles(path: Path, count: int) -> list[Image.Image]:
-    """The ``count`` tiles of a strip. Raises GlassError where it is not such a strip."""
-    strip = load_picture(path).convert("RGB")
-    width = strip.width // count
-    if width < 1 or strip.width % count:
-        raise GlassError(f"{path} is not {count} tiles wide")
-    return [strip.crop((i * width, 0, (i + 1) * width, strip.height)) for i in range(count)]
+def find(folder: str) -> dict[int, str]:
+    """Step -> its strip's name in the folder of a prompt and image, whatever the format."""
+    try:
+        names = sorted(os.listdir(folder), reverse=True)
+    except OSError:
+        return {}
+    return {int(found[1]): found[0] for n in names if (found := _NAME.fullmatch(n))}
+
+
+def tiles(strip: Strip, count: int) -> list[Image.Image]:
+    """The ``count`` tiles of a strip.
+
+    Raises GlassError where it is not such a strip, or not the one that its result names.
+    """
+    whole = load_picture(strip.path).convert("RGB")
+    width = whole.width // count
+    if width < 1 or whole.width % count:
+        raise GlassError(f"{strip.path} is not {count} tiles wide")
+    digest = hashlib.sha256(strip.path.read_bytes()).hexdigest()
+    if strip.sha256 not in (None, digest):
+        raise GlassError(f"{strip.path} was not kept with its result")
+    return [whole.crop((i * width, 0, (i + 1) * width, whole.height)) for i in range(count)]

@@ -20,7 +20,8 @@
     sheet.png, summary.json              at the end; without summary.json the run did not finish
 
 Every file is written aside and renamed. A result names the digests of its pictures, so that one
-that does not belong to it (a torn disk, a picture changed by hand) is found and drawn again.
+that does not belong to it (a torn disk, a picture changed by hand) is found and drawn again, and
+those of its thumbnails, so that another's are not shown for them.
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ from glass_cli.output.lock import Lock, Refused
 from glass_cli.output.versions import VERSIONS
 from glass_cli.output.wandb_tracker import WANDB_ID
 
-DIGESTS = "sha256"
+DIGESTS, THUMBNAILS = "sha256", "thumbnails_sha256"
 SUMMARY, PARTICLES, STEPS = "summary.json", "particles.jsonl", "steps.jsonl"
 # What a result has for each particle and step; the rest of it is one number or text each.
-LONG = ("particles", "steps")
+LONG = ("particles", "steps", THUMBNAILS)
 _PARTS = ("results", "times", "images", "thumbs", "density", "study")
 _CLOSING = (
     IDENTITY,
@@ -188,8 +189,13 @@ class RunFolder:
         unit, result = finished.unit, dict(finished.result)
         for name, data in finished.files.items():
             self._write(self.folder / name, data)
-        pictures = [p["file"] for p in result["particles"] if "file" in p]
-        result[DIGESTS] = {n: hashlib.sha256(finished.files[n]).hexdigest() for n in pictures}
+        digests = {n: hashlib.sha256(data).hexdigest() for n, data in finished.files.items()}
+        result[DIGESTS] = {
+            p["file"]: digests[p["file"]] for p in result["particles"] if "file" in p
+        }
+        # apart: without one of these a result is whole
+        if strips := {n: digest for n, digest in digests.items() if n.startswith("thumbs/")}:
+            result[THUMBNAILS] = strips
         times = json_text(finished.times, indent=1)
         self._write(self.folder / "times" / unit.inside.with_suffix(".json"), times.encode())
         text = json_text(result, indent=1)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from glass_cli.common.messages import say
 from glass_cli.output.ancestry import is_steered
 from glass_cli.output.results import Particle, Result
 from glass_cli.report import data_uris, tables
@@ -48,8 +49,8 @@ class Card:
     number: int
     results: Sequence[Result]
     places: int
-    figures: list[Figure] = field(default_factory=list)
-    trees: list[tuple[str, str]] = field(default_factory=list)
+    figures: Sequence[Figure] = ()
+    trees: Sequence[tuple[str, str]] = ()
 
     @property
     def prompt(self) -> str:
@@ -109,50 +110,62 @@ def cards(
     by_prompt: dict[int, list[Result]] = {}
     for result in results:
         by_prompt.setdefault(result.prompt_index, []).append(result)
-    all_cards = [Card(i, group, places) for i, group in enumerate(by_prompt.values())]
-    groups = list(zip(all_cards, by_prompt.values(), strict=True))
-    left, notes = _add_pictures(groups, budget, places)
-    return all_cards, notes + _add_trees(groups, left, trees, render)
+    all_cards = [Card(i, tuple(group), places) for i, group in enumerate(by_prompt.values())]
+    left, notes = _add_pictures(all_cards, budget)
+    return all_cards, notes + _add_trees(all_cards, left, trees, render)
 
 
-Groups = Sequence[tuple[Card, Sequence[Result]]]
-
-
-def _add_pictures(groups: Groups, budget: int, places: int) -> tuple[int, list[str]]:
+def _add_pictures(all_cards: Sequence[Card], budget: int) -> tuple[int, list[str]]:
     """Gives the cards their pictures; returns what is left of the budget, and notes."""
-    paths = [path for _, results in groups for result in results for _, path in result.shown]
+    paths = [path for card in all_cards for result in card.results for _, path in result.shown]
     side = data_uris.fitting_side(paths, int(_PICTURES_SHARE * budget))
     missing = 0
-    for card, results in groups:
-        for result in results:
+    for card in all_cards:
+        figures = []
+        for result in card.results:
             for particle, path in result.shown:
                 uri = data_uris.picture(path, side) if budget > 0 else None
                 missing += uri is None
                 budget -= len(uri or "") + _AROUND_PICTURE
-                card.figures.append(_figure(result, particle, uri, len(results) > 1, places))
+                several = len(card.results) > 1
+                figures.append(_figure(result, particle, uri, several, card.places))
+        card.figures = tuple(figures)
     note = f"{missing} of {len(paths)} pictures are left out: the page would be too large"
     return budget, [note] * (missing > 0)
 
 
 def _add_trees(
-    groups: Groups, budget: int, trees: int, render: Callable[[TreeLayout], str]
+    all_cards: Sequence[Card], budget: int, trees: int, render: Callable[[TreeLayout], str]
 ) -> list[str]:
-    """Gives the cards the trees of their steered results; returns notes."""
+    """Gives the cards the trees of their steered results; returns notes.
+
+    Says in one line which thumbnails are not those of their results.
+    """
     shown = bare = left_out = 0
-    for card, results in groups:
-        for result in filter(is_steered, results):
+    unusable: list[str] = []
+    for card in all_cards:
+        drawn = []
+        for result in filter(is_steered, card.results):
             if shown >= trees or budget <= 0:
                 left_out += 1
                 continue
-            html = render(layout(result))
+            placed = layout(result)
+            unusable += placed.unusable
+            html = render(placed)
             if len(html) > budget:
                 html = render(layout(result, thumbnails=False))
                 bare += 1
             budget -= len(html)
             shown += 1
-            which = f", image {result.image_index}, seed {result.seed}" if len(results) > 1 else ""
-            card.trees.append((f"Tree of {result.started} particles{which}", html))
+            several = len(card.results) > 1
+            which = f", image {result.image_index}, seed {result.seed}" if several else ""
+            drawn.append((f"Tree of {result.started} particles{which}", html))
+        card.trees = tuple(drawn)
     notes = []
+    if unusable:
+        more = f" (and {len(unusable) - 1} more like it)" if len(unusable) > 1 else ""
+        notes.append(f"{unusable[0]}{more}; the page is without it")
+        say(f"warning: {notes[-1]}")
     if bare:
         notes.append(f"{bare} trees are without thumbnails: the page would be too large")
     if left_out:

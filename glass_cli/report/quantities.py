@@ -127,10 +127,14 @@ def estimate(values: Mapping[Prompt, float], by_task: bool = False) -> Estimate 
 
 def estimate_of(results: Iterable[Result], quantity: Quantity) -> Estimate | None:
     """The estimate of one run's ``quantity``; pictures of a prompt are not independent."""
+    return estimate(_pooled(results, quantity), quantity.by_task)
+
+
+def _pooled(results: Iterable[Result], quantity: Quantity) -> dict[Prompt, float]:
+    """One value for each prompt that has any."""
     values: dict[Prompt, list[float]] = {}
     for result in results:
         value = quantity.of(result)
         if value is not None:
             values.setdefault((result.prompt_index, result.task), []).append(value)
-    pooled = {prompt: quantity.pool(numbers) for prompt, numbers in values.items()}
-    return estimate(pooled, quantity.by_task)
+    return {prompt: quantity.pool(numbers) for prompt, numbers in values.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from glass_cli.common.errors import GlassError
 from glass_cli.output.results import Result
 from glass_cli.output.thumbnails import tiles
 from glass_cli.report.data_uris import embedded, picture
@@ -63,6 +64,7 @@ class TreeLayout:
     pictures: whether any node has one.
     rows: the same as a table.
     summary: the same in a sentence.
+    unusable: a line for each kept strip that is damaged, or another result's.
     """
 
     width: float
@@ -74,6 +76,7 @@ class TreeLayout:
     heads: tuple[ColumnHead, ...]
     rows: tuple[tuple[str, ...], ...]
     summary: str
+    unusable: tuple[str, ...]
 
 
 def layout(result: Result, thumbnails: bool = True) -> TreeLayout:
@@ -81,12 +84,12 @@ def layout(result: Result, thumbnails: bool = True) -> TreeLayout:
 
     thumbnails: whether nodes have pictures, where there are any.
 
-    Raises GlassError where a kept picture is damaged.
+    Raises GlassError where a finished picture is damaged.
     """
     tree = tree_of(result)
     n = tree.size
     places = decimals((r for step in tree.steps for r in step.rewards or ()), 3)
-    pictures = _pictures(result, tree) if thumbnails else {}
+    pictures, unusable = _pictures(result, tree) if thumbnails else ({}, [])
     tile = (64 if n <= 12 else 48 if n <= 24 else 24) if pictures else 22 if n <= 24 else 14
     captioned = tile >= _CAPTIONED or (not pictures and n <= 24)
     across = max(tile, 72 if captioned else 40) + 60
@@ -128,6 +131,7 @@ def layout(result: Result, thumbnails: bool = True) -> TreeLayout:
         heads=tuple(heads),
         rows=_rows(tree),
         summary=_summary(result, tree),
+        unusable=tuple(unusable),
     )
 
 
@@ -137,18 +141,26 @@ def _caption(node: Node, places: int) -> str:
     return " · ".join(text for text in (reward, weight) if text)
 
 
-def _pictures(result: Result, tree: Tree) -> dict[tuple[int, int], str]:
-    """Data URIs by column and particle: the kept strips, and at the end the finished pictures."""
-    uris = {
-        (k, i): embedded(tile, _SIDE)
-        for k, step in enumerate(tree.steps)
-        if step.thumbnails is not None
-        for i, tile in enumerate(tiles(step.thumbnails, step.number))
-    }
-    if not uris:
-        return {}
-    last = len(tree.steps) - 1
-    return uris | {(last, p.index): picture(path, _SIDE) for p, path in result.shown}
+def _pictures(result: Result, tree: Tree) -> tuple[dict[tuple[int, int], str], list[str]]:
+    """Data URIs by column and particle: the kept strips, and at the end the finished pictures.
+
+    And a line for each strip that is not what was kept.
+    """
+    uris: dict[tuple[int, int], str] = {}
+    unusable = []
+    for k, step in enumerate(tree.steps):
+        if step.thumbnails is None:
+            continue
+        try:
+            shown = tiles(step.thumbnails, step.number)
+        except GlassError as error:
+            unusable.append(str(error))
+            continue
+        uris |= {(k, i): embedded(tile, _SIDE) for i, tile in enumerate(shown)}
+    if uris:
+        last = len(tree.steps) - 1
+        uris |= {(last, p.index): picture(path, _SIDE) for p, path in result.shown}
+    return uris, unusable
 
 
 def _rows(tree: Tree) -> tuple[tuple[str, ...], ...]:
