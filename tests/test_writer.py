@@ -73,7 +73,7 @@ def test_a_unit_is_read_back(tmp_path: Path) -> None:
     assert names(tmp_path) == {"results/00004/0001.json", "times/00004/0001.json", *given.files}
     # in memory of thousands of prompts there is no room for their particles and steps
     (short,) = folder.finished([unit, Unit(4, 0)]).values()
-    assert short.keys() == {*read} - {"particles", "steps"}
+    assert short.keys() == {*read} - {"particles", "steps", "thumbnails_sha256"}
 
 
 def test_tables_are_json_without_nan_in_the_order_of_units(tmp_path: Path) -> None:
