@@ -33,7 +33,7 @@ def block(page: Path, containing: str) -> str:
 def commands(page: Path) -> list[list[str]]:
     """The words of every command line of glass on a page, as a shell would split them."""
     lines = [
-        line.removeprefix("PYTHONPATH=. ")
+        line.replace("python -m glass_cli ", "glass ", 1)
         for text in blocks(page, "sh")
         for line in text.replace("\\\n", " ").splitlines()
     ]

@@ -21,7 +21,7 @@ from PIL import Image
 GUIDES = REPOSITORY / "docs" / "guides"
 KINDS = ["sampler", "steering", "model", "reward", "benchmark"]
 FILE = re.compile(r"^`([\w/]+\.(?:py|yaml))`[^\n]*\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^PYTHONPATH=\. glass (.*)$", re.MULTILINE)
+COMMAND = re.compile(r"^python -m glass_cli (.*)$", re.MULTILINE)
 
 
 def guide(kind: str) -> str:
@@ -44,11 +44,10 @@ def write(kind: str, folder: Path) -> list[str]:
 
 def glass(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own, in the folder."""
-    paths = os.pathsep.join([".", str(REPOSITORY)])
     return subprocess.run(
         [sys.executable, "-m", "glass_cli", *words, "wandb.mode=disabled", "hydra.run.dir=run"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         timeout=300,

@@ -210,16 +210,16 @@ def _import_wandb() -> Any:
 def _log_quietly() -> None:
     """Where W&B cannot write its own log, a full disk say, Python prints a traceback for every line
     of it: not of the handlers that W&B adds from now on."""
-    own = logging.getLogger("wandb")
+    own: Any = logging.getLogger("wandb")  # whose methods are replaced
     if "addHandler" in vars(own):
         return
     add = own.addHandler
 
-    def add_quiet(handler: logging.Handler) -> None:
-        handler.handleError = lambda record: None  # type: ignore[method-assign]
+    def add_quiet(handler: Any) -> None:
+        handler.handleError = lambda record: None
         add(handler)
 
-    own.addHandler = add_quiet  # type: ignore[method-assign,assignment]
+    own.addHandler = add_quiet
 
 
 def _stage_in(folder: Path) -> None:
@@ -246,17 +246,17 @@ def _kept_id(path: Path) -> str | None:
 def _abandon() -> None:
     """Ends W&B's service process and forgets it, so that nothing waits for it at exit.
 
-    W&B has no public call for this that returns while the server hangs; mypy knows none of these
-    private names.
+    W&B has no public call for this that returns while the server hangs; its private
+    names have no types.
     """
-    module = sys.modules.get("wandb.sdk.wandb_setup")
-    connection = getattr(getattr(module, "_singleton", None), "_connection", None)
+    module: Any = sys.modules.get("wandb.sdk.wandb_setup")
+    connection: Any = getattr(getattr(module, "_singleton", None), "_connection", None)
     with suppress(Exception):
-        connection._cleanup()  # type: ignore[union-attr]
+        connection._cleanup()
     with suppress(Exception):
-        connection._proc._process.kill()  # type: ignore[union-attr]
+        connection._proc._process.kill()
     if module is not None:
-        module._singleton = None  # type: ignore[attr-defined]
+        module._singleton = None
     os.environ.pop("WANDB_SERVICE", None)
 
 
