@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -160,13 +161,36 @@ def test_a_density_plot_says_what_it_shows(dim: int, tilted: bool) -> None:
     name = "tilted density" if tilted else "density"
     assert axes.get_xlabel() == "$x_1$"
     assert axes.get_ylabel() == ("density" if dim == 1 else "$x_2$")
-    first, second = axes.get_title().split("\n")
+    first, second = figure.get_suptitle().split("\n")
     assert first.replace("\\$", "$") == 'prompt 0, "a $x of b$"'
     assert second.startswith(f"20 particles and the true {name}")
     assert second.endswith("the first 2 of 3 coordinates") == (dim == 3)
-    legend = axes.get_legend()
-    assert legend is not None
+    (legend,) = figure.legends
     shown = sorted(text.get_text() for text in legend.get_texts())
     particles = "particles, by weight" if dim == 1 else "particles, area by weight"
     assert shown == sorted([name, particles])
     figure.canvas.draw()
+    assert legend.get_window_extent().y1 <= axes.get_window_extent().y0  # over no point
+
+
+@pytest.mark.parametrize("letter", ["W", "红", "i", "🍎"])
+def test_a_density_plot_shows_wide_prompts_whole(
+    letter: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Of letters that the font lacks there are boxes, and no word of matplotlib's."""
+    from glass_cli.models.density_plot import density_figure, density_plot
+
+    target = GaussianMixture(dim=3).mixture()
+    words = (torch.zeros(2, 3, dtype=torch.float64), torch.zeros(2), target, True, 59 * letter)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert density_plot(*words).startswith(b"\x89PNG")
+    assert not said and capfd.readouterr().err == ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        figure = density_figure(*words)
+        figure.canvas.draw()
+        (title,) = figure.texts
+        extent = title.get_window_extent()
+    assert extent.x0 >= 0 and extent.x1 <= figure.bbox.width
+    assert title.get_text().startswith(59 * letter)

@@ -12,9 +12,11 @@ from matplotlib.patches import Patch
 from torch import Tensor
 
 from glass_cli.common.errors import shown
+from glass_cli.common.letters import boxes_for_missing_letters
 from glass_cli.models.mixture import Mixture
 
-_TITLE_WIDTH = 60
+_TITLE_WIDTH = 60  # letters
+_TITLE_SIZE, _TITLE_SHARE = 10.0, 0.97
 
 
 def density_figure(
@@ -31,7 +33,7 @@ def density_figure(
     # an isotropic mixture's marginal keeps its weights and widths
     marginal = Mixture(target.log_w, target.means[:, :d], target.stds)
     name = "tilted density" if tilted else "density"
-    figure = Figure(figsize=(5, 5 if d == 2 else 3.2), layout="constrained")
+    figure = Figure(figsize=(5, 5.4 if d == 2 else 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     handles: list[Artist] = []
@@ -73,13 +75,20 @@ def density_figure(
     axes.set_xlabel("$x_1$")
     several = f", the first 2 of {points.shape[-1]} coordinates" if points.shape[-1] > 2 else ""
     title = shown(title, _TITLE_WIDTH).replace("$", r"\$")  # not mathematics
-    axes.set_title(f"{title}\n{len(points)} particles and the true {name}{several}", fontsize=10)
-    axes.legend(handles=[*axes.get_legend_handles_labels()[0], *handles], loc="upper right")
+    text = figure.suptitle(f"{title}\n{len(points)} particles and the true {name}{several}")
+    # smaller where a wide prompt would be cut at the edges
+    text.set_fontsize(_TITLE_SIZE)
+    across = text.get_window_extent().width
+    text.set_fontsize(_TITLE_SIZE * min(1.0, _TITLE_SHARE * figure.bbox.width / across))
+    # below the axes, where it hides no point
+    handles = [*axes.get_legend_handles_labels()[0], *handles]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
 def density_plot(points: Tensor, log_w: Tensor, target: Mixture, tilted: bool, title: str) -> bytes:
     """The PNG of :func:`density_figure`."""
     file = io.BytesIO()
-    density_figure(points, log_w, target, tilted, title).savefig(file, dpi=120, format="png")
+    with boxes_for_missing_letters():
+        density_figure(points, log_w, target, tilted, title).savefig(file, dpi=120, format="png")
     return file.getvalue()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.files import atomic_write
+from glass_cli.common.letters import boxes_for_missing_letters
 from glass_cli.report.comparison import ROUNDING, Cell, Comparison
 from glass_cli.report.quantities import Estimate
 
@@ -39,7 +40,7 @@ def write_plots(comparison: Comparison, folder: Path) -> list[Path]:
             continue
         for suffix in ("png", "pdf"):
             path = folder / f"{name}.{suffix}"
-            with atomic_write(path) as part:
+            with atomic_write(path) as part, boxes_for_missing_letters():
                 figure.savefig(part, dpi=160, bbox_inches="tight")
             written.append(path)
     return written
