@@ -135,6 +135,19 @@ def test_captions_of_two_lines() -> None:
     assert long.width <= 2 * 28 + 3 * 256 + 2 * 12
 
 
+def test_captions_wider_than_a_picture_are_wrapped() -> None:
+    """Their last word, which may be all that tells two runs apart, is seen."""
+    long = "sampler.transitions=10, sampler.inner=snr, steering.lam=auto, particles=8, seed="
+    one, two = (contact_sheet([Row("a", [plain((64, 64))] * 2, [f"{long}{i}\n0.1", "b\n0.2"])])
+                for i in (1, 2))  # fmt: skip
+    assert one.size == two.size and one.tobytes() != two.tobytes()
+    _, bottom, left, right = box(~where(one, ImageColor.getrgb("white")))
+    assert left >= 27 and right < one.width - 27 and bottom < one.height - 1
+    # three lines of the name, not one, above the reward
+    short = contact_sheet([Row("a", [plain((64, 64))] * 2, ["x" * 30 + "\n0.1", "b\n0.2"])])
+    assert one.height == short.height + 2 * 17
+
+
 def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     plain((64, 64)).save(path)

@@ -50,9 +50,9 @@ def contact_sheet(rows: Sequence[Row], columns: int = 8, title: str | None = Non
     title: above all rows.
 
     Pictures below 128 pixels are enlarged by a whole factor without smoothing, those above 256
-    reduced to it. Captions of several lines spread pictures as far as they need, up to 256 pixels.
-    Labels are word-wrapped; any text is drawn without failing, as boxes where no font has the
-    letters.
+    reduced to it. Captions of several lines spread pictures as far as they need, up to 256 pixels,
+    beyond which they are word-wrapped as labels are; any text is drawn without failing, as boxes
+    where no font has the letters.
 
     Raises ValueError on no rows, columns < 1, or a row whose captions or best do not fit its
     pictures; GlassError for a file that is not a whole picture.
@@ -71,6 +71,7 @@ def contact_sheet(rows: Sequence[Row], columns: int = 8, title: str | None = Non
     tiles = [[_tile(picture) for picture in row.pictures] for row in rows]
     cell = max((max(tile.size) for line in tiles for tile in line), default=SMALLEST)
     cell = max(cell, min(LARGEST, _widest_line(rows)))
+    rows = [row._replace(captions=[_broken(c, cell) for c in row.captions]) for row in rows]
     used = min(columns, max(1, *(len(line) for line in tiles)))
     inner = max(NARROWEST, used * cell + (used - 1) * GAP)
     fonts = [_font_for(row.label, LABEL) for row in rows]
@@ -127,6 +128,15 @@ def _widest_line(rows: Sequence[Row]) -> int:
     lines = [_clean(line) for caption in captions for line in caption.split("\n")]
     widths = (_font_for(line, CAPTION).getlength(line[:200]) for line in lines)
     return 17 + math.ceil(max(widths)) if lines else 0
+
+
+def _broken(caption: str, cell: int) -> str:
+    """A caption of several lines with each as long as the cell is wide, less the star's room."""
+    if "\n" not in caption:
+        return caption
+    lines = caption.split("\n")
+    broken = [_wrap(line, _font_for(line, CAPTION), cell - 17) or [""] for line in lines]
+    return "\n".join(part for parts in broken for part in parts)
 
 
 def _picture(
