@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import child_process
 import numpy as np
 import pytest
 import torch
@@ -44,14 +45,9 @@ def write(kind: str, folder: Path) -> list[str]:
 
 def glass(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own, in the folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "glass_cli", *words, "wandb.mode=disabled", "hydra.run.dir=run"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = [sys.executable, "-m", "glass_cli", *words]
+    command += ["wandb.mode=disabled", "hydra.run.dir=run"]
+    return child_process.run(command, {**os.environ, "PYTHONPATH": str(REPOSITORY)}, folder)
 
 
 def run(kind: str, folder: Path, *more: str) -> Path:

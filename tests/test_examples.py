@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import child_process
 import numpy as np
 import pytest
 import torch
@@ -86,11 +86,9 @@ def test_it_is_the_scheduler_and_the_callback(pipe: Any) -> None:
 
 def test_it_is_a_script(folder: Path, tmp_path: Path) -> None:
     command = [PROMPT, "--model", str(folder), "--reward", "clip", "--particles", "2"]
-    done = subprocess.run(
-        [sys.executable, str(FLUX), *command, "--calls", "5", "--size", "64", "64"],
-        capture_output=True, text=True, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    command += ["--calls", "5", "--size", "64", "64"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}
+    done = child_process.run([sys.executable, str(FLUX), *command], environment, tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["0.png", "1.png"]

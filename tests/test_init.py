@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import child_process
 import numpy as np
 import pytest
 import torch
@@ -22,14 +23,8 @@ from glass_cli.config.preflight import preflight
 
 
 def glass(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "glass_cli", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "WANDB_MODE": "disabled"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "WANDB_MODE": "disabled"}
+    return child_process.run([sys.executable, "-m", "glass_cli", *words], environment, folder)
 
 
 def test_the_project_runs_as_it_stands(tmp_path: Path) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import child_process
 import pytest
 from conftest import REPOSITORY
 from eval_runs import EMOJI, ENVIRONMENT, FOLDER, POINTS, files, write_benchmarks
@@ -39,9 +39,7 @@ def test_killed_and_continued(
 ) -> None:
     program = str(REPOSITORY / "tests" / "killed_runs.py")
     typed = [config, *map(str, (seed, kills, seconds)), "-cd", "../mine", *words]
-    done = subprocess.run(
-        [sys.executable, program, *typed], env=ENVIRONMENT, capture_output=True, text=True
-    )
+    done = child_process.run([sys.executable, program, *typed], ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     said = re.findall(r"^killed=(\w+) results=(\d+)$", done.stdout, re.MULTILINE)
     undisturbed = files(Path("undisturbed"))
@@ -56,11 +54,11 @@ def test_two_at_once() -> None:
     words = ["-cd", "../mine", *POINTS, "benchmark.images=50"]
     command = [sys.executable, "-m", "glass_cli", "eval", *words]
     holder = Path(FOLDER, HOLDER)
-    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as first:
+    with child_process.Child(command, ENVIRONMENT) as first:
         deadline = time.monotonic() + 60
         while not holder.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
-        second = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+        second = child_process.run(command, ENVIRONMENT)
         first.communicate()
     assert first.returncode == 0 and second.returncode == 2
     (line,) = second.stderr.splitlines()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from child_process import Child, run
 from eval_runs import ENVIRONMENT
 
 from glass_cli.engine.launchers.local import Local
@@ -27,7 +27,7 @@ sys.exit(launch(sys.argv[3:], sweep, conf=Path(sys.argv[1]), engine="slow_engine
 MIXTURE = ["model=gaussian_mixture", "wandb.mode=disabled", "calls=5"]
 
 
-def wait_for(pattern: str, process: subprocess.Popen[str]) -> Path:
+def wait_for(pattern: str, process: Child) -> Path:
     """The first file of that name below the working directory."""
     end = time.monotonic() + 60
     while time.monotonic() < end and process.poll() is None:
@@ -39,21 +39,11 @@ def wait_for(pattern: str, process: subprocess.Popen[str]) -> Path:
     raise AssertionError(f"no {pattern}: {process.communicate()[1]}")
 
 
-def start(conf: Path, kind: str, *arguments: str, ignored: int | None = None) -> Any:
+def start(conf: Path, kind: str, *arguments: str, ignored: int | None = None) -> Child:
     """A run of the slow engine in a process of its own, which ignores one signal."""
 
-    def ignore() -> None:
-        if ignored is not None:
-            signal.signal(ignored, signal.SIG_IGN)
-
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(conf), kind, *arguments],
-        env=ENVIRONMENT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=ignore,
-    )
+    command = [sys.executable, "-c", PROGRAM, str(conf), kind, *arguments]
+    return Child(command, ENVIRONMENT, ignored=ignored)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -111,21 +101,21 @@ def test_a_stopped_run_of_the_engine_goes_on(
 ) -> None:
     """The whole of `glass sample`, as the line that it ends with says."""
     monkeypatch.chdir(tmp_path)
-    Path("prompts.txt").write_text("".join(f"prompt {n}\n" for n in range(400)))
+    Path("prompts.txt").write_text("".join(f"prompt {n}\n" for n in range(60)))
     command = [sys.executable, "-m", "glass_cli", "sample", *MIXTURE[:2], "prompts=prompts.txt"]
-    process = subprocess.Popen(command, env=ENVIRONMENT, text=True, stderr=subprocess.PIPE)
+    process = Child(command, ENVIRONMENT)
     result = wait_for("outputs/*/*/results/*/0000.json", process)
     process.send_signal(number)
     line = process.communicate(timeout=60)[1].splitlines()[-1]
     assert process.returncode == 128 + number
     folder = result.parents[2]
     before = sorted(folder.glob("results/*/*.json"))
-    assert 1 <= len(before) < 400 and not (folder / "summary.json").exists()
+    assert 1 <= len(before) < 60 and not (folder / "summary.json").exists()
     times = {path: path.stat().st_mtime_ns for path in before}
     (word,) = [word for word in line.split() if word.startswith("hydra.run.dir=")]
-    done = subprocess.run([*command, word], env=ENVIRONMENT, capture_output=True, text=True)
+    done = run([*command, word], ENVIRONMENT)
     assert done.returncode == 0, done.stderr
-    assert (folder / "summary.json").exists() and len(list(folder.glob("results/*/*.json"))) == 400
+    assert (folder / "summary.json").exists() and len(list(folder.glob("results/*/*.json"))) == 60
     assert {path: path.stat().st_mtime_ns for path in before} == times
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import child_process
 import pytest
 from conftest import REPOSITORY
 from hydra.core.hydra_config import HydraConfig
@@ -83,10 +84,8 @@ def test_a_sweep_opens_nothing(opener: Path) -> None:
 
 def test_the_option_reaches_the_run(tmp_path: Path) -> None:
     bare = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    done = subprocess.run(
-        [sys.executable, "-m", "glass_cli", "sample", "--open", *TINY, "hydra.run.dir=run"],
-        capture_output=True, text=True, cwd=tmp_path, env={**bare, "PYTHONPATH": str(REPOSITORY)},
-    )  # fmt: skip
+    command = [sys.executable, "-m", "glass_cli", "sample", "--open", *TINY, "hydra.run.dir=run"]
+    done = child_process.run(command, {**bare, "PYTHONPATH": str(REPOSITORY)}, tmp_path)
     assert done.returncode == 0
     if sys.platform == "linux":
         assert "glass: run/sheet.png is not opened: there is no display" in done.stderr

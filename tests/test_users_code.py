@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from child_process import Child
 from eval_runs import ENVIRONMENT, files
 
 from glass_cli.common.errors import GlassError
@@ -77,14 +77,9 @@ def loaded(name: str) -> LoadedPython:
     return reward.load(torch.device("cpu"), torch.float32)
 
 
-def sample(name: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "import signal, sys; from glass_cli.cli import main\n"]
-    # in a job of a shell's background SIGINT is ignored, which a child would inherit
-    command[-1] += "signal.signal(signal.SIGINT, signal.default_int_handler); main()"
-    command += ["sample", *RUN, f"reward.target=slow_rewards.{name}"]
-    return subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def sample(name: str) -> Child:
+    command = [sys.executable, "-m", "glass_cli", "sample", *RUN]
+    return Child([*command, f"reward.target=slow_rewards.{name}"], ENVIRONMENT)
 
 
 def same_bits_as_undisturbed(name: str) -> None:
