@@ -25,7 +25,18 @@ class Line(NamedTuple):
     named: tuple[tuple[str, ...], ...] = ()
 
 
-STEERINGS = ("fk", "none", "best_of_n", "bfs", "dfs", "rbf", "svdd", "dts", "noise_search")
+STEERINGS = (
+    "fk",
+    "none",
+    "best_of_n",
+    "bfs",
+    "dfs",
+    "rbf",
+    "svdd",
+    "dts",
+    "noise_search",
+    "evolution",
+)
 HYDRA = ("sample", "sweep", "eval", "plan")
 # what a key of each kind cannot be
 KINDS = {
@@ -74,6 +85,8 @@ KEYS: dict[str, tuple[list[str], str, list[str]]] = {
     "steering.radius": (["steering=noise_search"], "float", ["-0.5", "1.5", "null"]),
     "steering.quantile": (["steering=dfs"], "float", ["-0.5", "1.5", "null"]),
     "steering.back": (["steering=dfs"], "int", ["0", "-1", "null"]),
+    "steering.first": (["steering=evolution"], "float", ["0", "1.5", "-1", "null"]),
+    "steering.children": (["steering=evolution"], "int", ["0", "-1", "null"]),
     "steering.widening": (["steering=dts"], "float", ["0", "-1", "null"]),
     "model.dim": (["model=gaussian_mixture"], "int", ["0", "-2", "null"]),
     "model.components": (["model=gaussian_mixture"], "int", ["0", "null"]),
