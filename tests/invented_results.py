@@ -86,6 +86,7 @@ PAPER = {
     "fk_sde_schedule_8x50": (0.40, 400, -0.5),
     "fk_glass_schedule_8x50": (0.75, 400, 0.4),
     "fk_glass_auto_20x20": (0.80, 400, 0.5),
+    "learned_fk_glass_schedule_8x50": (0.75, 400, 0.4),
     "fk_glass_guidance_8x50": (0.85, 400, 0.8),
     "ode1_50": (0.50, 50, 0.0),
     "ode2_50": (0.50, 50, 0.0),

@@ -193,7 +193,7 @@ def _alone(measured: Measured) -> Iterator[Finding]:
 def _guidance(measured: Measured) -> Iterator[Finding]:
     for benchmark in measured.benchmarks:
         for split in ("8x50", "20x20"):
-            run, base = f"fk_glass_guidance_{split}", f"fk_glass_schedule_{split}"
+            run, base = f"fk_glass_guidance_{split}", f"learned_fk_glass_schedule_{split}"
             sides = _rows(measured, run, base, benchmark)
             for quantity in (REWARD, CORRECT):
                 yield _paired(*sides, benchmark, quantity, decides=split == "8x50")

@@ -17,7 +17,13 @@ BENCHMARKS = ("geneval", "compose")
 BUDGET = 400  # network calls a picture, at which methods are compared split by split
 SMALLER = (160, 80)  # at which each method has the split that was best at 400
 # The start of an experiment's name -> whether the method it names is tried at smaller budgets.
-METHODS = {"best_of_n": True, "fk_sde": True, "fk_glass_guidance": False, "fk_glass": True}
+METHODS = {
+    "best_of_n": True,
+    "fk_sde": True,
+    "fk_glass_guidance": False,
+    "fk_glass": True,
+    "evolution": True,
+}
 _LEAST = 5  # calls a particle: one for each transition
 
 
