@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
+import io
+import json
 import logging
 import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TINY = {
@@ -51,6 +57,24 @@ def _own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(base):
             del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def _plain_density_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small picture in the place of each plot of a density, which takes as long to draw as all
+    else of a small run; tests that look at one have the mark ``plots``."""
+    if request.node.get_closest_marker("plots") is None:
+        plots = importlib.import_module("glass_cli.models.density_plot")
+        monkeypatch.setattr(plots, "density_plot", _plain_plot)
+
+
+def _plain_plot(points: Any, log_w: Any, target: Any, tilted: bool, title: str) -> bytes:
+    """A picture of a plain colour, which other points, weights or titles change."""
+    told = [points.tolist(), log_w.tolist(), tilted, title]
+    digest = hashlib.sha256(json.dumps(told).encode()).digest()
+    file = io.BytesIO()
+    Image.new("RGB", (320, 240), (digest[0], digest[1], digest[2])).save(file, "PNG")
+    return file.getvalue()
 
 
 def write_choice(folder: Path, name: str, line: str, target: str, body: str) -> None:

@@ -50,6 +50,7 @@ def test_how_many() -> None:
     assert len(PROMPTS) == len(set(PROMPTS)) >= 60
 
 
+@pytest.mark.plots
 def test_a_list_of_them_is_drawn_as_it_stands(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,7 +167,7 @@ def test_text_lines_end_at_line_ends_alone() -> None:
         assert [record["prompt"] for record in found] == wanted
 
 
-def test_a_million_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read in seconds, and the memory of their text."""
     text = "".join(f"a photo of {i} dogs\n" for i in range(1_000_000))
     Path("many.txt").write_text(text)
@@ -175,6 +176,6 @@ def test_a_million_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(Root(prompts="many.txt").prompt_list()) == 1_000_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 12 * len(text) and time.monotonic() - began < 60
+    assert peak < 12 * len(text) and time.monotonic() - began < 12
     assert launch([*TINY, "prompts=many.txt", "limit=2"]) == 0
     assert drawn() == ["a photo of 0 dogs", "a photo of 1 dogs"]

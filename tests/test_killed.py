@@ -23,14 +23,14 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 SAMPLE = [word for word in POINTS if not word.startswith("benchmark")]
-SAMPLE += [f"prompts=[{','.join(f'p{i}' for i in range(24))}]", "hydra.run.dir=outputs/mine"]
+SAMPLE += [f"prompts=[{','.join(f'p{i}' for i in range(12))}]", "hydra.run.dir=outputs/mine"]
 
 
 @pytest.mark.parametrize(
     ("config", "seed", "kills", "seconds", "words", "results"),
     [
         ("eval", 0, 6, 0.5, [*POINTS, "benchmark.images=4"], 24),
-        ("config", 3, 8, 2.0, SAMPLE, 24),
+        ("config", 3, 8, 2.0, SAMPLE, 12),
         pytest.param("eval", 1, 20, 3.0, EMOJI, 12, marks=pytest.mark.slow),
     ],
 )

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -150,10 +151,13 @@ def test_a_plugin_that_is_not_installed_names_its_extra(
 
 
 @pytest.mark.parametrize(
-    "command",
-    ["sample --info config", "sample --cfg job", "ls", f"sample {' '.join(MIXTURE)}"],
+    ("command", "unbuffered"),
+    [
+        *product(["sample --info config", "sample --cfg job", "ls"], ["", "1"]),
+        (f"sample {' '.join(MIXTURE)}", ""),
+        pytest.param(f"sample {' '.join(MIXTURE)}", "1", marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_output_that_nobody_reads_is_no_error(
     command: str, unbuffered: str, tmp_path: Path
 ) -> None:

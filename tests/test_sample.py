@@ -129,6 +129,7 @@ def test_without_a_reward(tiny: list[str]) -> None:
     assert len(list((folder / "images").rglob("*.png"))) == 3
 
 
+@pytest.mark.plots
 @pytest.mark.parametrize("sampler", ["ode", "sde", "glass"])
 def test_the_mixture_is_plotted_against_its_density(sampler: str) -> None:
     folder = run(*MIXTURE, f"sampler={sampler}", "particles=20", "sampler.steps=4")
@@ -138,10 +139,12 @@ def test_the_mixture_is_plotted_against_its_density(sampler: str) -> None:
     assert not (folder / "images").exists()
 
 
+@pytest.mark.plots
 def test_in_one_dimension() -> None:
     assert (run(*MIXTURE, "model.dim=1", "particles=8") / "density.png").exists()
 
 
+@pytest.mark.plots
 def test_every_prompt_has_its_own_density() -> None:
     words = [*MIXTURE, "particles=4", "sampler.steps=2", "hydra.run.dir=run"]
     folder = run(*words, "prompts=[one, two, three]", "limit=1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import sys
@@ -18,6 +19,8 @@ from test_damaged_folders import DAMAGE, Harm, files
 from glass_cli.cli import main
 from glass_cli.launch import launch
 from glass_cli.output import thumbnails
+from glass_cli.output.reader import read_run
+from glass_cli.report.page import page
 
 POINTS = ["model=gaussian_mixture", "model.components=1", "wandb.mode=disabled", "particles=4"]
 TIMES = [*POINTS, "sampler.steps=2", "sampler.times=auto"]
@@ -82,14 +85,30 @@ def _backwards(path: Path) -> None:
 HARMS = {**DAMAGE, "backwards": _backwards, "another format": _other_format, "impossible": _changed}
 
 
+@pytest.fixture(scope="module")
+def drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For each kind a folder with cache/ and work/a/, a run whose plan or window is in it."""
+    folder = tmp_path_factory.mktemp("drawn")
+    for kind, (words, made) in KINDS.items():
+        (folder / kind / "work").mkdir(parents=True)
+        with pytest.MonkeyPatch.context() as patch, io.StringIO() as said:
+            patch.setenv("XDG_CACHE_HOME", str(folder / kind / "cache"))
+            patch.chdir(folder / kind / "work")
+            patch.setattr(sys, "stderr", said)
+            assert launch([*words, "hydra.run.dir=a"]) == 0
+            assert made in said.getvalue()
+    return folder
+
+
 @pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS.keys())
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_cache_is_made_anew(
-    draw: Callable[..., list[str]], kind: str, harm: Harm
+    draw: Callable[..., list[str]], drawn_once: Path, kind: str, harm: Harm
 ) -> None:
     """In the cache and in the run's folder: at most a line each, and it is whole afterwards."""
     words, made = KINDS[kind]
-    assert any(made in line for line in draw(*words, "hydra.run.dir=a"))
+    shutil.copytree(drawn_once / kind / "cache", Path("../cache"))
+    shutil.copytree(drawn_once / kind / "work" / "a", "a")
     (path,) = cached(kind)
     whole = path.read_text()
     harm(path)
@@ -189,39 +208,50 @@ def _of_three(one: Path, two: Path) -> None:
         path.write_bytes(thumbnails.strip(np.zeros((3, 16, 13, 3), np.uint8)))
 
 
-@pytest.mark.parametrize("harm", ["swapped", "of three", *DAMAGE])
-def test_thumbnails_of_another_result(glass: Any, harm: str) -> None:
-    """One line names the first that is not its result's, and the page shows the others."""
+ONE, TWO = (f"thumbs/{i:05d}/0000/step-001.webp" for i in (0, 1))
+
+
+@pytest.fixture(scope="module")
+def thumbnailed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+    """A folder with two runs, a/ and old/, and how many pictures the page of each shows."""
+    folder = tmp_path_factory.mktemp("thumbnailed")
     prompts = {"a dog": [1.0, 4.0, 2.0, 1.0], "a cat": [2.0, 4.0, 2.0, 1.0]}
     steps = [*STEPS[:2], STEPS[1] | {"step": 2, "t": 0.7}, STEPS[2] | {"step": 3}]
-    sample_run(Path("a"), prompts, steps=steps, thumbs=True)
-    one, two = (f"thumbs/{i:05d}/0000/step-001.webp" for i in (0, 1))
+    run, old = folder / "a", folder / "old"
+    sample_run(run, prompts, steps=steps, thumbs=True)
     flat = thumbnails.strip(np.stack([np.full((16, 16, 3), 50 * i, np.uint8) for i in range(4)]))
-    Path("a", two).write_bytes(flat)
-    result = Path("a/results/00001/0000.json")
+    (run / TWO).write_bytes(flat)
+    result = run / "results/00001/0000.json"
     record = json.loads(result.read_text())
-    record["thumbnails_sha256"][two] = hashlib.sha256(flat).hexdigest()
+    record["thumbnails_sha256"][TWO] = hashlib.sha256(flat).hexdigest()
     result.write_text(json.dumps(record))
     # written before results named the digests of their strips
-    shutil.copytree("a", "old")
-    for path in Path("old/results").rglob("*.json"):
+    shutil.copytree(run, old)
+    for path in (old / "results").rglob("*.json"):
         record = json.loads(path.read_text())
         del record["thumbnails_sha256"]
         path.write_text(json.dumps(record))
-    whole = {}
+    return folder, {each.name: _tiles_of(page(read_run(each))) for each in (run, old)}
+
+
+@pytest.mark.parametrize("harm", ["swapped", "of three", *DAMAGE])
+def test_thumbnails_of_another_result(
+    glass: Any, thumbnailed: tuple[Path, dict[str, int]], harm: str
+) -> None:
+    """One line names the first that is not its result's, and the page shows the others."""
+    folder, whole = thumbnailed
     for name in ("a", "old"):
-        assert glass("report", name)[::2] == (0, [])
-        whole[name] = _tiles_of(Path(name, "report.html").read_text())
+        shutil.copytree(folder / name, name)
         if harm in DAMAGE:
-            for place in (one, two):
+            for place in (ONE, TWO):
                 DAMAGE[harm](Path(name, place))
         else:
-            {"swapped": _exchanged, "of three": _of_three}[harm](Path(name, one), Path(name, two))
+            {"swapped": _exchanged, "of three": _of_three}[harm](Path(name, ONE), Path(name, TWO))
     code, _, (line,) = glass("report", "a")
-    assert code == 0 and line.startswith(f"glass: warning: {Path('a', one)} ")
+    assert code == 0 and line.startswith(f"glass: warning: {Path('a', ONE)} ")
     assert line.endswith("(and 1 more like it); the page is without it")
-    page = Path("a/report.html").read_text()
-    assert _tiles_of(page) == whole["a"] - 8 and str(Path("a", one)) in page
+    shown = Path("a/report.html").read_text()
+    assert _tiles_of(shown) == whole["a"] - 8 and str(Path("a", ONE)) in shown
     # without digests a strip that looks like one is taken for it
     code, _, lines = glass("report", "old")
     told = harm != "swapped"

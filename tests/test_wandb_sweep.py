@@ -54,6 +54,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="its env program is not there")
 def test_the_agents_command_runs(agent: Any) -> None:
     proposed = {**proposals()[-1], "limit": 1, "particles": 2, "calls": 5, "steering.every": 2}
