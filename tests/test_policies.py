@@ -16,18 +16,8 @@ from glass_cli.engine.auto_plan import choose, to_check
 from glass_cli.launch import launch
 from glass_cli.method.budget import picture_calls, spread_calls
 from glass_cli.output.reader import read_run
-from glass_cli.steering.policies import (
-    Draws,
-    Forecast,
-    Policy,
-    expected,
-    further_ways,
-    moments_of,
-    policies,
-    ranked,
-    splits,
-    ways,
-)
+from glass_cli.steering.policies import Policy, policies, splits, ways
+from glass_cli.steering.replay import Draws, Forecast, expected, further_ways, moments_of, ranked
 
 RANKS = norm.ppf((np.arange(4000) + 0.5) / 4000)
 
@@ -70,6 +60,19 @@ def test_copies_find_more_than_independent_draws() -> None:
     assert still == pytest.approx(best_of(16), abs=0.04)
 
 
+@pytest.mark.parametrize(("foretold", "pictures"), [(0.0, 12 + 18), (1.0, 12)])
+def test_evolution_between_its_two_limits(foretold: float, pictures: int) -> None:
+    """Half of 120 calls is 12 pictures of 5; the other 60 are 8 children from the second of five
+    transitions, 8 from the third and 2 from the fourth, of 4, 3 and 2 calls. They are new draws
+    where nothing is decided by then, and their parents again where everything is."""
+    policy = Policy("ode", 5, (24,) * 5, "evolution")
+    moments = draws([foretold + 1e-12] * 4)
+    found = expected(policy, moments, replicates=20_000)
+    assert found == pytest.approx(best_of(pictures), abs=0.02)
+    half = expected(policy, draws([0.5] * 4), replicates=20_000)
+    assert half > best_of(24) + 0.1, "better than the best of as many whole pictures"
+
+
 def test_a_replay_foretells_nothing_that_was_not_seen() -> None:
     bounded = Draws(0.0, np.eye(1), np.array([-1.0, 0.0, 1.0]))
     assert expected(Policy("ode", 3, (500,), "best_of_n"), bounded) == pytest.approx(1.0, abs=0.01)
@@ -108,7 +111,7 @@ def test_the_best_of_each_kind_is_checked() -> None:
     kinds = [(one.policy.steering, one.policy.constant) for one in chosen]
     assert kinds[0] == ("best_of_n", True) and len(chosen[0].policy.sizes) == 1
     assert sorted(kinds) == [
-        ("best_of_n", False), ("best_of_n", True), ("fk", False), ("fk", True)
+        ("best_of_n", False), ("best_of_n", True), ("evolution", True), ("fk", False), ("fk", True)
     ]  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
 
 
 def _check_planned(budget: int) -> None:
-    from glass_cli.steering.policies import SPLITS, splits  # imports numpy
+    from glass_cli.steering.policies import SPLITS, splits  # for steering=auto alone
 
     if not splits(budget):
         least = 2 * SPLITS[0]  # two particles of the fewest calls

@@ -1,7 +1,7 @@
 """``steering=auto``: how a budget is spent, from what was measured of this model and reward.
 
 A table of rewards is measured once on the run's own prompts, policies are replayed on it
-(:mod:`glass_cli.steering.policies`), the best of each kind is checked by real runs, and the choice
+(:mod:`glass_cli.steering.replay`), the best of each kind is checked by real runs, and the choice
 is cached for the model, the reward and the budget. ``glass plan`` does the same with more words.
 """
 
@@ -24,13 +24,16 @@ from glass_cli.steering.auto import Auto
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
     from glass_cli.engine.draw import Work
-    from glass_cli.steering.policies import Forecast, Policy, Way
+    from glass_cli.steering.policies import Policy, Way
+    from glass_cli.steering.replay import Forecast
 
+KINDS = 5  # that are checked at most
 FILE = "plan.json"  # in the folder of a run, which keeps to the plan that it began with
 
 
 def to_check(forecasts: Sequence[Forecast]) -> list[Forecast]:
-    """The best of each kind: best-of-N, dropping, FK with equal numbers, FK with changing ones."""
+    """The best of each kind: best-of-N, dropping, FK with equal numbers, FK with changing ones, and
+    evolutionary search."""
     found: dict[tuple[str, str, bool], Forecast] = {}
     for one in forecasts:
         policy = one.policy
@@ -173,7 +176,8 @@ def _made(settings: Settings, prompts: Sequence[str]) -> tuple[Choice, Work]:
         table_of,
     )
     from glass_cli.output.progress import counted
-    from glass_cli.steering.policies import ranked, splits, ways
+    from glass_cli.steering.policies import splits, ways
+    from glass_cli.steering.replay import ranked
 
     assert isinstance(settings.steering, Auto)
     rules, budget = settings.steering, picture_budget(settings.root)
@@ -181,9 +185,10 @@ def _made(settings: Settings, prompts: Sequence[str]) -> tuple[Choice, Work]:
     chosen = [prompts[i * len(prompts) // count] for i in range(count)]
     first = ways(budget)
     table = count * rules.samples * (sum(way.calls for way in first) + 3 * max(splits(budget)))
+    most = table + KINDS * count * budget
     say(
         "steering=auto: no plan is cached for this model, reward and budget; one is made with at"
-        f" most {table + 4 * count * budget} network calls on {count} of the {len(prompts)} prompts"
+        f" most {most} network calls on {count} of the {len(prompts)} prompts"
     )
     work, _ = load(settings, Stages())
     negative = settings.root.negative_prompt

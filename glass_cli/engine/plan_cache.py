@@ -17,9 +17,10 @@ from glass_cli.engine import window_cache
 
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
-    from glass_cli.steering.policies import Forecast, Policy
+    from glass_cli.steering.policies import Policy
+    from glass_cli.steering.replay import Forecast
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Checked(NamedTuple):

@@ -17,18 +17,11 @@ from glass_cli.method.path import TooFewTimes
 from glass_cli.method.times import Times, outer_times
 from glass_cli.steering.base import Steering
 from glass_cli.steering.decision_window import RewardProbe, even_time, proposed_times
+from glass_cli.steering.evolution import Evolution
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.independent import BestOfN
-from glass_cli.steering.policies import (
-    TRANSITIONS,
-    Draws,
-    Forecast,
-    Numbers,
-    Policy,
-    Way,
-    further_ways,
-    moments_of,
-)
+from glass_cli.steering.policies import TRANSITIONS, Policy, Way
+from glass_cli.steering.replay import Draws, Forecast, Numbers, further_ways, moments_of
 from glass_cli.steering.state import NotFinite, Step
 
 SEED = 1_000_033  # not that of a run, whose particles the table shall not have seen
@@ -47,6 +40,8 @@ def steering_of(policy: Policy) -> Steering:
     sizes = None if policy.constant else policy.sizes
     if policy.steering == "best_of_n":
         return BestOfN(sizes=sizes)
+    if policy.steering == "evolution":
+        return Evolution()
     return FeynmanKac(lam="auto", lam_strength=policy.lam_strength, sizes=sizes)
 
 
@@ -141,7 +136,7 @@ def table_of(parts: Sequence[Mapping[str, Any]]) -> dict[str, Draws]:
 def second_ways(
     work: Work, parts: Sequence[Mapping[str, Any]], prompt: str, budget: int
 ) -> list[Way]:
-    """What a second table is to hold by the first, see :func:`policies.further_ways`."""
+    """What a second table is to hold by the first, see :func:`replay.further_ways`."""
     flow = work.model.prompted(prompt, "", work.micro_batch)
     path, shift = flow.path, flow.shift
     flow.close()

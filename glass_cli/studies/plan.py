@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from glass_cli.engine.draw import Work
     from glass_cli.engine.plan_cache import Choice
     from glass_cli.output.writer import RunFolder
-    from glass_cli.steering.policies import Draws, Forecast, Way
+    from glass_cli.steering.policies import Way
+    from glass_cli.steering.replay import Draws, Forecast
 
 _SECOND, _CHECKS = 10_000, 20_000  # parts of the second table and of the checks begin there
 _Measure = Callable[[str], dict[str, Any]]
@@ -41,8 +42,8 @@ _Measure = Callable[[str], dict[str, Any]]
 class PlanStudy(Study):
     """A table of rewards, policies replayed on it, the best of each kind checked by real runs.
 
-    See :mod:`glass_cli.steering.policies` for what is compared. The budget is that of the run:
-    `budget=`, or particles times calls.
+    See :mod:`glass_cli.steering.policies` for what is compared, :mod:`glass_cli.steering.replay`
+    for how. The budget is that of the run: `budget=`, or particles times calls.
 
     path: a list of prompts (text, CSV, JSON lines); None for twelve of GenEval's forms.
     limit: the first so many prompts, 1 or more.
@@ -65,7 +66,8 @@ class PlanStudy(Study):
         """Makes the plan, prints it, caches it for ``steering=auto`` and writes it as an experiment
         into the folder; returns the summary."""
         from glass_cli.engine.plan_measurement import second_ways, table_of
-        from glass_cli.steering.policies import ranked, ways
+        from glass_cli.steering.policies import ways
+        from glass_cli.steering.replay import ranked
 
         budget = picture_budget(settings.root)
         prompts = study_prompts(self.path, self.limit, settings)
