@@ -14,15 +14,16 @@ def contradictions() -> list[tuple[list[str], list[str]]]:
         ([p, f"{s}={x}", "sampler=ode"], [f"{s}={x}", "sampler=ode"])
         for x in ("rbf", "svdd", "dts")
     ]
-    found += [
-        ([p, f"{s}={x}", "reward=null"], [f"{s}={x}"])
-        for x in ("fk", "bfs", "dfs", "best_of_n", "rbf", "svdd", "dts", "noise_search")
-    ]
+    scored = ("fk", "bfs", "dfs", "best_of_n", "rbf", "svdd", "dts", "evolution", "noise_search")
+    found += [([p, f"{s}={x}", "reward=null"], [f"{s}={x}"]) for x in scored]
     found += [
         ([p, f"{s}=auto"], [f"{s}=auto", "budget"]),
         ([f"{s}=auto", "reward=null", "budget=100"], [f"{s}=auto"]),
         ([p, f"{s}=none", "reward=null", f"{s}.guidance=1"], [f"{s}.guidance"]),
         ([p, "reward=clip"], ["reward=clip", "gaussian_mixture"]),
+        ([p, "reward=imagereward"], ["reward=imagereward", "gaussian_mixture"]),
+        ([p, "reward=aesthetic"], ["reward=aesthetic", "gaussian_mixture"]),
+        ([p, "metrics=[detector]"], ["metrics=detector", "gaussian_mixture"]),
         (["reward=linear", "model=emoji"], ["reward=linear", "model=emoji"]),
         (["metrics=[linear]", "model=emoji"], ["metrics=linear", "emoji"]),
         ([p, "metrics=[clip]"], ["metrics=clip", "gaussian_mixture"]),

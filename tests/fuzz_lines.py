@@ -271,17 +271,19 @@ def perhaps_right(rng: random.Random) -> Line:
 
 
 def lines(count: int, seed: int = 0) -> Iterator[Line]:
-    """``count`` lines; of 300, about 50 are pairs that contradict each other."""
+    """``count`` lines; of 300, 50 are pairs that contradict each other."""
     rng = random.Random(seed)
-    pairs = contradictions()
+    pairs, folders = contradictions(), list(_OF_FOLDERS)
     rng.shuffle(pairs)
-    makers = [_of_a_key] * 9 + [_misspelt, _odd, _odd, _listed(_OF_EVAL), _listed(_OF_FOLDERS)]
-    makers += [_listed(_OF_FOLDERS), perhaps_right]
+    rng.shuffle(folders)
+    makers = [_of_a_key] * 9 + [_misspelt, _odd, _odd, _listed(_OF_EVAL), perhaps_right]
     for number in range(count):
         if number % 6 == 0 and pairs:
             words, named = pairs.pop()
             parts = list(words)
             rng.shuffle(parts)
             yield Line("sample", parts, named=tuple((name,) for name in named))
+        elif number % 6 == 3 and folders:
+            yield _listed([folders.pop()])(rng)
         else:
             yield rng.choice(makers)(rng)

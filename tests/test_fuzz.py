@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fuzz_contradictions import contradictions
 from fuzz_lines import Line, lines, perhaps_right
 
 from glass_cli import launch as launching
@@ -62,7 +63,8 @@ def wrong_with(line: Line, code: int, said: str) -> str | None:
     """What is wrong with the refusal of a line; None for nothing."""
     if code != 2:
         return f"exit code {code}"
-    if said.count("\n") != 1 and line.command not in ("compare",):
+    # of several folders each has its line
+    if said.count("\n") != 1 and line.command not in ("compare", "sheet"):
         return f"{said.count(chr(10))} lines"
     if not all(text.startswith("glass: ") for text in said.splitlines()):
         return "a line without the program's name"
@@ -104,6 +106,15 @@ def refusals(run: Run, monkeypatch: pytest.MonkeyPatch, wanted: list[Line]) -> l
     return found
 
 
+def test_how_many() -> None:
+    every = list(lines(ALL))
+    pairs = {frozenset(words) for words, _ in contradictions()}
+    assert len(every) == ALL and sum(line.wrong for line in every) > 0.9 * ALL
+    assert sum(frozenset(line.words) in pairs for line in every) >= 50
+    commands = ("sample", "sweep", "eval", "compare", "report", "sheet", "plan", "score")
+    assert {line.command for line in every} == {*commands}
+
+
 @pytest.mark.usefixtures("fail_on_load")
 @pytest.mark.parametrize(
     ("first", "count"), [(0, QUICK), pytest.param(QUICK, ALL - QUICK, marks=pytest.mark.slow)]
@@ -116,6 +127,7 @@ def test_refused_in_one_line(
     assert not found, "\n".join(found)
 
 
+@pytest.mark.plots
 @pytest.mark.parametrize(("seed", "count"), [(1, 4), pytest.param(2, 20, marks=pytest.mark.slow)])
 def test_what_is_accepted_runs(run: Run, seed: int, count: int) -> None:
     """The first ``count`` lines that may be right and are accepted, run to their end."""

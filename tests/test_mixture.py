@@ -194,3 +194,11 @@ def test_a_density_plot_shows_wide_prompts_whole(
         extent = title.get_window_extent()
     assert extent.x0 >= 0 and extent.x1 <= figure.bbox.width
     assert title.get_text().startswith(59 * letter)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("std", 0.0), ("std", math.inf), ("radius", -math.inf), ("radius", math.nan)]
+)
+def test_endless_mixtures_are_refused(key: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"model\.{key} must be .*got {value}"):
+        GaussianMixture(**{key: value})

@@ -39,8 +39,10 @@ class GaussianMixture(Model):
         for name in ("dim", "components"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name} must be at least 1 (got {getattr(self, name)})")
-        if not self.std > 0.0:
-            raise ValueError(f"model.std must be above 0 (got {self.std})")
+        if not 0.0 < self.std < math.inf:
+            raise ValueError(f"model.std must be above 0 and finite (got {self.std})")
+        if not math.isfinite(self.radius):
+            raise ValueError(f"model.radius must be finite (got {self.radius})")
 
     def mixture(self) -> Mixture:
         """The data distribution."""
