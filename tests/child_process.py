@@ -139,6 +139,11 @@ def run(
     timeout: float = 300.0,
 ) -> subprocess.CompletedProcess[str]:
     """Runs the program to its end, as ``subprocess.run`` with both streams captured as text."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
+        environment = None if env is None else {**env}
+        return subprocess.run(
+            command, env=environment, cwd=cwd, timeout=timeout, capture_output=True, text=True
+        )
     with Child(command, env, cwd) as child:
         said = child.communicate(timeout)
         return subprocess.CompletedProcess(list(command), child.wait(), *said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,24 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     write_benchmarks(tmp_path / "mine")
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
+
+
+@pytest.fixture(scope="module")
+def outputs_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder outputs/ with a finished evaluation of POINTS."""
+    folder = tmp_path_factory.mktemp("once")
+    write_benchmarks(folder / "mine")
+    (folder / "work").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder / "work")
+        assert evaluate(*POINTS) == 0
+    return folder / "work" / "outputs"
+
+
+@pytest.fixture
+def finished(outputs_once: Path, _in_an_empty_folder: None) -> None:
+    """The same in this test's own folder."""
+    shutil.copytree(outputs_once, "outputs")
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +102,7 @@ def test_pictures_do_not_depend_on_how_many_there_are(monkeypatch: pytest.Monkey
     assert same_but_for_the_words(FOLDER, Path("whole"))
 
 
+@pytest.mark.usefixtures("finished")
 @pytest.mark.parametrize(
     ("word", "names"),
     [
@@ -98,7 +118,6 @@ def test_pictures_do_not_depend_on_how_many_there_are(monkeypatch: pytest.Monkey
 def test_results_of_other_settings_are_refused(
     word: str, names: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert evaluate(*POINTS) == 0
     before = files(FOLDER)
     capsys.readouterr()
     assert evaluate(*POINTS, word, f"hydra.run.dir={FOLDER}") == 2
@@ -107,21 +126,21 @@ def test_results_of_other_settings_are_refused(
     assert files(FOLDER) == before, "and nothing is touched"
 
 
+@pytest.mark.usefixtures("finished")
 @pytest.mark.parametrize(
     "word", ["micro_batch=3", "launcher.threads=1", "thumbnails=true", "device=cpu"]
 )
 def test_other_settings_do_not_matter(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert evaluate(*POINTS) == 0
     units = drawn(monkeypatch)
     assert evaluate(*POINTS, word) == 0 and units == []
 
 
+@pytest.mark.usefixtures("finished")
 def test_another_prompt_list_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import eval_bench
 
-    assert evaluate(*POINTS) == 0
     capsys.readouterr()
     monkeypatch.setattr(eval_bench, "WORDS", [*eval_bench.WORDS[:2], "cow", *eval_bench.WORDS[3:]])
     assert evaluate(*POINTS) == 2
@@ -129,8 +148,8 @@ def test_another_prompt_list_is_refused(
     assert "prompt 2 was" in said and "green umbrella" in said and "cow" in said
 
 
+@pytest.mark.usefixtures("finished")
 def test_fresh_sets_the_old_results_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert evaluate(*POINTS) == 0
     before = files(FOLDER)
     assert evaluate(*POINTS, "seed=1", "fresh=true", f"hydra.run.dir={FOLDER}") == 0
     assert files(FOLDER / "replaced" / "1") == before
