@@ -108,7 +108,7 @@ def test_an_experiment_is_named_by_what_it_sets(tmp_path: Path) -> None:
     assert folder("experiment=embedded/ode2_50").name == "embedded-ode2_50"
     # several are settings like others
     both = folder("-cd", "mine", "experiment=[quick,embedded/ode2_50]").name
-    assert both.startswith("geneval-emoji-ode-none-imagereward-")
+    assert both.startswith("geneval-emoji-ode-none-detector-")
 
 
 @pytest.mark.parametrize(
