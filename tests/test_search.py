@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from searches import EMPTY, run
 from worlds import VP, GaussianFlow, exact_laws, fk, linear
 
 from glass_cli.method.budget import transition_calls
@@ -25,10 +24,8 @@ from glass_cli.steering.loop import steer
 from glass_cli.steering.noise_search import NoiseSearch
 from glass_cli.steering.offspring import BestOffspring
 from glass_cli.steering.rollover import RolloverBudget
-from glass_cli.steering.state import Step
 from glass_cli.steering.tree_sampling import TreeSampling
 
-EMPTY = torch.empty(0, dtype=torch.float64)
 SAMPLERS: dict[str, Sampler] = {
     "glass": Glass(4, 2),
     "sde": Sde(4, 2, method="ancestral"),
@@ -46,21 +43,6 @@ SEARCHES: dict[str, Steering] = {
 }
 WITH_ODE = ("zero_order", "random", "dfs", "evolution")  # a sampler without noise has no offspring
 PAIRS = [(n, s) for n in SEARCHES for s in SAMPLERS if s != "ode" or n in WITH_ODE]
-
-
-def run(
-    steering: Steering,
-    sampler: Sampler,
-    budget: int,
-    seed: int = 0,
-    keep: int = 1,
-    reward: Callable[[Tensor], Tensor] = linear,
-    flow: GaussianFlow | None = None,
-) -> list[Step]:
-    noise = ParticleNoise(seed, "p", keep, (1,), EMPTY)
-    flow = flow or GaussianFlow()
-    choice = generator(seed, "choices")
-    return list(steer(flow, sampler, steering, reward, noise, choice, budget=budget))
 
 
 @pytest.mark.parametrize(("name", "sampler"), PAIRS)
@@ -189,62 +171,6 @@ def test_random_search_is_best_of_n() -> None:
     *_, last = steer(GaussianFlow(), sampler, BestOfN(), linear, noise, generator(0))
     assert torch.equal(steps[-1].particles.x, last.particles.x)
     assert steps[-1].chosen == last.chosen and steps[-1].nfe == last.nfe == 64
-
-
-@pytest.mark.parametrize("rules", [Evolution(first=1.0), NoiseSearch(method="random")])
-@pytest.mark.parametrize("sampler", [Ode(4, 2), Glass(4, 2)])
-def test_without_children_evolution_is_best_of_n(rules: Steering, sampler: Sampler) -> None:
-    last = run(rules, sampler, 64, keep=8)[-1]
-    noise = ParticleNoise(0, "p", 8, (1,), EMPTY)
-    *_, best = steer(GaussianFlow(), sampler, BestOfN(), linear, noise, generator(0))
-    assert torch.equal(last.particles.x.sort(0).values, best.particles.x.sort(0).values)
-    assert last.nfe == 64
-
-
-@pytest.mark.parametrize("flow", [GaussianFlow(), GaussianFlow(VP)])
-def test_children_of_the_models_law_are_of_it(flow: GaussianFlow) -> None:
-    """Without a choice between them (all rewards equal) a child is noised and drawn again: the
-    mean and deviation of the law that the sampler gives."""
-    sampler, count = Ode(10, 4), 400
-    law = exact_laws(flow, sampler, exact_start=False)[-1]
-    children = []
-    for seed in range(count):
-        rules = Evolution(first=0.4, parents=1, children=1, window=(0.3, 0.6))
-        last = run(rules, sampler, 100, seed, keep=9, reward=lambda x: 0 * x[:, 0], flow=flow)[-1]
-        assert len(last.particles.x) > 1
-        children.append(last.particles.x[-1, 0])
-    x = torch.stack(children)
-    assert float(x.mean()) == pytest.approx(law.mean, abs=4 * law.std / count**0.5)
-    assert float(x.std()) == pytest.approx(law.std, rel=4 / (2 * count) ** 0.5)
-
-
-def test_children_are_nearer_the_later_they_begin() -> None:
-    """The correlation of child and parent is that of the forward noise, a^2 c^2 / law's variance,
-    carried on by the ODE, which keeps ranks."""
-    far = []
-    for t in (0.25, 0.5, 0.75):
-        pairs = []
-        for seed in range(600):
-            rules = Evolution(first=0.5, parents=1, children=1, window=(t, t))
-            last = run(rules, Ode(4, 4), 32, seed, keep=9, reward=lambda x: 0 * x[:, 0])[-1]
-            pairs.append(last.particles.x[:2, 0])
-        found = float(torch.corrcoef(torch.stack(pairs).T)[0, 1])
-        flow = GaussianFlow()
-        alpha, *_ = flow.path.at(t)
-        _, spread = flow.law(t)
-        _, clean = flow.law(1.0)
-        # x_t of the parent's forward noise: cov(x_1, x_t) = alpha c^2
-        wanted = alpha * clean / spread
-        far.append(found)
-        assert found == pytest.approx(wanted, abs=4 * (1 - wanted**2) / 600**0.5 + 0.01), t
-    assert far[0] < far[1] < far[2]
-
-
-def test_children_begin_at_the_nearest_transition() -> None:
-    starts = Evolution(window=(0.3, 0.55))._starts
-    assert starts((0.0, 0.2, 0.4, 0.5, 0.8, 1.0)) == [2, 3]
-    assert starts((0.0, 0.2, 0.7, 1.0)) == [1]
-    assert starts((0.0, 1.0)) == [0]
 
 
 def test_neighbours_are_normal_and_near() -> None:

@@ -1,0 +1,77 @@
+"""Evolutionary search: the law of its children, how near they are, and where they begin.
+
+That more budget finds more, and how its tree is written, is in test_search.py.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from searches import EMPTY, run
+from worlds import VP, GaussianFlow, exact_laws, linear
+
+from glass_cli.method.flow import Sampler
+from glass_cli.method.glass import Glass
+from glass_cli.method.noise import ParticleNoise, generator
+from glass_cli.method.ode import Ode
+from glass_cli.steering.base import Steering
+from glass_cli.steering.evolution import Evolution
+from glass_cli.steering.independent import BestOfN
+from glass_cli.steering.loop import steer
+from glass_cli.steering.noise_search import NoiseSearch
+
+
+@pytest.mark.parametrize("rules", [Evolution(first=1.0), NoiseSearch(method="random")])
+@pytest.mark.parametrize("sampler", [Ode(4, 2), Glass(4, 2)])
+def test_without_children_evolution_is_best_of_n(rules: Steering, sampler: Sampler) -> None:
+    last = run(rules, sampler, 64, keep=8)[-1]
+    noise = ParticleNoise(0, "p", 8, (1,), EMPTY)
+    *_, best = steer(GaussianFlow(), sampler, BestOfN(), linear, noise, generator(0))
+    assert torch.equal(last.particles.x.sort(0).values, best.particles.x.sort(0).values)
+    assert last.nfe == 64
+
+
+@pytest.mark.parametrize("flow", [GaussianFlow(), GaussianFlow(VP)])
+def test_children_of_the_models_law_are_of_it(flow: GaussianFlow) -> None:
+    """Without a choice between them (all rewards equal) a child is noised and drawn again: the
+    mean and deviation of the law that the sampler gives."""
+    sampler, count = Ode(10, 4), 400
+    law = exact_laws(flow, sampler, exact_start=False)[-1]
+    children = []
+    for seed in range(count):
+        rules = Evolution(first=0.4, parents=1, children=1, window=(0.3, 0.6))
+        last = run(rules, sampler, 100, seed, keep=9, reward=lambda x: 0 * x[:, 0], flow=flow)[-1]
+        assert len(last.particles.x) > 1
+        children.append(last.particles.x[-1, 0])
+    x = torch.stack(children)
+    assert float(x.mean()) == pytest.approx(law.mean, abs=4 * law.std / count**0.5)
+    assert float(x.std()) == pytest.approx(law.std, rel=4 / (2 * count) ** 0.5)
+
+
+def test_children_are_nearer_the_later_they_begin() -> None:
+    """The correlation of child and parent is that of the forward noise, a^2 c^2 / law's variance,
+    carried on by the ODE, which keeps ranks."""
+    far = []
+    for t in (0.25, 0.5, 0.75):
+        pairs = []
+        for seed in range(600):
+            rules = Evolution(first=0.5, parents=1, children=1, window=(t, t))
+            last = run(rules, Ode(4, 4), 32, seed, keep=9, reward=lambda x: 0 * x[:, 0])[-1]
+            pairs.append(last.particles.x[:2, 0])
+        found = float(torch.corrcoef(torch.stack(pairs).T)[0, 1])
+        flow = GaussianFlow()
+        alpha, *_ = flow.path.at(t)
+        _, spread = flow.law(t)
+        _, clean = flow.law(1.0)
+        # x_t of the parent's forward noise: cov(x_1, x_t) = alpha c^2
+        wanted = alpha * clean / spread
+        far.append(found)
+        assert found == pytest.approx(wanted, abs=4 * (1 - wanted**2) / 600**0.5 + 0.01), t
+    assert far[0] < far[1] < far[2]
+
+
+def test_children_begin_at_the_nearest_transition() -> None:
+    starts = Evolution(window=(0.3, 0.55))._starts
+    assert starts((0.0, 0.2, 0.4, 0.5, 0.8, 1.0)) == [2, 3]
+    assert starts((0.0, 0.2, 0.7, 1.0)) == [1]
+    assert starts((0.0, 1.0)) == [0]
