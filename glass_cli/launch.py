@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.errors import GlassError, Unfinished, one_line
 from glass_cli.common.messages import describe, output_is_closed, say
 from glass_cli.common.paths import ERROR_FILE, EVAL_CONFIG, MAIN_CONFIG
 from glass_cli.common.signals import code_of, signals_raise
@@ -146,6 +146,13 @@ def _single(engine: str, plan: Plan, settings: Settings) -> int:
         _run(engine, settings, folder)
     except KeyboardInterrupt as stopped:
         return _stopped(plan, stopped)
+    except Unfinished as error:
+        if _remove(plan):
+            say(f"{one_line(error)}; nothing was finished, and the same command begins anew")
+        else:
+            say(f"{one_line(error)}; {_to_go_on(plan)}")
+            _write(error_file, one_line(error), error)
+        return FAILED
     except GlassError as error:
         say(one_line(error))
         leaves_no_file = getattr(error, "leaves_no_file", False)
@@ -234,13 +241,16 @@ def _stopped(plan: Plan, stopped: KeyboardInterrupt) -> int:
         _remove(plan)
         say("stopped before the run began")
         return code_of(stopped)
-    how = "the same command"
-    if plan.resumed_by is not None:
-        how += f" with {plan.resumed_by}"
     inside = getattr(stopped, "inside", None)
     where = "" if inside is None else f" {inside}"
-    say(f"stopped{where}; what was finished is in {folder}, and {how} goes on from there")
+    say(f"stopped{where}; {_to_go_on(plan)}")
     return code_of(stopped)
+
+
+def _to_go_on(plan: Plan) -> str:
+    """Where the finished part of a run is, and by which words it goes on."""
+    how = "" if plan.resumed_by is None else f" with {plan.resumed_by}"
+    return f"what was finished is in {plan.folder}, and the same command{how} goes on from there"
 
 
 def _remove(plan: Plan) -> bool:

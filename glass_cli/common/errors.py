@@ -13,6 +13,13 @@ class GlassError(Exception):
     """
 
 
+class Unfinished(GlassError):
+    """What stopped a run from outside, though nothing in its settings is wrong.
+
+    The command line adds how to go on, and exits with code 1.
+    """
+
+
 def one_line(text: object) -> str:
     """`text` with every run of white space (line ends too) as one space."""
     return " ".join(str(text).split())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.errors import GlassError, Unfinished, one_line
 from glass_cli.common.signals import Stopped
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ log = logging.getLogger("glass")
 
 # Handed out before the one in hand is done, so that no worker waits for the driver's disk.
 _AHEAD = 2
+# Seconds without a picture after which Ray is asked whether it still lives.
+_PATIENCE = 20.0
+_ITS_END = "Ray ended (its raylet, which holds the object store, was killed or failed)"
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,15 @@ class RayActors:
         try:
             with _own_sigterm():
                 ray.init(**options)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # Ray raises bare ones where its processes die
+            why = one_line(error)[:200]
+            if self.address is None:
+                raise Unfinished(f"Ray did not start on this machine ({why})") from error
             raise GlassError(
-                f"launcher.address={self.address}: Ray cannot be reached ({one_line(error)[:200]});"
-                " start it there with ray start --head, or use launcher.address=null"
+                f"launcher.address={self.address}: Ray cannot be reached ({why}); start it there"
+                " with ray start --head, or use launcher.address=null"
             ) from error
+        _keep_its_words()
         return True
 
     def _places(self, task: Task) -> tuple[int, dict[str, Any]]:
@@ -136,6 +143,42 @@ def _own_sigterm() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
+def _keep_its_words() -> None:
+    """Ray prints the last lines of its raylet's log among our output when that dies, whatever
+    ``log_to_driver`` says; it has no public setting for this."""
+    import ray
+
+    module: Any = ray._private.worker
+    if hasattr(module, "print_to_stdstream"):
+        module.print_to_stdstream = lambda *_, **__: None
+
+
+@contextmanager
+def _its_end_is_a_line() -> Iterator[None]:
+    """Turns what Ray raises where its own processes have died into one line.
+
+    Its raylet holds the object store, whose socket breaks; tasks that failed and actors that died
+    are another matter.
+    """
+    from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskError
+
+    try:
+        yield
+    except (RayTaskError, RayActorError, ObjectLostError):
+        raise
+    except (OSError, RayError) as error:
+        raise Unfinished(f"Ray's object store does not answer ({one_line(error)[:200]})") from error
+
+
+def _lives() -> bool:
+    """Whether any machine of the cluster still runs Ray."""
+    import ray
+
+    with suppress(Exception):
+        return any(node["Alive"] for node in ray.nodes())
+    return False
+
+
 class _Actor:
     """What an actor does. It loads at its first unit, whose error is then reported as any other."""
 
@@ -163,28 +206,34 @@ class _Crew:
         self._task = task
         self._todo = deque(task.units)
         actor = ray.remote(_Actor).options(max_restarts=0, **place)
-        settings, threads = ray.put(task.settings), int(place["num_cpus"])
-        self._actors = [actor.remote(settings, task.keep, task.text, threads) for _ in range(count)]
+        with _its_end_is_a_line():
+            arguments = (ray.put(task.settings), task.keep, task.text, int(place["num_cpus"]))
+            self._actors = [actor.remote(*arguments) for _ in range(count)]
         self._in_hand: dict[Any, tuple[Any, Unit]] = {}
 
     def work(self) -> Iterator[Finished]:
         """Yields pictures as they are finished; raises GlassError when the last actor has died."""
         import ray
-        from ray.exceptions import RayActorError, RayTaskError
+        from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
         for _ in range(_AHEAD):
             for actor in self._actors:
                 self._hand_out(actor)
         while self._in_hand:
-            (ready,), _ = ray.wait(list(self._in_hand), num_returns=1)
+            with _its_end_is_a_line():
+                done, _ = ray.wait(list(self._in_hand), num_returns=1, timeout=_PATIENCE)
+            if not done and not _lives():
+                raise Unfinished(_ITS_END)
+            ready = next(iter(done), None)
             if ready not in self._in_hand:
                 continue
             actor, _ = self._in_hand[ready]
             try:
-                finished = ray.get(ready)
+                with _its_end_is_a_line():
+                    finished = ray.get(ready)
             except RayTaskError as error:
                 raise _cause(error) from error
-            except RayActorError as error:
+            except (RayActorError, ObjectLostError) as error:  # lost with the actor's machine
                 self._bury(actor, error)
                 continue
             del self._in_hand[ready]
@@ -194,20 +243,26 @@ class _Crew:
     def _hand_out(self, actor: Any) -> None:
         if self._todo:
             unit = self._todo.popleft()
-            reference = actor.draw.remote(unit, self._task.records[unit.prompt_index])
+            with _its_end_is_a_line():
+                reference = actor.draw.remote(unit, self._task.records[unit.prompt_index])
             self._in_hand[reference] = (actor, unit)
 
     def _bury(self, dead: Any, error: Exception) -> None:
         """Gives a dead actor's pictures to the others."""
+        from ray.exceptions import ActorUnavailableError
+
         left = [(ref, unit) for ref, (actor, unit) in self._in_hand.items() if actor is dead]
         for reference, unit in reversed(left):
             del self._in_hand[reference]
             self._todo.appendleft(unit)
         self._actors.remove(dead)
         if not self._actors:
-            raise GlassError(
-                f"the last Ray worker died ({one_line(error)[:300]}); the same command goes on"
-                " where it stopped"
+            text = one_line(error)
+            why = text.partition("is dead because ")[2] or text
+            if isinstance(error, ActorUnavailableError):  # whose words are numbers of its own
+                why = "its connection broke"
+            raise Unfinished(
+                f"the last Ray worker died ({why[:200]})" if _lives() else _ITS_END
             ) from error
         log.warning("a Ray worker died; the %d left do its pictures", len(self._actors))
         for actor in self._actors:
