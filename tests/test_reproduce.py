@@ -68,13 +68,15 @@ def test_where_a_list_lies_here_is_not_published(tmp_path: Path) -> None:
     found = of({"ode2_50": (0.5, 50, 0.0)})
     for each in found.rows.values():
         benchmark = {"_target_": "glass_cli.benchmarks.geneval.GenEval", "path": str(file)}
-        run = replace(each.runs[0], config={**CONFIG, "benchmark": benchmark})
+        own = {"benchmark": benchmark, "dtype": "bfloat16"}
+        run = replace(each.runs[0], config={**CONFIG, **own})
         found.rows[each.label, "geneval"] = RunGroup(each.label, (run,))  # type: ignore[index]
         break
     write_pages(tmp_path, "embedded", found, lambda each: command(each, scope, (0, 1)))
     for page in ("embedded.csv", "embedded.md", "claims.md", "claims.csv"):
         assert str(tmp_path) not in (tmp_path / page).read_text()
     assert "evaluation_metadata.jsonl" in (tmp_path / "embedded.csv").read_text()
+    assert "\n- dtype: bfloat16\n" in (tmp_path / "embedded.md").read_text()
 
 
 def test_a_smaller_budget_is_spent_whole() -> None:
@@ -125,6 +127,10 @@ def test_stopped_and_failed_runs(tmp_path: Path, capsys: pytest.CaptureFixture[s
     written(runs, "ode2_50", "compose", (0.5, 50, 0.0))
     assert reproduce("embedded", scope, [], runs, out, run=lambda words, config: 2) == 1
     assert "2 runs failed, and are left out of the pages" in capsys.readouterr().err
+    words = ["dtype=bfloat16", "wandb.mode=offline"]
+    assert reproduce("embedded", scope, words, runs, out, draw=False) == 0
+    (row,) = read_rows(out / "embedded.csv")
+    assert row.command.endswith(" dtype=bfloat16 seed=0") and "wandb" not in row.command
     assert [row.run for row in read_rows(out / "embedded.csv")] == ["ode2_50"]
     with pytest.raises(GlassError, match="--fresh is not key=value"):
         reproduce("embedded", scope, ["--fresh"], runs, out)

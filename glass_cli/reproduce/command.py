@@ -77,7 +77,8 @@ def _reproduce(
     found = measured(runs, asked, seeds)
     if not found.rows and not found.studies:
         raise GlassError(f"{runs} holds no finished run of {name}, and there is nothing to write")
-    paths = write_pages(out, name, found, lambda each: command(each, scope, seeds))
+    of_all = [word for word in words if not word.startswith("wandb.")]
+    paths = write_pages(out, name, found, lambda each: command(each, scope, seeds, of_all))
     for path in paths:
         print(f"wrote {os.path.relpath(path)}")
     if failed:

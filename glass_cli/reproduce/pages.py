@@ -86,6 +86,8 @@ def _made_with(rows: Sequence[Row]) -> list[str]:
                     seen = made.setdefault(f"weights {sub}" if sub else part, [])
                     if one is not None and str(one) not in seen:
                         seen.append(str(one))
+    numbers = {str(row.settings.get("dtype") or "auto") for row in rows} - {"auto"}
+    made["dtype"] = sorted(numbers)  # of the network, where a run was told it
     lines = [f"- {part}: {', '.join(seen)}" for part, seen in made.items() if seen]
     return ["", *lines] if lines else []
 

@@ -138,10 +138,12 @@ def fewer_particles(budget: int, calls: int) -> int:
     return min(fitting, key=lambda n: max(budget / n / calls, calls * n / budget))
 
 
-def command(evaluation: Evaluation, scope: Scope, seeds: Sequence[int]) -> str:
-    """What a reader types to make a row of the results again."""
+def command(
+    evaluation: Evaluation, scope: Scope, seeds: Sequence[int], words: Sequence[str] = ()
+) -> str:
+    """What a reader types to make a row of the results again; ``words`` are all runs' settings."""
     here = None if scope.geneval is None else str(scope.geneval.absolute())
-    settings = [*evaluation.words(), *scope.settings(evaluation.benchmark)]
+    settings = [*evaluation.words(), *scope.settings(evaluation.benchmark), *words]
     if here is not None:
         settings = [word.replace(here, Path(here).name) for word in settings]
     several = len(seeds) > 1
