@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -195,14 +196,55 @@ def test_refused_connection_is_recorded_offline(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("replies", [[], [VIEWER]], ids=["silent", "silent later"])
 def test_a_hanging_server_costs_a_few_seconds(tmp_path: Path, replies: list[bytes]) -> None:
+    """Of the 5 that a start has by default, a second is kept for the start offline."""
+    (tmp_path / "offline").mkdir()
+    usual = {**SETTINGS, "init_timeout": None}
+    offline = run(tmp_path / "offline", {**usual, "mode": "offline"}).runs[0]["made"]
     with serving(replies) as url:
-        done = run(tmp_path, WANDB_BASE_URL=url, WANDB_API_KEY=KEY)
+        done = run(tmp_path, usual, WANDB_BASE_URL=url, WANDB_API_KEY=KEY)
     (line,) = done.said
     assert line.startswith("glass|WARNING|W&B records offline: ")
     assert_recorded(tmp_path / "run0")
-    assert done.runs[0]["made"] < 8  # init_timeout, then starting offline
+    made = done.runs[0]["made"]
+    print(f"{made:.1f} s, offline {offline:.1f} s")
+    assert made - offline < 4.5 and made < 5 + max(0, offline - 1)
     assert done.runs[0]["finished"] < 4
     assert done.seconds < 15
+
+
+@pytest.mark.parametrize("importing", [0.0, 1.4])
+@pytest.mark.parametrize("asking", [0.0, 0.6, 2.4])
+def test_the_parts_of_a_start_share_its_seconds(
+    asking: float, importing: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that answers at first and then hangs, by a clock of the test's own."""
+    clock = [100.0]
+    given: list[float] = []
+
+    class Imported:
+        def wait(self, most: float) -> None:
+            clock[0] = max(clock[0], 100.0 + importing)
+
+    def problem(seconds: float) -> None:
+        assert seconds == 2.5
+        clock[0] += asking
+
+    class Hanging:
+        def __init__(self, *_: Any, mode: str, init_timeout: float, **__: Any) -> None:
+            given.append(init_timeout)
+            clock[0] += init_timeout if mode == "online" else 1.0
+            if mode == "online":
+                raise TimeoutError("no answer")
+
+    monkeypatch.setattr(tracking, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(tracking, "import_ahead", Imported)
+    monkeypatch.setattr(tracking, "_problem", problem)
+    monkeypatch.setattr(tracking, "WandbTracker", Hanging)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    make_tracker({**SETTINGS, "init_timeout": 5}, tmp_path, {}, "a")
+    assert clock[0] - 100.0 == pytest.approx(5.0)
+    # what the server had: all that is left
+    assert given[0] == pytest.approx(4.0 - max(asking, importing)) and len(given) == 2
 
 
 def test_disabled_never_imports_wandb(tmp_path: Path) -> None:

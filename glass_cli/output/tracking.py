@@ -13,13 +13,20 @@ from typing import Any, Protocol
 from glass_cli.common.errors import shown
 from glass_cli.output.background import DaemonThread
 from glass_cli.output.wandb_server import account, server_problem
-from glass_cli.output.wandb_tracker import WandbTracker, reason_of
+from glass_cli.output.wandb_tracker import (
+    IMPORT_SECONDS,
+    WandbTracker,
+    import_ahead,
+    reason_of,
+)
 
 log = logging.getLogger("glass")
 
 MODES = ("online", "offline", "disabled")
 # Starting wandb without a network is slow but does end.
 _OFFLINE_SECONDS = 30.0
+# What it usually takes; kept back from the time that the server is given.
+_USUAL_OFFLINE = 1.0
 _WIDEST = 128  # characters of a name that W&B takes
 _logged: set[str] = set()
 
@@ -68,9 +75,10 @@ def make_tracker(
     name: the run's where the settings have none.
 
     ``disabled`` never imports wandb. ``online`` becomes ``offline`` without an API key, or if
-    the server refuses the key or has not answered within ``init_timeout`` seconds (default 5);
-    W&B missing or broken gives a NullTracker. WANDB_MODE and WANDB_DISABLED in the environment
-    make a run quieter, never louder. ValueError on an unknown mode.
+    the server refuses the key or has not answered in time: ``init_timeout`` seconds (default 5)
+    are for all of it, the start offline too. Where a disk is slow to give wandb itself, the server
+    still has half of them. W&B missing or broken gives a NullTracker. WANDB_MODE and WANDB_DISABLED
+    in the environment make a run quieter, never louder. ValueError on an unknown mode.
     """
     mode = str(settings.get("mode", "online"))
     if mode not in MODES:
@@ -79,7 +87,7 @@ def make_tracker(
     if mode == "disabled":
         return NullTracker()
     seconds = float(settings.get("init_timeout") or 5.0)
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
 
     group = settings.get("group")
 
@@ -97,10 +105,14 @@ def make_tracker(
         )
 
     if mode == "online":
+        imported = import_ahead()
         reason = _why_offline(seconds)
         if reason is None:
+            half = seconds / 2 - (time.monotonic() - began)
+            imported.wait(IMPORT_SECONDS)
+            left = seconds - _USUAL_OFFLINE - (time.monotonic() - began)
             try:
-                tracker = start("online", max(1.0, deadline - time.monotonic()))
+                tracker = start("online", max(left, half, 0.5))
                 _log_once(logging.INFO, f"W&B: {tracker.url}")
                 return tracker
             except ImportError as error:

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ from glass_cli.output.background import DaemonThread
 log = logging.getLogger("glass")
 
 WANDB_ID = "wandb_id.txt"  # which W&B run a folder is shown as
-_IMPORT_SECONDS = 60.0  # reading wandb from a cold disk is slow but does end
+IMPORT_SECONDS = 60.0  # reading wandb from a cold disk is slow but does end
 # Seconds after which a run that ends asks whether there is still a server to wait for, and those
 # that it has to answer.
 _USUAL_END, _ASKED = 3.0, 1.0
@@ -99,7 +100,7 @@ class WandbTracker:
             )
 
         try:
-            self._wandb = self._worker.call(_import_wandb, _IMPORT_SECONDS)
+            self._wandb = self._worker.call(_import_wandb, IMPORT_SECONDS)
             self._run = self._worker.call(init, init_timeout)
         except BaseException:
             _abandon()
@@ -196,6 +197,25 @@ class WandbTracker:
                 reason_of(error),
                 self._folder / "wandb",
             )
+
+
+def import_ahead() -> threading.Event:
+    """Begins to import wandb, while something else waits for the network; set when that has ended.
+
+    What is wrong with it is raised by :class:`WandbTracker`.
+    """
+    ended = threading.Event()
+
+    def ahead() -> None:
+        try:
+            _import_wandb()
+        finally:
+            ended.set()
+
+    thread = DaemonThread(lambda error: None)
+    thread.post(ahead)
+    thread.stop()
+    return ended
 
 
 def _import_wandb() -> Any:
