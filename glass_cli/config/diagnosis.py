@@ -16,6 +16,7 @@ from omegaconf.errors import (
 )
 
 from glass_cli.common.errors import GlassError, near, one_line, shown
+from glass_cli.common.masks import masked
 from glass_cli.config.command_line import EXPERIMENT, OTHER_NAMES
 from glass_cli.config.composition import Composer
 from glass_cli.config.experiments import folded
@@ -44,8 +45,8 @@ def parse_error(argument: str) -> GlassError:
     if not key.strip():
         return GlassError(f'"{shown(argument)}" has no key before =; write key=value')
     return GlassError(
-        f"cannot read the value of {shown(key)} ({shown(value)}); close its brackets and quotes, or"
-        f""" put it in two pairs of quotes: {shown(key)}="'...'\""""
+        f"cannot read the value of {shown(key)} ({shown(masked(value))}); close its brackets and"
+        f""" quotes, or put it in two pairs of quotes: {shown(key)}="'...'\""""
     )
 
 

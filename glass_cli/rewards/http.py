@@ -41,9 +41,10 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.masks import secret_in
 from glass_cli.rewards.base import LoadedReward, Reward
 from glass_cli.rewards.pixels import to_uint8
 
@@ -54,11 +55,6 @@ if TYPE_CHECKING:
 
 LONGEST_PAUSE = 60.0  # seconds
 MOST_BYTES = 2**20  # of an answer: 10,000 scores and more
-# in the query of an address, the names of what is secret
-_SECRET = re.compile(
-    r"(^|[-_]|api)key$|token|secret|passw|^auth(orization)?$|credential|^sig(nature)?$",
-    re.IGNORECASE,
-)
 
 
 class _Again(Exception):
@@ -86,6 +82,12 @@ class Http(Reward):
     token_env: str | None = None
 
     def __post_init__(self) -> None:
+        held = secret_in(self.url)
+        if held is not None:  # asked first: what it is like otherwise is told with the address
+            raise ValueError(
+                f"reward.url must not hold {held}, which would be written into the run's folder;"
+                " put a token into an environment variable and its name into reward.token_env"
+            )
         try:
             parts = urlsplit(self.url)
             parts.port  # noqa: B018 - a number that is no port raises here
@@ -94,13 +96,6 @@ class Http(Reward):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
                 f"reward.url={self.url} must be an address such as http://host:8000/score"
-            )
-        names = [name for name, _ in parse_qsl(parts.query) if _SECRET.search(name)]
-        if parts.username or parts.password or names:
-            what = f"{names[0]}=" if names else "a name or password"
-            raise ValueError(
-                f"reward.url must not hold {what}, which would be written into the run's folder;"
-                " put a token into an environment variable and its name into reward.token_env"
             )
         if self.batch < 1:
             raise ValueError(f"reward.batch must be at least 1 (got {self.batch})")
