@@ -2,7 +2,8 @@
 
 Trained on rendered scenes by ``python -m glass_cli.embedded.train detector``; the model card
 (glass_cli/embedded/weights/README.md) says how, and how often it is right. It shares no weights and
-no training pictures with the embedded rewards, so steering by one does not see its judge.
+no training pictures with the embedded rewards that were learned, so that steering by one of them
+does not see its judge; ``reward=detector`` is the judge itself.
 """
 
 from __future__ import annotations
