@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from glass_cli.benchmarks.drawbench import DrawBench
 from glass_cli.benchmarks.partiprompts import PartiPrompts
 from glass_cli.benchmarks.prompts import Prompts
 from glass_cli.common.errors import GlassError
+from glass_cli.launch import launch
 
 # in the published forms: tabs without quoting, and a table's CSV export
 PARTI = (
@@ -132,3 +134,39 @@ def test_without_a_judge_there_is_nothing_to_say(tmp_path: Path) -> None:
     assert judged == {}
     results = [{"prompt_index": 0, "image_index": 0, "judged": judged}]
     assert benchmark.summarise(results) == {"scores": {}, "per_prompt": {}, "groups": {}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "list.jsonl",
+            '{"id": 7, "prompt": "a cat"}\n{"id": 7, "prompt": "a dog"}\n'
+            '{"id": 7, "prompt": "a cat"}\n',
+        ),
+        ("list.csv", "id,prompt\n7,a cat\n7,a dog\n7,a cat\n"),
+    ],
+)
+def test_rows_of_one_id_are_kept_apart(
+    name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row is known by its place in the list; ids are not read, and a prompt may come twice."""
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(text, encoding="utf-8")
+    words = ["benchmark=prompts", f"benchmark.path={name}", "launcher.threads=1"]
+    words += ["particles=2", "sampler.transitions=2", "sampler.steps=1", "wandb.mode=disabled"]
+    assert launch([*words, "hydra.run.dir=run"], config="eval") == 0
+    told = [json.loads(path.read_text()) for path in sorted(Path("run").glob("results/*/*.json"))]
+    assert [(row["prompt_index"], row["prompt"]) for row in told] == [
+        (0, "a cat"),
+        (1, "a dog"),
+        (2, "a cat"),
+    ]
+    first, other, again = (row["reward"] for row in told)
+    assert first == again != other, "the noise is that of the seed, whatever the row"
+    # what a killed run lacks is drawn again as it was, the others stay
+    (lost,) = Path("run").glob("results/00001/*.json")
+    before = lost.read_bytes()
+    lost.unlink()
+    assert launch([*words, "hydra.run.dir=run"], config="eval") == 0
+    assert lost.read_bytes() == before
