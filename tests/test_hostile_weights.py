@@ -128,6 +128,7 @@ def _module(part: str) -> Callable[[Path], None]:
         index[part] = ["evil_module", "Evil"]
         (folder / "model_index.json").write_text(json.dumps(index))
         code = f"open({str(folder.parent / 'marker')!r}, 'w').write('code was run')\nEvil = dict\n"
+        (folder / part).mkdir(exist_ok=True)
         for place in (folder, folder / part):
             (place / "evil_module.py").write_text(code)
 
@@ -175,6 +176,21 @@ def test_refused_in_one_line(whole: Path, tmp_path: Path, harm: Callable[[Path],
     assert not (tmp_path / "marker").exists(), "code was run"
     said = str(caught.value)
     assert "\n" not in said and len(said) < 1000 and str(folder) in said
+
+
+@pytest.mark.parametrize("part", ["unet", "scheduler", "text_encoder", "feature_extractor"])
+def test_no_module_of_the_folder_is_imported(
+    part: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where the folder is the working directory, from which Python imports."""
+    folder = tmp_path / "pipeline"
+    shutil.copytree(whole, folder)
+    _module(part)(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend("")
+    with pytest.raises(GlassError, match=rf"names evil_module for its {part}, which is of neither"):
+        DiffusersPipeline(".").load(CPU, torch.float32)
+    assert not (tmp_path / "marker").exists(), "code was run"
 
 
 def test_a_link_out_of_the_folder_is_only_data(whole: Path, tmp_path: Path) -> None:

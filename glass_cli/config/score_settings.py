@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _KEYS = ("metrics", "device", "dtype")
 _WANDB = "wandb"
+_CLASS = "_target_"
 _OF_WANDB = [field.name for field in fields(Wandb)]
 
 
@@ -81,18 +84,47 @@ def wandb_of(config: Mapping[str, Any], settings: ScoreSettings) -> dict[str, An
     Without any there, as of a run that another program wrote, W&B is disabled. Raises GlassError.
     """
     own = config.get(_WANDB) or {"mode": "disabled"}
-    if not isinstance(own, Mapping):
+    if not isinstance(own, Mapping) or [*_classes(own)]:
         raise GlassError(f"the run's config.yaml has {_WANDB}: {shown(own)}; make it a table")
     return asdict(build_class(Wandb, {**own, **settings.wandb}, _WANDB))
 
 
-def model_of(config: Mapping[str, Any]) -> Model | None:
+def model_of(config: Mapping[str, Any], config_dir: Path | None = None) -> Model | None:
     """The settings of the model in a run's configuration; None where they cannot be built here.
 
-    A class of the user's own may not be found from where the run is looked at.
+    config_dir: a folder of the user's own yaml files.
+
+    The run's folder may come from someone else: a class is built only if a yaml file of glass or
+    of ``config_dir`` names it as a model.
     """
+    node = config.get("model")
+    if not {*_classes(node)} <= _models(config_dir):
+        return None
     try:
-        model: Model = build(config.get("model"), "model")
+        model: Model = build(node, "model")
     except GlassError:
         return None
     return model
+
+
+def _classes(node: Any) -> Iterator[str]:
+    """What plain settings name as classes, at any depth."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == _CLASS:
+                yield str(value)
+            yield from _classes(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _classes(value)
+
+
+def _models(config_dir: Path | None) -> set[str]:
+    """The classes of all choices of a model."""
+    folders = [conf_dir(), *([] if config_dir is None else [config_dir])]
+    files = [file for folder in folders for file in (folder / "model").glob("*.yaml")]
+    named: set[str] = set()
+    for file in files:
+        with suppress(OSError, ValueError, yaml.YAMLError):
+            named |= {*_classes(yaml.safe_load(file.read_text(encoding="utf-8")))}
+    return named

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from typing import Any
 
 import diffusers
 
 from glass_cli.common import hub
-from glass_cli.common.errors import GlassError, near
+from glass_cli.common.errors import GlassError, near, shown
 from glass_cli.pipelines.options import PipelineOptions
 
 # what every text-to-image pipeline that can be driven through its scheduler takes
@@ -45,9 +46,25 @@ def find_class(settings: PipelineOptions) -> tuple[Any, dict[str, None]]:
             f"model.path={settings.path} is a {name}, which takes no {missing[0]}; give a"
             " text-to-image pipeline"
         )
+    for part, value in parts.items():
+        # older diffusers import whatever module is named, which may be a file of the repository
+        named = isinstance(value, list) and [type(word) for word in value[:2]] == [str, str]
+        if named and not _is_known(library := value[0]):
+            raise GlassError(
+                f"model.path={settings.path}: {index} names {shown(library)} for its {part}, which"
+                " is of neither diffusers nor transformers (code from a model's repository is"
+                " never run)"
+            )
     empty = [part for part, value in parts.items() if value == [None, None]]
     checker = {"safety_checker"} & parts.keys()
     return found, dict.fromkeys([*empty, *checker])
+
+
+def _is_known(library: str) -> bool:
+    """Whether a pipeline's parts may come from a module: diffusers, a pipeline's own module in it,
+    transformers, or what this program has imported of itself."""
+    known = {"diffusers", "transformers", *sys.modules}
+    return library in known or hasattr(diffusers.pipelines, library)
 
 
 def without_watermark(pipeline_class: Any) -> dict[str, bool]:

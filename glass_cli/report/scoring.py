@@ -36,11 +36,11 @@ def score_runs(arguments: Sequence[str], config_dir: Path | None = None) -> str:
     runs, passed_over = read_runs(folders)
     for line in passed_over:
         say(f"warning: passing over {line}")
-    settings = _for_models(settings, runs)
+    settings = _for_models(settings, runs, config_dir)
     scorer = Scorer(settings)
     pictures = 0
     for run in runs:
-        _check_model(run, settings)
+        _check_model(run, settings, config_dir)
         missing = scorer.missing(run)
         shown = {(r.prompt_index, r.image_index): len(r.shown) for r in run.results}
         pictures += sum(shown[unit] for unit in missing)
@@ -67,18 +67,21 @@ def _folders_and_settings(arguments: Sequence[str]) -> tuple[list[Path], list[st
     return folders, words
 
 
-def _for_models(settings: ScoreSettings, runs: Sequence[Run]) -> ScoreSettings:
+def _for_models(
+    settings: ScoreSettings, runs: Sequence[Run], config_dir: Path | None
+) -> ScoreSettings:
     """Metrics with what the runs' model decides of them; runs of other models refuse theirs."""
-    model = next((found for run in runs if (found := model_of(run.config)) is not None), None)
+    models = (model_of(run.config, config_dir) for run in runs)
+    model = next((found for found in models if found is not None), None)
     if model is None:
         return settings
     metrics = {name: metric.for_model(model) for name, metric in settings.metrics.items()}
     return settings._replace(metrics=metrics)
 
 
-def _check_model(run: Run, settings: ScoreSettings) -> None:
+def _check_model(run: Run, settings: ScoreSettings, config_dir: Path | None) -> None:
     """Raises GlassError where a metric cannot score what the run's model draws."""
-    model = model_of(run.config)
+    model = model_of(run.config, config_dir)
     for name, metric in settings.metrics.items():
         if model is None or metric.accepts != model.output:
             continue
