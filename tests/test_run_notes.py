@@ -68,3 +68,13 @@ def test_the_number_type_is_recorded_as_what_it_became(word: str, kind: str) -> 
     assert launch([*FEW, "hydra.run.dir=run", "device=cpu", f"dtype={word}", "particles=1"]) == 0
     assert read("summary.json")["dtypes"] == [kind]
     assert read("times/00000/0000.json")["dtype"] == kind
+
+
+@pytest.mark.parametrize(("particles", "said"), [(1002, True), (1000, False)])
+def test_long_steps_are_announced(
+    particles: int, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["model=gaussian_mixture", *FEW, "hydra.run.dir=run", "micro_batch=2"]
+    assert launch([*words, f"particles={particles}"]) == 0
+    line = f"particles={particles} are 501 batches of micro_batch=2 a step"
+    assert (line in capsys.readouterr().err) == said

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from glass_cli.common.errors import GlassError, one_line, shown
 from glass_cli.common.files import json_text
 from glass_cli.common.messages import say
-from glass_cli.config.settings import Settings
+from glass_cli.config.settings import Root, Settings
 from glass_cli.engine import auto_plan, auto_times
 from glass_cli.engine.launchers.base import Keep, Task
 from glass_cli.engine.live import Live
@@ -28,6 +28,7 @@ from glass_cli.output.units import units_summary
 from glass_cli.output.versions import note_versions, read_versions
 from glass_cli.output.writer import RunFolder, Unit, short
 
+_LONG_STEP = 500  # batches of particles
 _UNKNOWN_SHOWN = 3  # prompts with words that the model does not know
 
 Result = Mapping[str, Any]
@@ -115,6 +116,7 @@ def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Do
             if missing:
                 settings.launcher.check()
                 say_unknown_words(settings.model, prompts)
+                say_long_steps(settings.root)
                 out.begin()
                 config = settings.config
                 tracker = make_tracker(config["wandb"], folder, config, folder.name)
@@ -185,6 +187,16 @@ def say_unknown_words(model: Model, prompts: Sequence[str]) -> None:
         f"warning: the model was not trained on these words: {'; '.join(parts)}; glass ls model"
         " shows those that it knows"
     )
+
+
+def say_long_steps(root: Root) -> None:
+    """Says, where a step of a picture is many batches, why nothing will be heard for a while."""
+    batches = -(-root.particles // root.micro_batch)
+    if batches > _LONG_STEP:
+        say(
+            f"particles={root.particles} are {batches} batches of micro_batch={root.micro_batch} a"
+            " step, and all are in memory; the time left is shown after the first step"
+        )
 
 
 def _draw(
