@@ -134,3 +134,13 @@ def test_one_split_against_the_best_of_several_decides_nothing() -> None:
 def test_a_planned_budget_is_a_claim_of_its_own() -> None:
     found = claims(of({"best_of_n_8x50": (0.5, 400, 0.0), "auto_400": (0.7, 400, 0.0)}))
     assert len(found) == 7 and found[-1].verdict == "holds"
+
+
+def test_a_search_is_a_claim_of_its_own() -> None:
+    """Against best-of-N at its best split, here the second."""
+    rows = {"best_of_n_8x50": (0.3, 400, 0.0), "best_of_n_20x20": (0.5, 400, 0.0)}
+    found = claims(of({**rows, "evolution_80x5": (0.7, 400, 0.0)}))
+    assert found[-1].sentence.startswith("Evolutionary search") and found[-1].verdict == "holds"
+    assert {f.rows for f in found[-1].findings} == {("evolution_80x5", "best_of_n_20x20")}
+    level = claims(of({**rows, "evolution_80x5": (0.5, 400, 0.0)}))
+    assert level[-1].verdict != "holds" and len(claims(of(rows))) == len(found) - 1

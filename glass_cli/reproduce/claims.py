@@ -59,14 +59,18 @@ class Claim:
 
 def claims(measured: Measured) -> list[Claim]:
     """Every claim of the paper, in its order, and this program's own where it was measured."""
-    own = tuple(_planned(measured))
-    planned = Claim(
-        "A planned budget (steering=auto) beats best-of-N at the same number of calls.",
+    note = (
         "Not the paper's, but this program's: the share of right answers, less that of best-of-N at"
-        " its best split.",
-        own,
+        " its best split."
     )
-    return [*_of_the_paper(measured), *([planned] if own else [])]
+    own = [
+        Claim(f"{what} beats best-of-N at the same number of calls.", note, tuple(findings))
+        for what, findings in (
+            ("A planned budget (steering=auto)", _planned(measured)),
+            ("Evolutionary search (steering=evolution)", _searched(measured)),
+        )
+    ]
+    return [*_of_the_paper(measured), *(claim for claim in own if claim.findings)]
 
 
 def _of_the_paper(measured: Measured) -> list[Claim]:
@@ -206,6 +210,16 @@ def _planned(measured: Measured) -> Iterator[Finding]:
             if run is not None:
                 base = measured.at_best("best_of_n", benchmark, budget) or "best_of_n"
                 more, whole = f", {budget} calls", budget == BUDGET
+                yield _paired(run, base, benchmark, more=more, decides=whole)
+
+
+def _searched(measured: Measured) -> Iterator[Finding]:
+    for budget in (BUDGET, *SMALLER):
+        for benchmark in measured.benchmarks:
+            run = measured.at_best("evolution", benchmark, budget)
+            if run is not None:
+                base = measured.at_best("best_of_n", benchmark, budget) or "best_of_n"
+                more, whole = f", {budget} calls, each at its best", budget == BUDGET
                 yield _paired(run, base, benchmark, more=more, decides=whole)
 
 
