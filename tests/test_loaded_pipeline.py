@@ -20,6 +20,13 @@ from glass_cli.pipelines.encoding import encode_once
 from glass_cli.pipelines.session import Session
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("tiny") / "epsilon"
+    pipeline("epsilon").save_pretrained(made)
+    return made
+
+
 def test_a_prompt_is_encoded_once_for_any_number_of_pictures() -> None:
     plain, remembering = pipeline("epsilon"), pipeline("epsilon")
     calls: list[int] = []
