@@ -20,6 +20,11 @@ def test_every_choice_with_its_line(tiny_conf: Path) -> None:
     assert "reward=\n  * clip    scores images" in text
 
 
+def test_the_default_reward_is_the_one_that_the_default_model_chooses() -> None:
+    marked = [line for line in render("reward", [conf_dir()]).splitlines() if "  * " in line]
+    assert [line.split()[1] for line in marked] == ["imagereward", "default"]
+
+
 def test_one_group(tiny_conf: Path) -> None:
     listed = render("steering", [tiny_conf])
     assert listed == "  * fk    Feynman-Kac\n    none  no steering\n\n  * default"

@@ -86,6 +86,18 @@ def test_settings_of_this_package_say_what_they_mean(settings_page: str) -> None
     assert not [key for key in silent if not key.startswith("benchmark.embedded")]
 
 
+def test_settings_say_what_null_is_and_nothing_twice(settings_page: str) -> None:
+    said = {key: meaning for key, _, _, meaning in ROW.findall(settings_page)}
+    assert said["particles"].endswith("; null: 8, or what budget buys.")
+    assert said["particles"].lower().count("steered against each other") == 1
+
+
+def test_numbers_of_tables_stay_on_one_line(hooks: Any) -> None:
+    cells = ["-0.39 [-0.47, -0.31]", "+6.1", "1e-05", "0.18 ±0.002", "not measured", "3 x 2"]
+    page = hooks("results").on_page_content("".join(f"<td>{cell}</td>" for cell in cells))
+    assert re.findall(r'<td class="number">([^<]*)', page) == cells[:4]
+
+
 def test_docstrings_as_markdown(hooks: Any) -> None:
     text = hooks("docstring_text")
     docstring = (

@@ -1,9 +1,17 @@
-"""Every page in docs/results/ is in the navigation, under Results, without being listed."""
+"""Pages of results: those in docs/results/ are under Results in the navigation by themselves.
+
+A cell of a table that holds a number, with its interval or without, has the class ``number``.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
+
+_NUMBER = re.compile(
+    r"<td((?: style=\"[^\"]*\")?)>(?=[-+]?[\d.]+(?:e-?\d+)?(?: (?:\[|±)[^<]*)?</td>)"
+)
 
 
 def on_config(config: Any) -> Any:
@@ -16,3 +24,8 @@ def on_config(config: Any) -> Any:
         if "Results" in section:
             section["Results"].extend(page for page in pages if page not in section["Results"])
     return config
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Marks the numbers, which the style sheet keeps on one line."""
+    return _NUMBER.sub(r'<td class="number"\1>', html)

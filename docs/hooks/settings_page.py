@@ -145,8 +145,10 @@ def _rows(
         kind += f", {numbers}" if numbers else ""
         meaning = said.get(key, "")
         beside = comments.get(key, "")
-        if not meaning or ("null" in beside and not re.search("null|None", meaning)):
-            meaning = f"{meaning} {beside[:1].upper()}{beside[1:]}" if meaning else beside
+        if not meaning:
+            meaning = beside
+        elif (null := re.search(r"\bnull\b.*", beside)) and not re.search("null|None", meaning):
+            meaning = f"{meaning.removesuffix('.')}; {null[0].removesuffix('.')}."
         meaning = re.sub(r"\bNone\b", "null", inline(meaning, lambda _: None))
         cells = [f"`{prefix}{key}`", kind, f"`{_shown(value)}`", meaning]
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"

@@ -15,6 +15,10 @@ from glass_cli.common.paths import EVAL_CONFIG, MAIN_CONFIG
 from glass_cli.config.command_line import EXPERIMENT
 from glass_cli.config.experiments import details, folded
 
+# of a defaults list: "group: choice", "override /group@package: choice"
+_ENTRY = re.compile(
+    r"^\s*-\s+(?:override\s+|optional\s+)*/?([\w/]+)(?:@\S+)?:\s*(\S+)", re.MULTILINE
+)
 METRICS = "metrics"  # not a group: a list of rewards
 _METRICS = """\
 metrics= takes any of these, each by its name or with settings of its own, which are those of
@@ -60,15 +64,22 @@ def headline(path: Path) -> str:
 
 
 def defaults(folder: Path) -> dict[str, str]:
-    """Group -> default choice, as the defaults lists of the commands' configurations say."""
-    entry = re.compile(r"^\s*-\s+(?:override\s+|optional\s+)*([\w/]+):\s*(\S+)", re.MULTILINE)
+    """Group -> default choice, as the defaults lists of the commands' configurations say.
+
+    Where the default model chooses a reward for itself, that one is the default.
+    """
     chosen: dict[str, str] = {}
     for name in (EVAL_CONFIG, MAIN_CONFIG):
-        path = folder / f"{name}.yaml"
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        block = re.search(r"^defaults:\n((?:[ \t]*(?:-.*|#.*)?\n)+)", text, re.MULTILINE)
-        chosen.update(entry.findall(block[1]) if block else ())
+        chosen.update(_defaults_list(folder / f"{name}.yaml"))
+    chosen.update(_defaults_list(folder / "model" / f"{chosen.get('model')}.yaml"))
     return chosen
+
+
+def _defaults_list(path: Path) -> list[tuple[str, str]]:
+    """The (group, choice) pairs of a yaml file's defaults list."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    block = re.search(r"^defaults:\n((?:[ \t]*(?:-.*|#.*)?\n)+)", text, re.MULTILINE)
+    return _ENTRY.findall(block[1]) if block else []
 
 
 def render(group: str | None, folders: Sequence[Path]) -> str:
