@@ -12,14 +12,16 @@ from pathlib import Path
 import torch
 
 from glass_cli.common.errors import GlassError
-from glass_cli.embedded.train import card, clip, codec, detector, export, flow, imagereward
+from glass_cli.embedded.train import card, clip, codec, detector, distil, export, flow, imagereward
 from glass_cli.embedded.train.codes import CodeTable
 from glass_cli.embedded.train.text import train_tokenizer
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
+GUIDANCE = 3.0
 STEPS = {
     "codec": 1600,
     "flow": 24_000,
+    "distil": 2000,
     "detector": 12_000,
     "imagereward": 5000,
     "clip": 2500,
@@ -39,6 +41,9 @@ def arguments() -> argparse.Namespace:
         type=Path,
         metavar="WEIGHTS",
         help="a folder of weights to begin with where they fit; its codec's encoder is kept",
+    )
+    parser.add_argument(
+        "--guidance", type=float, default=GUIDANCE, help="strength that distil builds in"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -69,6 +74,9 @@ def main() -> None:
     tokenizer = train_tokenizer(seed)
     if "flow" in parts:
         flow.train(tokenizer, CodeTable(vae), folder, args.flow_steps, seed, start)
+    if "distil" in parts:
+        table = CodeTable(vae)
+        distil.train(tokenizer, table, folder, args.distil_steps, seed, args.guidance, start)
     if "detector" in parts:
         detector.train(vae, folder, args.detector_steps, seed, start and start / "detector")
     if "imagereward" in parts:

@@ -13,7 +13,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer
 from glass_cli.common.checkpoint import read
 from glass_cli.embedded.train.flow import WIDTH, encode
 from glass_cli.embedded.train.helpers import CellHead, ContentHead, things_of
-from glass_cli.embedded.train.loop import averaged, copy_matching, fit
+from glass_cli.embedded.train.loop import autocast, averaged, copy_matching, fit
 from glass_cli.embedded.train.preferences import held_of, ranking_loss, training_batch
 from glass_cli.embedded.train.text import LENGTH
 from glass_cli.embedded.world.grammar import random_prompt
@@ -87,7 +87,7 @@ def train(
         rng = random.Random(f"{name}/prompts")
         ids = encode(tokenizer, [random_prompt(content, rng) for content in contents])
         x = pixels(batch.pictures.flatten(0, 1))
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             out = model(input_ids=ids, pixel_values=x)
             seen = out.vision_model_output.last_hidden_state[:, 1:]
             shown = [one for row in batch.shown for one in row]
@@ -145,7 +145,7 @@ def train_pickscore(
     def loss_fn(step: int) -> tuple[Tensor, dict[str, float]]:
         batch = training_batch(f"picks/{seed}/{step}", PROMPTS, vae, tokenizer)
         x = pixels(batch.pictures.flatten(0, 1))
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             out = model(input_ids=batch.ids, pixel_values=x)
         # each picture's row has every prompt: its own is that of its group
         own = torch.arange(len(x)) // batch.pictures.shape[1]

@@ -18,7 +18,7 @@ from torch.nn import functional
 from glass_cli.detectors.grid_network import STRIDE, Cells, GridNetwork, centres
 from glass_cli.embedded.train.data import pictures, scenes
 from glass_cli.embedded.train.imperfect import COLOURS, Target, imperfect, targets_of
-from glass_cli.embedded.train.loop import copy_matching, fit
+from glass_cli.embedded.train.loop import autocast, copy_matching, fit
 from glass_cli.embedded.train.spoil import rubbish, spoil, through_codec
 from glass_cli.embedded.world.layout import SIDE
 from glass_cli.embedded.world.objects import CLASSES
@@ -146,7 +146,7 @@ def train(
         nothing = torch.rand(len(x), generator=generator) < RUBBISH
         x[nothing] = rubbish(vae, int(nothing.sum()), generator)
         targets = [[] if none else t for none, t in zip(nothing.tolist(), targets, strict=True)]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             cells = network(x)
         parts = losses(Cells(*(part.float() for part in cells)), goal(targets))
         return sum(parts.values(), torch.zeros(())), {k: v.item() for k, v in parts.items()}

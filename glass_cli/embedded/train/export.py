@@ -38,9 +38,11 @@ def _replaced(out: Path) -> Iterator[Path]:
 def export_pipeline(
     folder: Path, out: Path, vae: PatchAutoencoder, tokenizer: CLIPTokenizer
 ) -> None:
-    """Averaged weights of the flow, with the codec on whose codes it was trained."""
+    """Averaged weights of the flow, the one with guidance built in where there is one, with the
+    codec on whose codes it was trained."""
     unet, text = flow.build(tokenizer)
-    averaged("flow", {"unet": unet, "text": text}, folder)
+    part = "distil" if (folder / "distil.pt").exists() else "flow"
+    averaged(part, {"unet": unet, "text": text}, folder)
     vae.register_to_config(scaling_factor=flow.code_scale(CodeTable(vae)))
     scheduler = DPMSolverMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0, steps_offset=1
@@ -139,6 +141,7 @@ Export = Callable[[Path, Path, PatchAutoencoder, CLIPTokenizer], None]
 # each part's folder among the weights, and what writes it
 FOLDERS: dict[str, tuple[str, Export]] = {
     "flow": ("emoji", export_pipeline),
+    "distil": ("emoji", export_pipeline),
     "detector": ("detector", export_detector),
     "imagereward": ("imagereward", export_imagereward),
     "clip": ("clip", export_clip),

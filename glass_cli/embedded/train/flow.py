@@ -7,6 +7,7 @@ is given ``1000 * sigma`` and predicts ``eps - z`` from ``(1 - sigma) z + sigma 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,13 +17,14 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer, T5Config, T5EncoderModel
 
 from glass_cli.embedded.train.codes import CodeTable
-from glass_cli.embedded.train.loop import copy_matching, fit
+from glass_cli.embedded.train.loop import autocast, copy_matching, fit
 from glass_cli.embedded.train.text import LENGTH
 from glass_cli.embedded.world.scene import training_scenes
 
 PROMPTS, LAYOUTS = 32, 2  # prompts a batch, and scenes of each: the text is read once for both
 BATCH = PROMPTS * LAYOUTS
 PROMPT_DROP = 0.1  # share of prompts left out, for classifier-free guidance
+EARLY = 0.7  # sigma above which what is drawn, and where, is being decided
 WIDTH = 192
 CHANNELS = 32
 
@@ -85,6 +87,53 @@ def start_from(unet: nn.Module, text: nn.Module, weights: Path) -> None:
         copy_matching(network, load_file(weights / "emoji" / file))
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Noised codes and what the network is told of them.
+
+    x: (1 - sigma) z + sigma eps, (BATCH, C, 8, 8). velocity: eps - z. sigma: (BATCH,).
+    tokens: one row for each of the PROMPTS, LAYOUTS pictures each.
+    """
+
+    x: Tensor
+    velocity: Tensor
+    sigma: Tensor
+    tokens: Tensor
+
+    @property
+    def time(self) -> Tensor:
+        """As diffusers counts it, 0 to 1000."""
+        return 1000 * self.sigma
+
+    def spread(self, states: Tensor) -> Tensor:
+        """What was read of each prompt, for each of its pictures."""
+        return states.repeat_interleave(LAYOUTS, 0)
+
+
+class Batches:
+    """Fresh scenes, noised: each batch from (seed, step) alone.
+
+    Noise levels are logit-normal (arXiv 2403.03206) and lean to the noisy side.
+    """
+
+    def __init__(self, tokenizer: CLIPTokenizer, table: CodeTable, seed: int) -> None:
+        self._tokenizer, self._table, self._seed = tokenizer, table, seed
+        self._scale = code_scale(table)
+        self.empty = encode(tokenizer, [""])[0]
+
+    def __call__(self, step: int) -> Batch:
+        rng = random.Random(f"flow/{self._seed}/{step}")
+        groups = [training_scenes(rng, LAYOUTS) for _ in range(PROMPTS)]
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
+        z = self._table([scene for group in groups for scene in group]) * self._scale
+        tokens = encode(self._tokenizer, [group[0].prompt for group in groups])
+        tokens[torch.rand(PROMPTS, generator=generator) < PROMPT_DROP] = self.empty
+        eps = torch.randn(z.shape, generator=generator)
+        sigma = torch.randn(len(z), generator=generator).mul(1.3).add(1.0).sigmoid()
+        s = sigma[:, None, None, None]
+        return Batch((1 - s) * z + s * eps, eps - z, sigma, tokens)
+
+
 def train(
     tokenizer: CLIPTokenizer,
     table: CodeTable,
@@ -93,34 +142,21 @@ def train(
     seed: int,
     start: Path | None = None,
 ) -> None:
-    """Velocity matching on fresh scenes; noise levels logit-normal (arXiv 2403.03206).
-
-    They lean to the noisy side: what is drawn, and where, is decided near sigma = 0.9.
-    ``start``: a folder of weights to begin with, as far as they fit.
-    """
-    scale = code_scale(table)
-    empty = encode(tokenizer, [""])[0]
+    """Velocity matching; ``start``: a folder of weights to begin with, as far as they fit."""
+    batches = Batches(tokenizer, table, seed)
     torch.manual_seed(seed)
     unet, text = build(tokenizer)
     if start is not None:
         start_from(unet, text, start)
 
     def loss_fn(step: int) -> tuple[Tensor, dict[str, float]]:
-        rng = random.Random(f"flow/{seed}/{step}")
-        groups = [training_scenes(rng, LAYOUTS) for _ in range(PROMPTS)]
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        z = table([scene for group in groups for scene in group]) * scale
-        tokens = encode(tokenizer, [group[0].prompt for group in groups])
-        tokens[torch.rand(PROMPTS, generator=generator) < PROMPT_DROP] = empty
-        eps = torch.randn(z.shape, generator=generator)
-        sigma = torch.randn(len(z), generator=generator).mul(1.3).add(1.0).sigmoid()
-        s = sigma[:, None, None, None]
-        with torch.autocast("cpu", torch.bfloat16):
-            states = text(tokens).last_hidden_state.repeat_interleave(LAYOUTS, 0)
-            velocity = unet((1 - s) * z + s * eps, 1000 * sigma, states).sample
-        error = (velocity.float() - (eps - z)).square().mean(dim=(1, 2, 3))
-        parts = {"loss": error.mean().item(), "early": error[sigma > 0.7].mean().item()}
-        return error.mean(), parts
+        batch = batches(step)
+        with autocast():
+            states = batch.spread(text(batch.tokens).last_hidden_state)
+            velocity = unet(batch.x, batch.time, states).sample
+        error = (velocity.float() - batch.velocity).square().mean(dim=(1, 2, 3))
+        early = error[batch.sigma > EARLY].mean().item()
+        return error.mean(), {"loss": error.mean().item(), "early": early}
 
     modules = {"unet": unet, "text": text}
     fit("flow", modules, loss_fn, steps=steps, lr=1e-3, folder=folder, ema_decay=0.9995)

@@ -26,7 +26,7 @@ from transformers import (
 from glass_cli.common.checkpoint import read
 from glass_cli.embedded.train.atoms import Atom, atoms
 from glass_cli.embedded.train.helpers import CellHead
-from glass_cli.embedded.train.loop import copy_matching, fit
+from glass_cli.embedded.train.loop import autocast, copy_matching, fit
 from glass_cli.embedded.train.preferences import (
     Batch,
     Shown,
@@ -258,7 +258,7 @@ def train(
             tokens[:, :longest].repeat_interleave(batch.pictures.shape[1], 0)
             for tokens in (batch.ids, mask)
         )
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             read = networks(x, ids, mask)
             see = helpers.cells.loss(read.cells, [one for row in batch.shown for one in row])
             find = helpers.finds(read.found, batch, tokenizer)

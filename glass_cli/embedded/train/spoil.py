@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from glass_cli.embedded.train.loop import autocast
 from glass_cli.embedded.world.layout import SIDE
 from glass_cli.pipelines.codec import PatchAutoencoder
 
@@ -32,7 +33,7 @@ def through_codec(
     The codes' noise has a standard deviation of up to ``most``, drawn for each picture.
     """
     chosen = torch.rand(len(x), generator=generator) < 0.7
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         codes = vae.codes(2 * x[chosen] - 1)
         level = most * torch.rand(len(codes), 1, 1, 1, generator=generator)
         level = level * (torch.rand(len(codes), 1, 1, 1, generator=generator) < 0.5)
