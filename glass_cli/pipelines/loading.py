@@ -99,13 +99,15 @@ def _explained(settings: PipelineOptions) -> Iterator[None]:
 def _check_weights(name: str, part: torch.nn.Module) -> None:
     """Raises ValueError for weights that are not finite, and for those that no file had.
 
-    transformers draws the latter at random and marks all others. Where a part is quantised, or
-    nothing is marked, it cannot be told.
+    The latter stay on the device meta in diffusers' parts; transformers draws them at random and
+    marks all others. Where one of these is quantised, or nothing is marked, it cannot be told.
     """
     marked = {key: hasattr(p, "_is_hf_initialized") for key, p in part.named_parameters()}
     ours = isinstance(part, transformers.PreTrainedModel) and any(marked.values())
-    if ours and getattr(part, "hf_quantizer", None) is None and not all(marked.values()):
-        missing = [key for key, is_marked in marked.items() if not is_marked]
+    missing = [key for key, p in part.named_parameters() if p.is_meta]
+    if ours and getattr(part, "hf_quantizer", None) is None:
+        missing += [key for key, is_marked in marked.items() if not is_marked]
+    if missing:
         raise ValueError(
             f"{name} has no {missing[0]} in its files ({len(missing)} missing); download it again"
         )
