@@ -11,6 +11,11 @@ from example_runs import CONFIG, eval_run, sample_run
 from scipy import stats
 
 from glass_cli.common.errors import GlassError
+from glass_cli.common.statistics import bootstrap_interval
+from glass_cli.output.reader import read_run
+from glass_cli.report.comparison import compare
+from glass_cli.report.run_groups import RunGroup
+from glass_cli.report.tables import basis
 
 
 def test_known_numbers(tmp_path: Path) -> None:
@@ -53,6 +58,29 @@ def test_pictures_of_a_prompt_are_averaged_first(tmp_path: Path) -> None:
     assert cell.difference is not None and cell.difference.mean == pytest.approx(1.0)
     assert (comparison.prompts, comparison.pairs, cell.difference.prompts) == (2, 20, 2)
     assert any("a has no reward of the answer for 9 of 20" in w for w in comparison.warnings)
+
+
+def test_a_single_prompt_has_intervals_over_its_seeds(tmp_path: Path) -> None:
+    rewards = {"a": [1.0, 4.0, 2.0, 8.0], "b": [2.0, 6.5, 3.5, 8.5]}
+    groups = [
+        RunGroup(name, tuple(
+            read_run(sample_run(tmp_path / f"{name}{seed}", {"one": [0.0, reward]}, seed=seed))
+            for seed, reward in enumerate(of_seeds)))
+        for name, of_seeds in rewards.items()
+    ]  # fmt: skip
+    comparison = compare(groups)
+    a, b = comparison.cells["best"]
+    assert a.value is not None and b.value is not None and b.difference is not None
+    assert a.value.interval == bootstrap_interval(rewards["a"])
+    assert b.value.interval == bootstrap_interval(rewards["b"])
+    assert b.difference.mean == pytest.approx(1.375)
+    assert b.difference.interval == bootstrap_interval([1.0, 2.5, 1.5, 0.5])
+    assert (comparison.prompts, comparison.pairs, b.difference.prompts) == (1, 4, 1)
+    assert basis(comparison).startswith("1 prompt, 4 results; 95 % bootstrap intervals over its")
+    alone = compare([RunGroup(group.label, group.runs[:1]) for group in groups])
+    difference = alone.cells["best"][1].difference
+    assert difference is not None and difference.interval is None
+    assert "over" not in basis(alone)
 
 
 def test_seeds_are_paired_too(tmp_path: Path) -> None:

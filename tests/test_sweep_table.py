@@ -54,6 +54,20 @@ def test_a_row_for_what_varies_with_seeds_together(tmp_path: Path) -> None:
         assert found == pytest.approx([math.fsum(means) / 4, *interval], abs=0.051)
 
 
+def test_a_single_prompt_has_intervals_over_its_seeds(tmp_path: Path) -> None:
+    rewards = [1.0, 5.0, 2.0]
+    for seed, reward in enumerate(rewards):
+        sample_run(tmp_path / str(seed), {"one": [0.0, reward]}, seed=seed)
+    table = sweep_table(tmp_path)
+    assert table is not None
+    row, note = table.splitlines()[3], table.splitlines()[5]
+    found = [float(text) for text in re.findall(r"-?\d+\.?\d*", cells(row)[2])]
+    interval = bootstrap_interval(rewards)
+    assert interval is not None
+    assert found == pytest.approx([8 / 3, *interval], abs=0.051)
+    assert note.startswith("1 prompt; 95 % bootstrap intervals over its results")
+
+
 def test_only_finished_runs_have_a_row(tmp_path: Path) -> None:
     folders = jobs(tmp_path / "sweep")
     for job in folders[1:3]:

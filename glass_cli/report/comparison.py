@@ -9,7 +9,14 @@ from typing import Any
 from glass_cli.common.errors import GlassError, near
 from glass_cli.output.results import Result, Run
 from glass_cli.report.labels import choice_name
-from glass_cli.report.quantities import Estimate, Prompt, Quantity, estimate, quantities
+from glass_cli.report.quantities import (
+    Estimate,
+    Prompt,
+    Quantity,
+    estimate,
+    estimate_of_one,
+    quantities,
+)
 from glass_cli.report.run_groups import RunGroup
 
 # Splits of a budget such as 7 x 57 for 400 differ by less than this share.
@@ -145,15 +152,25 @@ def choose(known: Sequence[Quantity], show: Sequence[str] | None) -> list[Quanti
     return [table[key] for key in show]
 
 
+def is_one_prompt(common: Sequence[Key]) -> bool:
+    """Whether all results are of a single prompt."""
+    return len({prompt for prompt, _, _ in common}) == 1
+
+
 def value_over(
     table: Mapping[Key, Result], common: Sequence[Key], quantity: Quantity
 ) -> Estimate | None:
-    """The mean of a run over the ``common`` prompts and seeds; None where it has no value."""
+    """The mean of a run over the ``common`` prompts and seeds; None where it has no value.
+
+    Where there is one prompt alone, the interval is over its seeds.
+    """
     own: dict[Prompt, list[float]] = {}
     for key in common:
         value = quantity.of(table[key])
         if value is not None:
             own.setdefault((key[0], table[key].task), []).append(value)
+    if is_one_prompt(common):
+        return estimate_of_one([value for values in own.values() for value in values], quantity)
     values = {prompt: quantity.pool(numbers) for prompt, numbers in own.items()}
     return estimate(values, quantity.by_task)
 
@@ -164,7 +181,10 @@ def difference_over(
     common: Sequence[Key],
     quantity: Quantity,
 ) -> Estimate | None:
-    """The mean of a run less that of another, paired; None where they share no value."""
+    """The mean of a run less that of another, paired; None where they share no value.
+
+    Where there is one prompt alone, the interval is over its seeds.
+    """
     both: dict[Prompt, list[tuple[float, float]]] = {}
     for key in common:
         value, other = quantity.of(table[key]), quantity.of(base[key])
@@ -172,6 +192,9 @@ def difference_over(
             # The task is the prompt's; a run that was not judged may not know it.
             prompt = (key[0], table[key].task or base[key].task)
             both.setdefault(prompt, []).append((value, other))
+    if is_one_prompt(common) and quantity.averages:
+        paired_values = [a - b for pairs in both.values() for a, b in pairs]
+        return estimate_of_one(paired_values, quantity)
     differences = {
         prompt: quantity.pool([a for a, _ in pairs]) - quantity.pool([b for _, b in pairs])
         for prompt, pairs in both.items()

@@ -85,7 +85,8 @@ def reward_against_nfe(comparison: Comparison) -> Figure | None:
             for artist in bar.get_children():
                 artist.set_transform(_moved(axes, offset))
     _calls_axis(axes, [group[len(group) // 2] for group in equal])
-    axes.set_ylabel("reward, 95 % interval over prompts")
+    drawn_anew = "prompts" if comparison.prompts > 1 else "its results"
+    axes.set_ylabel(f"reward, 95 % interval over {drawn_anew}")
     notes = ["filled: best particle, hollow: mean particle"] * (len(shown) == 2)
     notes += ["runs of equal calls stand side by side"] * any(len(group) > 1 for group in equal)
     axes.set_title("; ".join(notes), fontsize=9)

@@ -32,10 +32,18 @@ class Quantity:
     scale: str = ""
     pool: Callable[[Sequence[float]], float] = mean
 
+    @property
+    def averages(self) -> bool:
+        """Whether the value of a prompt is the mean of its results."""
+        return self.pool is mean
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over ``prompts`` prompts and its 95 % bootstrap interval, None for a single prompt."""
+    """A mean over ``prompts`` prompts and its 95 % bootstrap interval.
+
+    Of a single prompt the interval is over its results, or None where that is not asked for.
+    """
 
     mean: float
     interval: tuple[float, float] | None
@@ -125,16 +133,28 @@ def estimate(values: Mapping[Prompt, float], by_task: bool = False) -> Estimate 
     return Estimate(mean(numbers), bootstrap_interval(numbers), len(numbers))
 
 
+def estimate_of_one(numbers: Sequence[float], quantity: Quantity) -> Estimate | None:
+    """The estimate of a prompt that is alone: its interval is over its results, such as seeds.
+
+    numbers: one for each result. None where there are none; a pool that is no mean has no interval.
+    """
+    if not numbers:
+        return None
+    interval = bootstrap_interval(numbers) if quantity.averages else None
+    return Estimate(quantity.pool(numbers), interval, 1)
+
+
 def estimate_of(results: Iterable[Result], quantity: Quantity) -> Estimate | None:
     """The estimate of one run's ``quantity``; pictures of a prompt are not independent."""
-    return estimate(_pooled(results, quantity), quantity.by_task)
+    pooled = {prompt: quantity.pool(own) for prompt, own in values_of(results, quantity).items()}
+    return estimate(pooled, quantity.by_task)
 
 
-def _pooled(results: Iterable[Result], quantity: Quantity) -> dict[Prompt, float]:
-    """One value for each prompt that has any."""
+def values_of(results: Iterable[Result], quantity: Quantity) -> dict[Prompt, list[float]]:
+    """The values of each prompt that has any."""
     values: dict[Prompt, list[float]] = {}
     for result in results:
         value = quantity.of(result)
         if value is not None:
             values.setdefault((result.prompt_index, result.task), []).append(value)
-    return {prompt: quantity.pool(numbers) for prompt, numbers in values.items()}
+    return values

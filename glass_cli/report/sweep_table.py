@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glass_cli.common.errors import GlassError
-from glass_cli.output.results import Run
+from glass_cli.output.results import Result, Run
 from glass_cli.output.tables import fit, text_table
 from glass_cli.report import tables
 from glass_cli.report.comparison import paired, unlike
-from glass_cli.report.quantities import Quantity, estimate_of, quantities
+from glass_cli.report.quantities import (
+    Estimate,
+    Quantity,
+    estimate_of,
+    estimate_of_one,
+    quantities,
+    values_of,
+)
 from glass_cli.report.run_groups import RunGroup, group_seeds, readable_runs
 
 _LABEL_WIDTH = 60
@@ -38,7 +45,8 @@ def sweep_table(folder: Path) -> str | None:
     ]
     prompts = sorted({len({result.prompt for result in group.results}) for group in groups})
     count = " to ".join(str(n) for n in dict.fromkeys((prompts[0], prompts[-1])))
-    notes = [f"{count} prompt{'s' * (prompts[-1] != 1)}; 95 % bootstrap intervals over prompts"]
+    results = max(len(group.results) for group in groups)
+    notes = [f"{count} prompt{'s' * (prompts[-1] != 1)}; {tables.over(prompts[-1], results)}"]
     notes += unlike(runs).values()
     if len(groups) > 1 and paired(groups)[1]:
         notes.append(f"paired differences: glass compare {folder}")
@@ -59,9 +67,16 @@ def _in_table(quantity: Quantity, runs: Sequence[Run]) -> bool:
 
 
 def _column(groups: Sequence[RunGroup], quantity: Quantity) -> list[str]:
-    estimates = [estimate_of(group.results, quantity) for group in groups]
+    estimates = [_estimate(group.results, quantity) for group in groups]
     places = tables.digits(estimates)
     return [tables.estimate_text(estimate, places) for estimate in estimates]
+
+
+def _estimate(results: Sequence[Result], quantity: Quantity) -> Estimate | None:
+    if len({result.prompt for result in results}) > 1:
+        return estimate_of(results, quantity)
+    values = values_of(results, quantity).values()
+    return estimate_of_one([value for own in values for value in own], quantity)
 
 
 def _calls(group: RunGroup) -> str:

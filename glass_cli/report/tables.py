@@ -79,7 +79,16 @@ def basis(comparison: Comparison) -> str:
     pictures = "" if comparison.pairs == comparison.prompts else f", {comparison.pairs} results"
     several = len(comparison.runs) > 1
     paired = ", differences paired by prompt and seed" if several else ""
-    return f"{prompts}{pictures}; 95 % bootstrap intervals over prompts{paired}"
+    return f"{prompts}{pictures}; {over(comparison.prompts, comparison.pairs)}{paired}"
+
+
+def over(prompts: int, results: int) -> str:
+    """What is drawn anew for an interval of so many prompts with so many results."""
+    if prompts > 1:
+        return "95 % bootstrap intervals over prompts"
+    if results > 1:
+        return "95 % bootstrap intervals over its results"
+    return "intervals need several prompts, or seeds"
 
 
 def terminal(comparison: Comparison) -> str:
