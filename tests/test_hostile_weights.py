@@ -178,6 +178,19 @@ def test_refused_in_one_line(whole: Path, tmp_path: Path, harm: Callable[[Path],
     assert "\n" not in said and len(said) < 1000 and str(folder) in said
 
 
+@pytest.mark.parametrize("file", [f"unet/{NAME}", f"text_encoder/{TEXT}", f"vae/{NAME}"])
+def test_a_missing_key_is_named(whole: Path, tmp_path: Path, file: str) -> None:
+    folder = tmp_path / "pipeline"
+    shutil.copytree(whole, folder)
+    key = _first(load_file(folder / file))
+    change(file, _missing)(folder)
+    with pytest.raises(GlassError) as caught:
+        DiffusersPipeline(str(folder)).load(CPU, torch.float32)
+    said = str(caught.value)
+    assert f"{Path(file).parent} has no " in said and "download it again" in said
+    assert key.split(".", 1)[1] in said, "transformers counts from inside the model"
+
+
 @pytest.mark.parametrize("part", ["unet", "scheduler", "text_encoder", "feature_extractor"])
 def test_no_module_of_the_folder_is_imported(
     part: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
