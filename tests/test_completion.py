@@ -56,7 +56,8 @@ def test_groups_and_their_choices_are_those_of_the_yaml_files() -> None:
 
 
 def test_keys_are_those_of_the_chosen_files() -> None:
-    assert words("sample", "steering.la") == ["steering.lam=", "steering.lam_strength="]
+    strengths = ["steering.lam_strength=", "steering.lam_survivors="]
+    assert words("sample", "steering.la") == ["steering.lam=", *strengths]
     assert words("sample", "steering=best_of_n", "steering.la") == []
     assert words("sample", "st") == ["steering=", "steering."]
     assert words("sample", "wandb.pro") == ["wandb.project="]
@@ -229,7 +230,7 @@ def test_the_tab_key(shell: Shell) -> None:
         ("glass samp", "sample"),
         ("glass sample sampler=gl", "sampler=glass"),
         ("glass sample sampler=sde steering.resampling=sy", "steering.resampling=systematic"),
-        ("glass sample steering.lam_", "steering.lam_strength="),
+        ("glass sample steering.lam_st", "steering.lam_strength="),
         ("glass compare --lat", "--latex"),
         ("glass sample prompt='a b' partic", "particles="),
     ]:

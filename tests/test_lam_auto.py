@@ -12,7 +12,7 @@ from torch import Tensor
 from worlds import GLASS, GaussianFlow, exact_laws, fk, linear, steered
 
 from glass_cli.method.glass import Glass
-from glass_cli.steering.feynman_kac import lam_of_spread
+from glass_cli.steering.feynman_kac import lam_of_spread, lam_of_survivors
 from glass_cli.steering.independent import NoSteering
 from glass_cli.steering.particles import Particles
 from glass_cli.steering.state import Step
@@ -131,6 +131,41 @@ def test_one_particle_has_no_spread() -> None:
     assert lam_of_spread(torch.tensor([2.0]), 2.5) is None
 
 
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_survivors_in_closed_form(share: float) -> None:
+    """Normal rewards under exp(lam r) have an effective share exp(-(lam spread)^2)."""
+    n = 200_000
+    r = 3.0 + 0.7 * torch.randn(n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    lam = lam_of_survivors(r, share)
+    w = (lam * r).softmax(0)
+    assert float(1 / w.square().sum()) == pytest.approx(share * n, rel=1e-6)
+    # the spread has a relative error of 1/sqrt(2 n), the effective size one of about 3/sqrt(n)
+    assert lam * 0.7 == pytest.approx(math.sqrt(-math.log(share)), rel=0.04)
+
+
+def test_survivors_do_not_rest_on_one_that_is_far_off() -> None:
+    r = torch.linspace(0.0, 1.0, 40, dtype=torch.float64)
+    with_one = torch.cat([r, torch.tensor([-100.0], dtype=torch.float64)])
+    assert lam_of_survivors(with_one, 0.25 * 40 / 41) == pytest.approx(lam_of_survivors(r, 0.25))
+    assert lam_of_spread(with_one, 2.5) < 0.05 * lam_of_spread(r, 2.5)
+
+
+def test_survivors_of_equal_rewards() -> None:
+    assert lam_of_survivors(torch.full((5,), 2.0), 0.5) is None
+    # three equal best of six: no lam leaves fewer, so 5 % more are left
+    r = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0], dtype=torch.float64)
+    w = (lam_of_survivors(r, 0.2) * r).softmax(0)
+    assert float(1 / w.square().sum()) == pytest.approx(1.05 * 3)
+
+
+def test_a_run_with_survivors_is_that_of_the_lam_it_finds() -> None:
+    steps = steered(fk(lam="auto", lam_survivors=0.3), linear, 12)
+    assert steps[1].rewards is not None
+    lam = lam_of_survivors(steps[1].rewards, 0.3)
+    assert steps[-1].particles.lam == lam
+    same(steps, steered(fk(lam=lam), linear, 12))
+
+
 def test_lam_survives_resampling() -> None:
     x = torch.zeros(3, 1, dtype=torch.float64)
     cloud = replace(Particles.at_start(x, x), lam=4.5)
@@ -152,6 +187,8 @@ def test_a_given_lam_is_shown_too() -> None:
         ({"lam": "atuo"}, r"steering\.lam must be auto or a number \(got atuo\)"),
         ({"lam_strength": -1.0}, r"steering\.lam_strength must be a number of 0 or more"),
         ({"lam_strength": math.nan}, r"steering\.lam_strength must be a number of 0 or more"),
+        ({"lam": "auto", "lam_survivors": 0.0}, r"lam_survivors must be above 0 and at most 1"),
+        ({"lam": 3.0, "lam_survivors": 0.5}, r"lam_survivors=0\.5 needs steering\.lam=auto"),
     ],
 )
 def test_settings_are_checked(settings: dict[str, object], message: str) -> None:

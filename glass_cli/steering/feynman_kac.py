@@ -83,6 +83,22 @@ def lam_of_spread(r: Tensor, strength: float) -> float | None:
     return None if spread <= 1e-6 * float(r.abs().max()) else strength / spread
 
 
+def lam_of_survivors(r: Tensor, share: float) -> float | None:
+    """The lam whose weights exp(lam r) leave an effective sample size of ``share`` * N.
+
+    Unlike :func:`lam_of_spread` it does not rest on a few rewards that lie far off: a single bad
+    particle widens the spread, and does not change who survives. No lam leaves fewer than are
+    equally best; then 5 % more than these are left. None where all rewards (N,) are equal.
+    """
+    unit = lam_of_spread(r, 1.0)
+    if unit is None:
+        return None
+    equal = r.new_full((len(r),), -math.log(len(r)))
+    best = int((r == r.max()).sum())
+    wanted = max(share * len(r), 1.05 * best)
+    return lam_of_ess(equal, lambda lam: lam * r, 1e6 * unit, wanted)
+
+
 @dataclass(frozen=True)
 class FeynmanKac(Steering):
     """Targets p(x_1) proportional to p_model(x_1) exp(lam r(x_1)) (arXiv 2501.06848).
@@ -93,6 +109,8 @@ class FeynmanKac(Steering):
         over the standard deviation among the particles when rewards are first scored (beyond the
         papers). As long as all rewards are equal, those steps pass as if unscored.
     lam_strength: 0 or more, without unit.
+    lam_survivors: in place of ``lam_strength``, the share of the particles that "auto" leaves
+        effective when rewards are first scored, above 0, at most 1; see :func:`lam_of_survivors`.
     tempering: lam on the way: "constant"; "linear", lam t, which trusts x_hat the more the later it
         is; "ess", at each step the largest up to lam that leaves an effective sample size of
         ``tempering_ess`` * N. The end has lam in full, so that the law aimed at is the same.
@@ -120,6 +138,7 @@ class FeynmanKac(Steering):
     potential: Potential = "difference"
     lam: Literal["auto"] | float = 10.0
     lam_strength: float = 2.5
+    lam_survivors: float | None = None
     tempering: Tempering = "constant"
     tempering_ess: float = 0.5
     sizes: Sizes = None
@@ -146,6 +165,17 @@ class FeynmanKac(Steering):
             raise ValueError(
                 f"steering.lam_strength must be a number of 0 or more (got {self.lam_strength})"
             )
+        if self.lam_survivors is not None:
+            if not 0.0 < self.lam_survivors <= 1.0:
+                raise ValueError(
+                    "steering.lam_survivors must be above 0 and at most 1, or null (got"
+                    f" {self.lam_survivors})"
+                )
+            if not isinstance(self.lam, str):
+                raise ValueError(
+                    f"steering.lam_survivors={self.lam_survivors} needs steering.lam=auto (lam is"
+                    f" {self.lam})"
+                )
         check_sizes(self.sizes)
         if not 0.0 < self.tempering_ess <= 1.0:
             raise ValueError(
@@ -200,11 +230,17 @@ class FeynmanKac(Steering):
             return draws.mean(0)
         return ((lam * draws).logsumexp(0) - math.log(len(draws))) / lam
 
+    def _found(self, r: Tensor) -> float | None:
+        """What "auto" becomes by the first rewards (N,)."""
+        if self.lam_survivors is None:
+            return lam_of_spread(r, self.lam_strength)
+        return lam_of_survivors(r, self.lam_survivors)
+
     def _with_lam(self, particles: Particles, r: Tensor) -> tuple[Particles, float | None]:
         """The particles with their lam, which rewards ``r`` (N,) decide where none is known."""
         lam = particles.lam
         if lam is None:
-            lam = lam_of_spread(r, self.lam_strength) if isinstance(self.lam, str) else self.lam
+            lam = self._found(r) if isinstance(self.lam, str) else self.lam
         return replace(particles, lam=lam), lam
 
     def weigh(self, particles: Particles, r: Tensor) -> Particles:
