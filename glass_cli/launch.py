@@ -22,7 +22,7 @@ from glass_cli.common.signals import code_of, signals_raise
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from glass_cli.config.preflight import Plan
+    from glass_cli.config.preflight import CheckedLine
     from glass_cli.config.settings import Settings
 
 USER_ERROR, FAILED = 2, 1
@@ -116,11 +116,11 @@ def launch(
                 line = read_arguments(arguments, sweep, config)
             from glass_cli.config.preflight import preflight
 
-            plan = preflight(line, folder)
+            checked = preflight(line, folder)
             engine = engine or ENGINES[config]
-            if plan.settings is not None:
-                return _single(engine, plan, plan.settings)
-            return _hydra(engine, plan, folder, line.config_name)
+            if checked.settings is not None:
+                return _single(engine, checked, checked.settings)
+            return _hydra(engine, checked, folder, line.config_name)
     except GlassError as error:
         say(one_line(error))
         return USER_ERROR
@@ -136,27 +136,27 @@ def launch(
         return FAILED
 
 
-def _single(engine: str, plan: Plan, settings: Settings) -> int:
-    """One run, whose settings the plan has."""
-    folder = plan.folder
+def _single(engine: str, checked: CheckedLine, settings: Settings) -> int:
+    """One run, whose settings are built."""
+    folder = checked.folder
     assert folder is not None
     error_file = folder / ERROR_FILE
     error_file.unlink(missing_ok=True)
     try:
         _run(engine, settings, folder)
     except KeyboardInterrupt as stopped:
-        return _stopped(plan, stopped)
+        return _stopped(checked, stopped)
     except Unfinished as error:
-        if _remove(plan):
+        if _remove(checked):
             say(f"{one_line(error)}; nothing was finished, and the same command begins anew")
         else:
-            say(f"{one_line(error)}; {_to_go_on(plan)}")
+            say(f"{one_line(error)}; {_to_go_on(checked)}")
             _write(error_file, one_line(error), error)
         return FAILED
     except GlassError as error:
         say(one_line(error))
         leaves_no_file = getattr(error, "leaves_no_file", False)
-        if not leaves_no_file and not _remove(plan):
+        if not leaves_no_file and not _remove(checked):
             _write(error_file, one_line(error), error)
         return USER_ERROR
     except Exception as error:
@@ -167,45 +167,49 @@ def _single(engine: str, plan: Plan, settings: Settings) -> int:
     return 0
 
 
-def _hydra(engine: str, plan: Plan, conf: Path, config_name: str) -> int:
+def _hydra(engine: str, checked: CheckedLine, conf: Path, config_name: str) -> int:
     """A sweep, or a configuration to be shown: Hydra's own main."""
     import hydra
 
-    before_it = {} if plan.folder is None else _errors(plan.folder)
+    before_it = {} if checked.folder is None else _errors(checked.folder)
     task = hydra.main(config_path=str(conf), config_name=config_name, version_base="1.3")
     raises = os.environ.get(_TRACEBACKS) == "1"
-    before, sys.argv = sys.argv, ["glass", *plan.arguments]
+    before, sys.argv = sys.argv, ["glass", *checked.arguments]
     try:
         # without it Hydra prints what its plugins raise, in many lines, and ends the process
-        with _environment({_TRACEBACKS: "1"}), _quiet_logging(plan.folder is None), _told(plan):
-            task(Job(engine, raises, plan.swept))()
+        with (
+            _environment({_TRACEBACKS: "1"}),
+            _quiet_logging(checked.folder is None),
+            _job_progress(checked),
+        ):
+            task(Job(engine, raises, checked.swept))()
     except KeyboardInterrupt as stopped:
-        return _stopped(plan, stopped)
+        return _stopped(checked, stopped)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED if end.code else 0
     except Exception as error:
-        shown = plan.folder is None and isinstance(error, BrokenPipeError)
+        shown = checked.folder is None and isinstance(error, BrokenPipeError)
         if raises or shown or output_is_closed(error):
             raise
         where = ""
-        if plan.folder is not None:
-            where = _write(plan.folder / ERROR_FILE, describe(error), error)
+        if checked.folder is not None:
+            where = _write(checked.folder / ERROR_FILE, describe(error), error)
         say(f"{describe(error)}{where}")
         return FAILED
     finally:
         sys.argv = before
-    return 0 if plan.folder is None else _end_of_sweep(plan.folder, before_it)
+    return 0 if checked.folder is None else _end_of_sweep(checked.folder, before_it)
 
 
 @contextmanager
-def _told(plan: Plan) -> Iterator[None]:
+def _job_progress(checked: CheckedLine) -> Iterator[None]:
     """While the jobs of a sweep run apart from here, says which have ended."""
-    if not plan.apart or plan.folder is None:
+    if not checked.apart or checked.folder is None:
         yield
         return
     from glass_cli.output.sweep_progress import sweep_progress
 
-    with sweep_progress(plan.folder):
+    with sweep_progress(checked.folder):
         yield
 
 
@@ -234,32 +238,32 @@ def _quiet_logging(quiet: bool) -> Iterator[None]:
         logging.raiseExceptions = before
 
 
-def _stopped(plan: Plan, stopped: KeyboardInterrupt) -> int:
+def _stopped(checked: CheckedLine, stopped: KeyboardInterrupt) -> int:
     """Says how to go on; returns the exit code."""
-    folder = plan.folder
-    if folder is None or (folder in plan.created and not any(folder.iterdir())):
-        _remove(plan)
+    folder = checked.folder
+    if folder is None or (folder in checked.created and not any(folder.iterdir())):
+        _remove(checked)
         say("stopped before the run began")
         return code_of(stopped)
     inside = getattr(stopped, "inside", None)
     where = "" if inside is None else f" {inside}"
-    say(f"stopped{where}; {_to_go_on(plan)}")
+    say(f"stopped{where}; {_to_go_on(checked)}")
     return code_of(stopped)
 
 
-def _to_go_on(plan: Plan) -> str:
+def _to_go_on(checked: CheckedLine) -> str:
     """Where the finished part of a run is, and by which words it goes on."""
-    how = "" if plan.resumed_by is None else f" with {plan.resumed_by}"
-    return f"what was finished is in {plan.folder}, and the same command{how} goes on from there"
+    how = "" if checked.resumed_by is None else f" with {checked.resumed_by}"
+    return f"what was finished is in {checked.folder}, and the same command{how} goes on from there"
 
 
-def _remove(plan: Plan) -> bool:
+def _remove(checked: CheckedLine) -> bool:
     """Removes the folder of a run that has done nothing, and those around it that were made for it
     and are empty; False where it was there before, or has work in it."""
     from glass_cli.output.lock import Lock, Refused
 
-    folder = plan.folder
-    if folder is None or folder not in plan.created:
+    folder = checked.folder
+    if folder is None or folder not in checked.created:
         return False
     try:
         # another run may have taken a folder of `glass eval` over
@@ -269,7 +273,7 @@ def _remove(plan: Plan) -> bool:
             shutil.rmtree(folder, ignore_errors=True)
     except (Refused, OSError):
         return False
-    for above in plan.created:
+    for above in checked.created:
         with suppress(OSError):
             above.rmdir()
     return True

@@ -29,7 +29,7 @@ from glass_cli.method.noise import ParticleNoise
 from glass_cli.method.path import Path
 from glass_cli.pipelines.chosen_sampler import chosen_sampler
 from glass_cli.pipelines.given_times import given_times
-from glass_cli.pipelines.plan import Plan, plan
+from glass_cli.pipelines.plan import CallPlan, plan
 from glass_cli.pipelines.prediction import Prediction, state_dtype
 from glass_cli.pipelines.stepper import Start, Stepper
 
@@ -102,7 +102,7 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         self.noise: Normal | None = None
         self.num_inference_steps: int | None = None
         self.timesteps = torch.empty(0)
-        self._plan = Plan(chosen_sampler(self.config), (), (), [])
+        self._plan = CallPlan(chosen_sampler(self.config), (), (), [])
         self._reset(0)
 
     @classmethod

@@ -16,7 +16,7 @@ from glass_cli.config.command_line import read_arguments
 from glass_cli.config.composition import Composer, composing
 from glass_cli.config.experiments import details, folded, names_evaluation
 from glass_cli.config.listing import choices, headline, render
-from glass_cli.config.preflight import Plan, build_settings, compose_or_explain, preflight
+from glass_cli.config.preflight import CheckedLine, build_settings, compose_or_explain, preflight
 from glass_cli.config.settings import Published, Settings
 from glass_cli.launch import launch
 
@@ -50,7 +50,7 @@ def checked(composer: Composer, name: str) -> Settings:
     return build_settings(compose_or_explain(composer, words), words)
 
 
-def plan(*words: str, sweep: bool = False, config: str = "eval") -> Plan:
+def plan(*words: str, sweep: bool = False, config: str = "eval") -> CheckedLine:
     return preflight(read_arguments(words, sweep, config), CONF)
 
 

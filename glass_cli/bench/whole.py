@@ -81,14 +81,14 @@ def errors(
 
     A list over seeds for each. Both sides share their noise, which leaves little of it.
     """
-    found: dict[tuple[str, int], list[float]] = {(w, m): [] for w in ways for m in calls}
+    errors_at: dict[tuple[str, int], list[float]] = {(w, m): [] for w in ways for m in calls}
     for seed in range(seeds):
         exact = draw(flow, converged, transitions, CONVERGED, draws, seed)
-        for (name, m), of_seeds in found.items():
+        for (name, m), of_seeds in errors_at.items():
             of_seeds.append(
                 sliced_w2(draw(flow, ways[name], transitions, m, draws, seed), exact, 1)
             )
-    return found
+    return errors_at
 
 
 def _with_error(values: Sequence[float]) -> str:
@@ -115,9 +115,9 @@ def by_calls(draws: int, seeds: int, transitions: Sequence[int], calls: Sequence
     """The bench's mixture: every way, number of transitions and of calls."""
     lines = []
     for k in transitions:
-        found = errors(mixture(), MIXTURE_WAYS, k, calls, draws, seeds, MIXTURE_WAYS["snr"])
+        measured = errors(mixture(), MIXTURE_WAYS, k, calls, draws, seeds, MIXTURE_WAYS["snr"])
         for m in calls:
-            cells = [_with_error(found[name, m]) for name in MIXTURE_WAYS]
+            cells = [_with_error(measured[name, m]) for name in MIXTURE_WAYS]
             lines.append((f"{k} x {m}", *cells))
     return Table(
         "Whole GLASS sampler: sliced W2 to converged draws of the same noise",
@@ -152,9 +152,9 @@ def by_law(draws: int, seeds: int, transitions: Sequence[int], calls: Sequence[i
         ways = {"s": before("s", rho), "times": before("times", rho), "snr": ours}
         ratios: dict[int, list[float]] = {m: [] for m in calls}
         for k in transitions:
-            found = errors(flow, ways, k, calls, draws, seeds, ours)
+            measured = errors(flow, ways, k, calls, draws, seeds, ours)
             for m in calls:
-                s, times, snr = (fmean(found[way, m]) for way in ways)
+                s, times, snr = (fmean(measured[way, m]) for way in ways)
                 ratios[m].append(snr / min(s, times))
         cells = [f"{math.exp(fmean(map(math.log, ratios[m]))):.2f}" for m in calls]
         worst = max(max(of_m) for of_m in ratios.values())

@@ -98,13 +98,13 @@ def prompts() -> Iterator[dict[str, Any]]:
     """The list: EACH records for each number of ATOMS, no prompt twice."""
     for total in ATOMS:
         rng = random.Random(f"compose/{SEED}/{total}")
-        found: dict[str, dict[str, Any]] = {}
+        by_text: dict[str, dict[str, Any]] = {}
         for content in contents(total, rng):
             record = record_of(content)
-            found.setdefault(record["prompt"], record)
-            if len(found) == EACH:
+            by_text.setdefault(record["prompt"], record)
+            if len(by_text) == EACH:
                 break
-        yield from found.values()
+        yield from by_text.values()
 
 
 if __name__ == "__main__":

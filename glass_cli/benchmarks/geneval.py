@@ -163,13 +163,13 @@ class LoadedGenEval(LoadedBenchmark):
         """``correct``, ``reason`` where it is not, ``tag``, and the ``detections`` that counted."""
         objects = geneval_rules.kept(self._detector.detect(image[None])[0], record["tag"])
 
-        def colours(found: Sequence[Detection], name: str) -> list[str]:
-            return self._detector.colours(image, found, name)
+        def colours(instances: Sequence[Detection], name: str) -> list[str]:
+            return self._detector.colours(image, instances, name)
 
         correct, reason = geneval_rules.verdict(objects, record, colours)
         shown = [
             {"class": name, "score": round(one.score, 5), "box": [round(v, 2) for v in one.box]}
-            for name, found in objects.items()
-            for one in found
+            for name, instances in objects.items()
+            for one in instances
         ]
         return {"correct": correct, "reason": reason, "tag": record["tag"], "detections": shown}

@@ -81,12 +81,12 @@ class GenEval2(Benchmark):
     @cached_property
     def _all(self) -> list[dict[str, Any]]:
         text, name, _ = lists.source(self.path, URL, NAME)
-        found = lists.json_lines(text, name)
-        for number, record in enumerate(found, 1):
+        rows = lists.json_lines(text, name)
+        for number, record in enumerate(rows, 1):
             check_record(record, f"{name}, record {number}")
-        if not found:
+        if not rows:
             raise GlassError(f"{name} has no prompt in it")
-        return found
+        return rows
 
     def records(self) -> list[dict[str, Any]]:
         """The prompts with their questions. Raises GlassError where the list cannot be had."""
@@ -139,13 +139,13 @@ def tokens_of(chat: vision_language_chat.Chat, question: str, answer: str) -> li
     ways = [word]
     if question.startswith(COUNTED) and word in DIGITS:
         ways.append(DIGITS[word])
-    found = chat.first_tokens_of(ways)
-    if not found:
+    tokens = chat.first_tokens_of(ways)
+    if not tokens:
         raise GlassError(
             f"{chat.name}: its tokenizer has no token that the answer {answer} begins with; give"
             " a model that answers in English"
         )
-    return found
+    return tokens
 
 
 class LoadedGenEval2(LoadedBenchmark):

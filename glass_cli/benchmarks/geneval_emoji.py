@@ -27,7 +27,7 @@ COUNTS = (2, 3, 4)
 def prompts(classes: Sequence[str], seed: int = 0) -> list[dict[str, Any]]:
     """The records, task after task, no prompt twice; single_object has one of each class."""
     rng = random.Random(f"geneval/{seed}")
-    found: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     for task, published in PUBLISHED.items():
         wanted = round(published * len(classes) / len(CLASSES))
         said: set[str] = set()
@@ -37,8 +37,8 @@ def prompts(classes: Sequence[str], seed: int = 0) -> list[dict[str, Any]]:
             record = _record(task, first, classes, rng)
             if record["prompt"] not in said and len(said) < wanted:
                 said.add(record["prompt"])
-                found.append(record)
-    return found
+                records.append(record)
+    return records
 
 
 def _record(task: str, first: str, classes: Sequence[str], rng: random.Random) -> dict[str, Any]:

@@ -27,12 +27,12 @@ Classifier = Callable[[Sequence[Detection], str], list[str]]
 
 
 def kept(
-    found: Sequence[Detection], tag: str, overlap: float = OVERLAP
+    detections: Sequence[Detection], tag: str, overlap: float = OVERLAP
 ) -> dict[str, list[Detection]]:
     """The detections that count, by class, the most confident first."""
     least = COUNTING_CONFIDENCE if tag == "counting" else CONFIDENCE
     by_class: dict[str, list[Detection]] = {}
-    for detection in sorted(found, key=lambda d: -d.score):
+    for detection in sorted(detections, key=lambda d: -d.score):
         if detection.score > least:
             by_class.setdefault(detection.name, []).append(detection)
     return {name: _suppressed(same[:MOST], overlap) for name, same in by_class.items()}
@@ -58,9 +58,9 @@ def verdict(
     reasons: list[str] = []
     groups: list[Sequence[Detection] | None] = []
     for clause in record.get("include", []):
-        found = list(objects.get(clause["class"], ()))[: clause["count"]]
-        failure = _failure(clause, found, groups, colours)
-        groups.append(None if failure else found)
+        instances = list(objects.get(clause["class"], ()))[: clause["count"]]
+        failure = _failure(clause, instances, groups, colours)
+        groups.append(None if failure else instances)
         reasons += [failure] if failure else []
     for clause in record.get("exclude", []):
         count = len(objects.get(clause["class"], ()))
@@ -71,30 +71,32 @@ def verdict(
 
 def _failure(
     clause: Mapping[str, Any],
-    found: Sequence[Detection],
+    instances: Sequence[Detection],
     groups: Sequence[Sequence[Detection] | None],
     colours: Classifier,
 ) -> str:
     """Why an include clause does not hold; empty where it does."""
     name, count = clause["class"], clause["count"]
-    if len(found) < count:
-        return f"{count} {name} wanted, {len(found)} found"
+    if len(instances) < count:
+        return f"{count} {name} wanted, {len(instances)} found"
     if "color" in clause:
-        seen = Counter(colours(found, name))
+        seen = Counter(colours(instances, name))
         if seen[clause["color"]] < count:
-            told = ", ".join(f"{seen[c]} {c}" for c in COLOURS if seen[c]) or "none of a colour"
-            return f"{count} {clause['color']} {name} wanted, {told} found"
+            instead = ", ".join(f"{seen[c]} {c}" for c in COLOURS if seen[c]) or "none of a colour"
+            return f"{count} {clause['color']} {name} wanted, {instead} found"
     if "position" in clause:
         relation, index = clause["position"]
         targets = groups[index] if index < len(groups) else None
         if targets is None:
             return f"nothing found that {name} could be {relation}"
-        for one in found:
+        for one in instances:
             for target in targets:
                 holding = relations(one.box, target.box)
                 if relation not in holding:
-                    told = " and ".join(r for r in RELATIONS if r in holding) or "in no relation to"
-                    return f"{name} {relation} {target.name} wanted, it is {told} it"
+                    instead = (
+                        " and ".join(r for r in RELATIONS if r in holding) or "in no relation to"
+                    )
+                    return f"{name} {relation} {target.name} wanted, it is {instead} it"
     return ""
 
 

@@ -77,7 +77,7 @@ def source(path: str | None, url: str, name: str) -> tuple[str, str, str]:
 
 def json_lines(text: str, name: str) -> list[dict[str, Any]]:
     """A JSON object a line, empty lines left out. Raises GlassError, with the line's number."""
-    found = []
+    rows = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -87,8 +87,8 @@ def json_lines(text: str, name: str) -> list[dict[str, Any]]:
             raise GlassError(f"{name}, line {number} is not JSON ({one_line(error)})") from error
         if not isinstance(record, dict):
             raise GlassError(f'{name}, line {number} is not a table, such as {{"prompt": "..."}}')
-        found.append(record)
-    return found
+        rows.append(record)
+    return rows
 
 
 def table(text: str, name: str, tabs: bool) -> list[dict[str, Any]]:
@@ -114,8 +114,8 @@ def records(text: str, name: str, suffix: str) -> list[dict[str, Any]]:
         rows = table(text, name, tabs=kind == ".tsv")
     else:
         rows = [{"prompt": line} for line in text.split("\n")]
-    found = [_record(row, number, name) for number, row in enumerate(rows, 1)]
-    kept = [record for record in found if record is not None]
+    entries = [_record(row, number, name) for number, row in enumerate(rows, 1)]
+    kept = [record for record in entries if record is not None]
     if not kept:
         raise GlassError(f"{name} has no prompt in it")
     return kept

@@ -68,8 +68,8 @@ class Mask2Former(Detector):
         segmenter, head = _segmenter(self.path)
         key = f"{KEY}.clip"
         clip = two_towers.model_of_folder(self.clip, key, torch.float32)
-        words = clip.config.text_config.vocab_size
-        tokenizer = checkpoint.tokenizer(CLIPTokenizer, self.clip, key, words)
+        vocabulary = clip.config.text_config.vocab_size
+        tokenizer = checkpoint.tokenizer(CLIPTokenizer, self.clip, key, vocabulary)
         # torchvision's centre crop, which the evaluator uses
         pixels = ShortestSide(int(clip.config.vision_config.image_size), corner="even")
         towers = two_towers.TwoTowers(clip.to(device), tokenizer, pixels, batch=1)
@@ -101,24 +101,24 @@ def _segmenter(path: str) -> tuple[Any, Any]:
     except Exception as error:
         # transformers refuses a folder in many ways
         raise GlassError(f"{key}={path} is no Mask2Former ({one_line(error)})") from error
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(str(file), "pt") as tensors:
             there = set(tensors.keys())
             for part in ("weight", "bias"):
                 if f"class_predictor.{part}" in there:
-                    found[part] = tensors.get_tensor(f"class_predictor.{part}").float()
-    lost = sorted(info["missing_keys"]) or [p for p in ("weight", "bias") if p not in found]
+                    weights[part] = tensors.get_tensor(f"class_predictor.{part}").float()
+    lost = sorted(info["missing_keys"]) or [p for p in ("weight", "bias") if p not in weights]
     if lost:
         raise GlassError(f"{key}={path} lacks weights ({lost[0]}); download it again")
-    classes = len(found["bias"]) - 1
+    classes = len(weights["bias"]) - 1
     if classes != len(CLASSES):
         raise GlassError(
             f"{key}={path} knows {classes} classes; GenEval needs COCO's {len(CLASSES)} instances"
         )
     _check_order(path, model.config.id2label)
-    head = torch.nn.Linear(found["weight"].shape[1], classes + 1)
-    head.load_state_dict(found)
+    head = torch.nn.Linear(weights["weight"].shape[1], classes + 1)
+    head.load_state_dict(weights)
     return model.requires_grad_(False).eval(), head.requires_grad_(False)
 
 
@@ -175,7 +175,7 @@ def instances(
     chances = class_logits.softmax(1)[:, :-1].flatten()
     best = chances.topk(min(BEST, len(chances)))
     masks: dict[int, tuple[Tensor, float, Box] | None] = {}
-    found: list[Detection] = []
+    detections: list[Detection] = []
     for chance, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         if chance <= CONFIDENCE:
             break
@@ -187,8 +187,8 @@ def instances(
             logits = interpolate(logits, original, mode="bilinear", align_corners=False)
             masks[query] = _mask(logits[0, 0])
         if (mask := masks[query]) is not None:
-            found.append(Detection(name, chance * mask[1], mask[2], mask[0]))
-    return found
+            detections.append(Detection(name, chance * mask[1], mask[2], mask[0]))
+    return detections
 
 
 def _mask(logits: Tensor) -> tuple[Tensor, float, Box] | None:
@@ -214,7 +214,7 @@ class LoadedMask2Former(LoadedDetector):
     def detect(self, images: Tensor) -> list[list[Detection]]:
         import torch
 
-        found = []
+        detections = []
         with torch.no_grad():
             for image in images:
                 x, scaled = prepared(image.to(self._segmenter.device))
@@ -222,7 +222,7 @@ class LoadedMask2Former(LoadedDetector):
                 # (queries, 1, width) after the decoder's last layer
                 queries = out.transformer_decoder_intermediate_states[-1].transpose(0, 1)
                 height, width = x.shape[-2:]
-                found.append(
+                detections.append(
                     instances(
                         self._head(queries)[0],
                         out.masks_queries_logits[-1][0],
@@ -231,16 +231,16 @@ class LoadedMask2Former(LoadedDetector):
                         (image.shape[-2], image.shape[-1]),
                     )
                 )
-        return found
+        return detections
 
-    def colours(self, image: Tensor, found: Sequence[Detection], name: str) -> list[str]:
+    def colours(self, image: Tensor, detections: Sequence[Detection], name: str) -> list[str]:
         import torch
 
         with torch.no_grad():
             texts = self._classifier(name)
             seen = [
                 self._towers.pictures(cut_out(image, detection)[None].to(texts.device))[0]
-                for detection in found
+                for detection in detections
             ]
             return [COLOURS[int((texts @ one).argmax())] for one in seen]
 
@@ -256,7 +256,7 @@ class LoadedMask2Former(LoadedDetector):
                     f"a photo of a {colour}-colored {name}",
                     f"a photo of a {colour} object",
                 )
-                mean = torch.stack([self._towers.text(words) for words in wordings]).mean(0)
+                mean = torch.stack([self._towers.text(wording) for wording in wordings]).mean(0)
                 rows.append(mean / mean.norm())
             self._texts[name] = torch.stack(rows)
         return self._texts[name]

@@ -34,5 +34,5 @@ class Prompts(Benchmark):
 
     def records(self) -> list[dict[str, Any]]:
         path = Path(self.path).expanduser()
-        found = lists.records(lists.read(path), f"{lists.KEY}={self.path}", path.suffix)
-        return found[: self.limit]
+        entries = lists.records(lists.read(path), f"{lists.KEY}={self.path}", path.suffix)
+        return entries[: self.limit]

@@ -38,8 +38,8 @@ def candidates(words: Sequence[str], commands: Mapping[str, Command]) -> list[Ca
     """
     *before, word = words or [""]
     if not before:
-        found = [Candidate(name, command.text) for name, command in commands.items()]
-        return _beginning(found, word)
+        matching = [Candidate(name, command.text) for name, command in commands.items()]
+        return _beginning(matching, word)
     name, *before = before
     command = commands.get(name)
     if command is None:
@@ -75,13 +75,13 @@ def _keys(
     chosen = _chosen(command, before, folders)
     known = dict.fromkeys((*_groups(command, folders), "hydra/launcher", "hydra/sweeper"), "")
     known.update({k: key.text for k, key in tree(HYDRA_COMMANDS[command], chosen, folders).items()})
-    found: dict[str, Candidate] = {}
+    keys: dict[str, Candidate] = {}
     for key, text in known.items():
         if key.startswith(word) and key not in given:
             head, dot, _ = key[len(word) :].partition(".")
             whole = f"{word}{head}{dot or '='}"
-            found.setdefault(whole, Candidate(whole, "" if dot else text, more=True))
-    return list(found.values())
+            keys.setdefault(whole, Candidate(whole, "" if dot else text, more=True))
+    return list(keys.values())
 
 
 def _values(
@@ -102,8 +102,8 @@ def _values(
         last = last.removeprefix("[")
         ending = "]"
         listed = choices("reward", folders)
-        found = [Candidate(f"{head}{name}{ending}", text) for name, text in listed.items()]
-        return [each for each in found if each.word.startswith(f"{head}{last}")]
+        values = [Candidate(f"{head}{name}{ending}", text) for name, text in listed.items()]
+        return [each for each in values if each.word.startswith(f"{head}{last}")]
     if key in _groups(command, folders) or key.startswith("hydra/"):
         listed = choices(key, folders)
     elif key == "device":
@@ -117,13 +117,13 @@ def _values(
 
 def _named(head: str, word: str, listed: Mapping[str, str]) -> list[Candidate]:
     """Those that begin as ``word`` does; of those in folders, the folders first."""
-    found: dict[str, Candidate] = {}
+    named: dict[str, Candidate] = {}
     for name, text in listed.items():
         if name.startswith(word):
             folder, slash, _ = name[len(word) :].partition("/")
             whole = f"{head}{word}{folder}{slash}"
-            found.setdefault(whole, Candidate(whole, "" if slash else text, more=bool(slash)))
-    return list(found.values())
+            named.setdefault(whole, Candidate(whole, "" if slash else text, more=bool(slash)))
+    return list(named.values())
 
 
 def _groups(command: str, folders: Sequence[Path]) -> list[str]:
@@ -135,15 +135,15 @@ def _chosen(command: str, before: Sequence[str], folders: Sequence[Path]) -> dic
     """Group -> choice: the defaults, those of an experiment, those on the command line."""
     known = _groups(command, folders)
     typed = dict(each.split("=", 1) for each in before if "=" in each)
-    found = defaults(folders[0])
+    chosen = defaults(folders[0])
     for folder in folders:
         path = folder / EXPERIMENT / f"{typed.get(EXPERIMENT)}.yaml"
         if path.is_file():
-            found.update(_overridden(path))
-    found.update({key: value.partition(",")[0] for key, value in typed.items() if key in known})
+            chosen.update(_overridden(path))
+    chosen.update({key: value.partition(",")[0] for key, value in typed.items() if key in known})
     return {
         key: value
-        for key, value in found.items()
+        for key, value in chosen.items()
         if key in known and key != EXPERIMENT and value != "null"
     }
 
@@ -154,23 +154,23 @@ def _overridden(path: Path) -> dict[str, str]:
 
     node = yaml.safe_load(path.read_text(encoding="utf-8"))
     entries = node.get("defaults", []) if isinstance(node, dict) else []
-    found: dict[str, str] = {}
+    overridden: dict[str, str] = {}
     for entry in entries:
         if isinstance(entry, dict):
             for key, value in entry.items():
-                found[str(key).removeprefix("override ").lstrip("/")] = str(value)
-    return found
+                overridden[str(key).removeprefix("override ").lstrip("/")] = str(value)
+    return overridden
 
 
 def _folders(before: Sequence[str]) -> list[Path]:
     """The folders of yaml files: glass's own, and one that an option names."""
-    found = [conf_dir()]
+    folders = [conf_dir()]
     for i, word in enumerate(before):
         option, equals, value = word.partition("=")
         if option in ("-cd", "--config-dir"):
             named = value if equals else "".join(before[i + 1 : i + 2])
-            found.append(Path(named).expanduser())
-    return [folder for folder in found if folder.is_dir()]
+            folders.append(Path(named).expanduser())
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def _paths(head: str, word: str, folders: bool = False) -> Iterator[Candidate]:
@@ -190,5 +190,5 @@ def _paths(head: str, word: str, folders: bool = False) -> Iterator[Candidate]:
             yield Candidate(f"{head}{typed}{slash}{entry.name}")
 
 
-def _beginning(found: Sequence[Candidate], word: str) -> list[Candidate]:
-    return [each for each in found if each.word.startswith(word)]
+def _beginning(several: Sequence[Candidate], word: str) -> list[Candidate]:
+    return [each for each in several if each.word.startswith(word)]

@@ -93,10 +93,10 @@ def answer(shell: str, words: Sequence[str], commands: Mapping[str, Command]) ->
     return "\n".join(_for_bash(candidates([*before[1:], word], commands), word, quote, breaks))
 
 
-def _for_bash(found: Sequence[Candidate], word: str, quote: str, breaks: str) -> Iterator[str]:
+def _for_bash(offered: Sequence[Candidate], word: str, quote: str, breaks: str) -> Iterator[str]:
     """Bash replaces what stands after the last of its breaks, and needs the rest alone."""
     cut = 0 if quote else max((word.rfind(mark) for mark in "=:" if mark in breaks), default=-1) + 1
-    for each in found:
+    for each in offered:
         text = each.word[cut:]
         if not quote:
             text = "".join(f"\\{c}" if c in " '\"\\$`&;()<>|*?[]{}" else c for c in text)

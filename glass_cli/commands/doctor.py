@@ -58,15 +58,15 @@ class Finding(NamedTuple):
 
 def doctor() -> tuple[str, bool]:
     """The report, and whether `glass sample` can run."""
-    found = list(findings())
-    width = max(len(each.name) for each in found) + 2
+    checks = list(findings())
+    width = max(len(each.name) for each in checks) + 2
     lines = []
-    for each in found:
+    for each in checks:
         mark = "cannot run: " if each.fatal else ""
         lines.append(f"{each.name:<{width}}{mark}{each.text}")
         if each.advice:
             lines.append(f"{'':<{width}}-> {each.advice}")
-    return "\n".join(lines), not any(each.fatal for each in found)
+    return "\n".join(lines), not any(each.fatal for each in checks)
 
 
 def findings() -> Iterator[Finding]:
@@ -232,8 +232,8 @@ def _requirements(extra: str | None) -> list[str]:
         lines = metadata.requires(PACKAGE) or []
     except metadata.PackageNotFoundError:
         return []
-    found = [(line, re.search(r"extra\s*==\s*['\"]([\w-]+)", line)) for line in lines]
-    return [line for line, of in found if (of[1] if of else None) == extra]
+    marked = [(line, re.search(r"extra\s*==\s*['\"]([\w-]+)", line)) for line in lines]
+    return [line for line, of in marked if (of[1] if of else None) == extra]
 
 
 def _name(requirement: str) -> str:

@@ -36,21 +36,21 @@ def tree(config: str, choices: Mapping[str, str], folders: Sequence[Path]) -> di
     """
     from glass_cli.config.settings import Root
 
-    found: dict[str, Key] = {}
+    keys: dict[str, Key] = {}
     for name in dict.fromkeys((MAIN_CONFIG, config)):
         node = _load(folders, name)
         known = {key: value for key, value in node.items() if key not in ("hydra", *choices)}
-        found.update(_keys(known, Root))
+        keys.update(_keys(known, Root))
     for group, choice in choices.items():
         values, target = _settings(folders, group, choice)
         cls = _find(target)
-        found.update({f"{group}.{key}": value for key, value in _keys(values, cls).items()})
+        keys.update({f"{group}.{key}": value for key, value in _keys(values, cls).items()})
     if config == EVAL_CONFIG:
         for key in ("prompt", "prompts", "limit"):  # the benchmark's
-            found.pop(key, None)
-    found["hydra.run.dir"] = Key("the run's folder")
-    found["hydra.sweep.dir"] = Key("the folder of a sweep")
-    return found
+            keys.pop(key, None)
+    keys["hydra.run.dir"] = Key("the run's folder")
+    keys["hydra.sweep.dir"] = Key("the folder of a sweep")
+    return keys
 
 
 class _Value(NamedTuple):
@@ -88,29 +88,29 @@ def _load(folders: Sequence[Path], name: str) -> dict[str, _Value]:
 
 
 def _read(node: Any, lines: Sequence[str], loader: Any) -> dict[str, _Value]:
-    found: dict[str, _Value] = {}
+    values: dict[str, _Value] = {}
     for key, value in node.value:
         comment = re.search(r"\s#\s*(.*)$", lines[key.start_mark.line])
         block = value.id == "mapping" and not value.flow_style
         inner = _read(value, lines, loader) if block else loader.construct_object(value, deep=True)
-        found.setdefault(str(key.value), _Value(inner, comment[1] if comment else ""))
-    return found
+        values.setdefault(str(key.value), _Value(inner, comment[1] if comment else ""))
+    return values
 
 
 def _keys(values: Mapping[str, _Value], cls: Any) -> dict[str, Key]:
     """Dotted keys of a mapping whose class is ``cls``."""
     hints = _hints(cls)
-    found: dict[str, Key] = {}
+    keys: dict[str, Key] = {}
     for name, (value, text) in values.items():
         if isinstance(value, dict) and value and isinstance(next(iter(value.values())), _Value):
             within = dict(value)
             target = within.pop("_target_", None)
             inner = _find(str(target.value)) if target else hints.get(name)
             for key, item in _keys(within, inner).items():
-                found[f"{name}.{key}"] = item
+                keys[f"{name}.{key}"] = item
         elif name not in ("_target_", "defaults"):
-            found[name] = Key(text, tuple(dict.fromkeys(_values(hints.get(name), value))))
-    return found
+            keys[name] = Key(text, tuple(dict.fromkeys(_values(hints.get(name), value))))
+    return keys
 
 
 def _values(hint: Any, default: Any) -> Iterator[str]:

@@ -40,12 +40,12 @@ def read(path: Path, name: str) -> State:
 
     try:
         if path.suffix == ".safetensors":
-            found: Any = load_file(path)
+            content: Any = load_file(path)
         else:
             mapped = zipfile.is_zipfile(path)  # the older format cannot be mapped
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of pickle's protocol, just before refusing it
-                found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+                content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         if re.search(r"GLOBAL|unrecognized function|Unsupported class", str(error)):
             raise GlassError(
@@ -58,11 +58,11 @@ def read(path: Path, name: str) -> State:
         # a file of other bytes can make the readers stumble over anything
         why = one_line(error).partition(". ")[0][:120] or type(error).__name__
         raise _unreadable(path, name, why) from error
-    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
-        found = found["state_dict"]
-    if not isinstance(found, Mapping) or not all(torch.is_tensor(v) for v in found.values()):
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(torch.is_tensor(v) for v in content.values()):
         raise GlassError(f"{name}: {path.name} is not a table of named weights; get another file")
-    state = {str(key): value for key, value in found.items()}
+    state = {str(key): value for key, value in content.items()}
     for key, value in state.items():
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise GlassError(
@@ -88,10 +88,10 @@ def size(state: Mapping[str, Tensor], key: str, dim: int, name: str) -> int:
 
 def count(state: Mapping[str, Tensor], before: str, name: str) -> int:
     """How many layers ``before + "0."``, ``before + "1."``, ... there are."""
-    found = {key[len(before) :].partition(".")[0] for key in state if key.startswith(before)}
-    if found != {str(i) for i in range(len(found))} or not found:
+    indices = {key[len(before) :].partition(".")[0] for key in state if key.startswith(before)}
+    if indices != {str(i) for i in range(len(indices))} or not indices:
         raise GlassError(f"{name} is of another architecture: it has no layers {before}0 and on")
-    return len(found)
+    return len(indices)
 
 
 def fill(model: M, state: Mapping[str, Tensor], name: str, dtype: torch.dtype) -> M:
@@ -167,15 +167,15 @@ def folder_weights(folder: Path, path: str, key: str) -> State:
 def settings(folder: Path, file: str, name: str) -> dict[str, Any]:
     """A JSON file of ``folder``. Raises GlassError where it is not one."""
     try:
-        found = json.loads((folder / file).read_text(encoding="utf-8"))
+        values = json.loads((folder / file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise GlassError(f"{name}: {file} cannot be read ({one_line(error)})") from error
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         raise GlassError(f"{name}: {file} is not a table of settings")
-    return found
+    return values
 
 
-def tokenizer(kind: Any, path: str, key: str, words: int) -> Any:
+def tokenizer(kind: Any, path: str, key: str, vocabulary: int) -> Any:
     """A tokenizer of transformers from a folder or the hub, which must fit ``words`` embeddings."""
     folder = hub.folder(path, key, TOKENIZER_FILES)
     if not any((folder / file).is_file() for file in _VOCABULARIES):
@@ -183,7 +183,7 @@ def tokenizer(kind: Any, path: str, key: str, words: int) -> Any:
         raise GlassError(f"{key}={path} has no tokenizer.json nor vocabulary ({folder})")
     try:
         with hub.explained(path, key):
-            made = kind.from_pretrained(folder, local_files_only=True)
+            loaded = kind.from_pretrained(folder, local_files_only=True)
     except GlassError:
         raise
     except Exception as error:
@@ -191,11 +191,12 @@ def tokenizer(kind: Any, path: str, key: str, words: int) -> Any:
         raise GlassError(
             f"{key}={path}: its tokenizer cannot be read ({one_line(error)})"
         ) from error
-    if len(made) > words:
+    if len(loaded) > vocabulary:
         raise GlassError(
-            f"{key}={path} has {len(made)} words, the model {words}; give the model's own tokenizer"
+            f"{key}={path} has {len(loaded)} words, the model {vocabulary}; give the model's own"
+            " tokenizer"
         )
-    return made
+    return loaded
 
 
 def first_of(folder: Path, files: Sequence[str]) -> str | None:

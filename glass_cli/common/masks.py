@@ -27,8 +27,8 @@ def secret_in(url: str) -> str | None:
 def masked(text: str) -> str:
     """``text`` with *** in place of what is secret in the addresses in it."""
 
-    def value(found: re.Match[str]) -> str:
-        mark, name, _ = found.groups()
-        return f"{mark}{name}=***" if _SECRET.search(unquote(name)) else found[0]
+    def value(match: re.Match[str]) -> str:
+        mark, name, _ = match.groups()
+        return f"{mark}{name}=***" if _SECRET.search(unquote(name)) else match[0]
 
     return _VALUE.sub(value, _USER.sub("***@", text))

@@ -26,7 +26,7 @@ def say(line: str) -> None:
 
 def harmless(text: str) -> str:
     """``text`` with control characters, and those of direction, as escapes such as ``\\x1b``."""
-    return _ACTING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return _ACTING.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def describe(error: BaseException) -> str:

@@ -102,13 +102,13 @@ def explain(error: Exception, overrides: list[Override], composer: Composer) -> 
 def _other_kind(error: Exception, overrides: list[Override]) -> GlassError | None:
     """A list under a key of settings, or settings under one of a list."""
     text = f"{error} {error.__cause__}"
-    found = _OTHER_KIND.search(text)
-    given = {o.key_or_group: o for o in overrides}.get(found[1]) if found else None
-    if found is None or given is None:
+    match = _OTHER_KIND.search(text)
+    given = {o.key_or_group: o for o in overrides}.get(match[1]) if match else None
+    if match is None or given is None:
         return None
-    kind = "a list" if found[2] == "list" else "key=value settings"
+    kind = "a list" if match[2] == "list" else "key=value settings"
     value = shown(given.get_value_element_as_str(space_after_sep=True))
-    return GlassError(f"{found[1]} must be {kind} (got {value})")
+    return GlassError(f"{match[1]} must be {kind} (got {value})")
 
 
 def unresolved(error: OmegaConfBaseException) -> GlassError:

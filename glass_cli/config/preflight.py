@@ -37,7 +37,7 @@ from glass_cli.models.base import Model
 from glass_cli.rewards.base import Reward
 
 
-class Plan(NamedTuple):
+class CheckedLine(NamedTuple):
     """A checked command line: the settings of a single run, or the arguments of Hydra's own main.
 
     arguments: for `hydra.main`, which sweeps and shows configurations.
@@ -162,7 +162,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
-def preflight(line: CommandLine, conf: Path) -> Plan:
+def preflight(line: CommandLine, conf: Path) -> CheckedLine:
     """Checks the whole command line and claims its output folder. Raises GlassError.
 
     Nothing is created when anything is wrong, nor when something is only shown (`--cfg`).
@@ -176,7 +176,7 @@ def preflight(line: CommandLine, conf: Path) -> Plan:
         if line.shows:
             # Of a sweep the first job is shown; values are not checked, so that a configuration
             # that is refused can still be looked at.
-            return Plan([*line.flags, *first], None)
+            return CheckedLine([*line.flags, *first], None)
         # A yaml of the user's may ask for a sweep too (hydra.mode, hydra.sweeper.params).
         if line.sweep or master.hydra.mode == RunMode.MULTIRUN:
             return _sweep(line, [*overrides, *_sweeper_params(master)], given, master, composer)
@@ -189,7 +189,7 @@ def preflight(line: CommandLine, conf: Path) -> Plan:
         default = _default(master, composer)
         name = run_name(master, _choices(master), default, given)
         folder = claim(master, RUN_DIR, given, name)
-        return Plan([], folder.folder, settings, folder.created, folder.resumed_by)
+        return CheckedLine([], folder.folder, settings, folder.created, folder.resumed_by)
 
 
 def _sweep(
@@ -198,7 +198,7 @@ def _sweep(
     given: Sequence[str],
     master: DictConfig,
     composer: Composer,
-) -> Plan:
+) -> CheckedLine:
     """The plan of a sweep, whose jobs have been checked; `master` is the first of them."""
     apart = _launched_apart(master)
     for job in jobs(overrides, composer.options):
@@ -213,7 +213,7 @@ def _sweep(
     folder = claim(master, SWEEP_DIR, given, name)
     arguments = line.for_hydra([f"{SWEEP_DIR}={quoted(str(folder.folder))}"])
     created, resumed_by = folder.created, folder.resumed_by
-    return Plan(arguments, folder.folder, None, created, resumed_by, tuple(swept), apart)
+    return CheckedLine(arguments, folder.folder, None, created, resumed_by, tuple(swept), apart)
 
 
 def _default(cfg: DictConfig, composer: Composer) -> DictConfig | None:

@@ -45,15 +45,15 @@ class ScoreSettings(NamedTuple):
     wandb: Mapping[str, Any]
 
 
-def score_settings(words: Sequence[str], config_dir: Path | None = None) -> ScoreSettings:
-    """The checked settings of the `words`, key=value as for `glass sample`.
+def score_settings(overrides: Sequence[str], config_dir: Path | None = None) -> ScoreSettings:
+    """The checked settings of the `overrides`, key=value as for `glass sample`.
 
     config_dir: a folder of the user's own yaml files.
 
     Raises GlassError.
     """
     takes = [*_KEYS, *(f"{_WANDB}.{name}" for name in _OF_WANDB)]
-    typed = [word.partition("=")[0].lstrip("+") for word in words]
+    typed = [word.partition("=")[0].lstrip("+") for word in overrides]
     for key in typed:
         if key not in takes:
             raise GlassError(
@@ -63,7 +63,7 @@ def score_settings(words: Sequence[str], config_dir: Path | None = None) -> Scor
     if config_dir is not None and not config_dir.is_dir():
         raise GlassError(f"--config-dir {config_dir} is not a folder; check its name")
     with composing(conf_dir(), config_dir, MAIN_CONFIG) as composer:
-        cfg = compose_or_explain(composer, [quote_override(word) for word in words])
+        cfg = compose_or_explain(composer, [quote_override(word) for word in overrides])
     try:
         own = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [*_KEYS, _WANDB]), resolve=True)
     except OmegaConfBaseException as error:

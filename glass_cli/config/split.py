@@ -28,10 +28,10 @@ def with_particles(values: Mapping[str, Any]) -> dict[str, Any]:
                     " higher budget or fewer calls"
                 )
     elif budget and calls and _number(particles) and _begin(values) is None:
-        made = calls * particles
-        if not budget - particles < made <= budget and not _searches(values):
+        spent = calls * particles
+        if not budget - particles < spent <= budget and not _searches(values):
             raise GlassError(
-                f"particles={particles} of {name} are {made} network calls, not budget={budget};"
+                f"particles={particles} of {name} are {spent} network calls, not budget={budget};"
                 " leave one of the three out"
             )
     return {**values, "particles": particles}

@@ -42,18 +42,18 @@ def atoms(content: Content) -> list[dict[str, Any]]:
     two or more, {"skill": "attribute", "class": ..., "color": ...} and
     {"skill": "relation", "class": ..., "relation": ..., "to": ...}.
     """
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for group in content.groups:
         name = group.name
-        found.append({"skill": "object", "class": name})
+        entries.append({"skill": "object", "class": name})
         if group.count > 1:
-            found.append({"skill": "count", "class": name, "count": group.count})
+            entries.append({"skill": "count", "class": name, "count": group.count})
         if group.color is not None:
-            found.append({"skill": "attribute", "class": name, "color": group.color})
+            entries.append({"skill": "attribute", "class": name, "color": group.color})
     for relation in content.relations:
         one, other = (content.groups[i].name for i in (relation.subject, relation.object))
-        found.append({"skill": "relation", "class": one, "relation": relation.word, "to": other})
-    return found
+        entries.append({"skill": "relation", "class": one, "relation": relation.word, "to": other})
+    return entries
 
 
 def _of_class(objects: Objects, name: str) -> list[float]:
@@ -115,8 +115,8 @@ def relation_probability(objects: Objects, atom: Atom) -> float:
         for j in range(len(objects)):
             if j in subjects:
                 continue
-            fits = all(stands[i, j] for i in subjects)
-            right *= 1.0 - ours[j] - (0.0 if fits else others[j])
+            holds = all(stands[i, j] for i in subjects)
+            right *= 1.0 - ours[j] - (0.0 if holds else others[j])
             wrong *= 1.0 - ours[j] - others[j]
         total += right - wrong
     return total
@@ -148,11 +148,11 @@ def says(atom: Atom) -> str:
 
 def extras(objects: Objects, wanted: Mapping[str, int]) -> dict[str, float]:
     """The probability of an object more than ``wanted`` of each class, and of any other class."""
-    found = {
+    counts = {
         f"more than {count} {name}": sum(count_distribution(objects, name)[count + 1 :])
         for name, count in wanted.items()
     }
     unasked = (
         one.presence * (1.0 - sum(one.classes.get(name, 0.0) for name in wanted)) for one in objects
     )
-    return {**found, "something else": 1.0 - math.prod(1.0 - chance for chance in unasked)}
+    return {**counts, "something else": 1.0 - math.prod(1.0 - chance for chance in unasked)}

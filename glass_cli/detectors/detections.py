@@ -61,7 +61,7 @@ class LoadedDetector(Protocol):
     def detect(self, images: Tensor) -> list[list[Detection]]:
         """All that is found in each of the images (N, 3, H, W) in [0, 1], in any order."""
 
-    def colours(self, image: Tensor, found: Sequence[Detection], name: str) -> list[str]:
+    def colours(self, image: Tensor, detections: Sequence[Detection], name: str) -> list[str]:
         """The colour of each of the detections of class ``name`` in the image (3, H, W)."""
 
 

@@ -107,12 +107,12 @@ class LoadedEmbeddedDetector:
             part.softmax(1).flatten(2).transpose(1, 2) for part in (cells.classes, cells.colours)
         )
         scores = presence * classes.amax(2)
-        found = []
+        rows = []
         for n, sides in enumerate(boxes.tolist()):
             cell = _distinct(sides, scores[n].tolist())
             parts = (presence[n], classes[n], colours[n])
             known = zip(cell, *(part[cell].tolist() for part in parts), strict=True)
-            found.append(
+            rows.append(
                 [
                     ObjectBelief(
                         here,
@@ -123,15 +123,15 @@ class LoadedEmbeddedDetector:
                     for i, here, of_class, of_colour in known
                 ]
             )
-        return found
+        return rows
 
     def detect(self, images: Tensor) -> list[list[Detection]]:
         """One class an object; its score is the chance that it is there times its class's."""
         return [[_most_likely(one) for one in objects] for objects in self.beliefs(images)]
 
-    def colours(self, image: Tensor, found: Sequence[Detection], name: str) -> list[str]:
+    def colours(self, image: Tensor, detections: Sequence[Detection], name: str) -> list[str]:
         """As seen at detection; "" for an object in its own colours, which fits none."""
-        return [detection.colour or "" for detection in found]
+        return [detection.colour or "" for detection in detections]
 
 
 def _boxes(sides: Tensor) -> Tensor:

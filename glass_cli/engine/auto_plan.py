@@ -34,12 +34,12 @@ FILE = "plan.json"  # in the folder of a run, which keeps to the plan that it be
 def to_check(forecasts: Sequence[Forecast]) -> list[Forecast]:
     """The best of each kind: best-of-N, dropping, FK with equal numbers, FK with changing ones, and
     evolutionary search."""
-    found: dict[tuple[str, str, bool], Forecast] = {}
+    best: dict[tuple[str, str, bool], Forecast] = {}
     for one in forecasts:
         policy = one.policy
         kind = (policy.steering, policy.sampler, policy.constant)
-        found.setdefault(kind, one)
-    return sorted(found.values(), key=lambda one: len(one.policy.sizes) > 1)
+        best.setdefault(kind, one)
+    return sorted(best.values(), key=lambda one: len(one.policy.sizes) > 1)
 
 
 def choose(
@@ -111,11 +111,11 @@ class Planned(NamedTuple):
     choice: Choice | None = None
     work: Work | None = None
 
-    def told(self, summary: Mapping[str, Any]) -> dict[str, Any]:
+    def summary_with_plan(self, summary: Mapping[str, Any]) -> dict[str, Any]:
         """``summary`` with the plan and what it cost, which is counted apart: it is made once."""
         if self.choice is None:
             return dict(summary)
-        return {**summary, "plan": self.choice.told(), "plan_nfe": self.choice.nfe}
+        return {**summary, "plan": self.choice.as_dict(), "plan_nfe": self.choice.nfe}
 
     def note(self) -> str | None:
         """The plan in one line; None where the steering was not auto."""
@@ -139,7 +139,7 @@ def decide(settings: Settings, folder: Path, prompts: Sequence[str]) -> Planned:
     if choice is None and (choice := plan_cache.read(cached, settings)) is not None:
         choice = choice._replace(nfe=0)
     if choice is None:
-        choice, work = _made(settings, prompts)
+        choice, work = _measured_choice(settings, prompts)
     planned = with_policy(settings, choice.policy)
     if work is not None:
         # where others draw, what was loaded here is let go of
@@ -166,7 +166,7 @@ def keep(planned: Planned, folder: Path) -> None:
         plan_cache.save(planned.given, planned.choice)
 
 
-def _made(settings: Settings, prompts: Sequence[str]) -> tuple[Choice, Work]:
+def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice, Work]:
     from glass_cli.common.stages import Stages
     from glass_cli.engine.load import load
     from glass_cli.engine.plan_measurement import (

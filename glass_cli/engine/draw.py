@@ -117,15 +117,15 @@ class _Scorer:
         assert self._work.reward is not None
         z = z.clone().requires_grad_()
         r = self._work.reward.score(self._work.model.decode(z), self._prompt)
-        found: Tensor | None = None
+        gradient: Tensor | None = None
         if r.requires_grad:
-            (found,) = torch.autograd.grad(r.sum(), z, allow_unused=True)
-        if found is None:
+            (gradient,) = torch.autograd.grad(r.sum(), z, allow_unused=True)
+        if gradient is None:
             raise GlassError(
                 "the reward has no gradient, which steering.guidance needs: it, or the model's"
                 " decoder, detaches its result; use another reward or steering.guidance=0"
             )
-        return found
+        return gradient
 
     def last(self, step: Step) -> Tensor:
         """The samples of the final particles, and in ``terms`` their parts.
@@ -145,16 +145,16 @@ class _Scorer:
 
     def metrics(self, step: Step) -> dict[str, Tensor]:
         """Every metric's scores (N,) of the last samples, which are those of ``step``."""
-        found = {}
+        scores = {}
         for name, metric in self._work.metrics.items():
             if metric is self._work.reward and step.rewards is not None:
-                found[name] = step.rewards
+                scores[name] = step.rewards
                 continue
             assert self.samples is not None
             with self._work.stages.stage("metrics"), torch.no_grad():
                 r = metric.score(self.samples, self._prompt)
-            found[name] = finite(r, f"metric {name}", step.k, step.t)
-        return found
+            scores[name] = finite(r, f"metric {name}", step.k, step.t)
+        return scores
 
 
 def draw(

@@ -47,11 +47,11 @@ def _records(benchmark: Benchmark) -> dict[int, Mapping[str, Any]]:
         return dict(enumerate(records))
     whole = dataclasses.replace(benchmark, limit=None)  # type: ignore[type-var]  # a dataclass
     left = dict(enumerate(whole.records()))
-    found = {}
+    by_number = {}
     for record in records:
         number = next(place for place, other in left.items() if other == record)
-        found[number] = left.pop(number)
-    return dict(sorted(found.items()))
+        by_number[number] = left.pop(number)
+    return dict(sorted(by_number.items()))
 
 
 def _study(settings: Settings, study: Study, folder: Path) -> float | None:

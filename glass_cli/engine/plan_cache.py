@@ -48,7 +48,7 @@ class Choice(NamedTuple):
     checked: list[Checked]
     nfe: int
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """The policy as plain values, with its title and why it was chosen."""
         return {"title": self.policy.title(), **asdict(self.policy), "why": self.why}
 

@@ -144,7 +144,7 @@ def second_ways(
     even = [even_time(path, t) for t in times]
 
     def times_of(foretold: Numbers) -> tuple[float, ...] | None:
-        found = proposed_times(times, even, foretold, TRANSITIONS)
-        return None if found is None else tuple(round(t, 6) for t in found)
+        proposed = proposed_times(times, even, foretold, TRANSITIONS)
+        return None if proposed is None else tuple(round(t, 6) for t in proposed)
 
     return further_ways(budget, table_of(parts), times_of)

@@ -136,7 +136,7 @@ def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Do
             benchmark = settings.benchmark
             answer = None if benchmark is None else benchmark.summarise(results)
             summary = decided.counted(summary_of(settings, answer, results, times))
-            summary = planned.told(summary)
+            summary = planned.summary_with_plan(summary)
             summary["versions"] = read_versions(folder)
             summary["units"] = units_summary(request.records, request.images)
             yield Done(

@@ -154,12 +154,12 @@ class Scorer:
 
         metric = self._metric(name)
         with torch.no_grad():
-            found = metric.score(pictures.to(self._device), str(record["prompt"]))
-        bad = (~found.isfinite()).nonzero()
+            values = metric.score(pictures.to(self._device), str(record["prompt"]))
+        bad = (~values.isfinite()).nonzero()
         if len(bad):
             where = particles[int(bad[0])]["file"]
             raise GlassError(f"metric {name} of {where} is not finite; nothing of it was kept")
-        scores: list[float] = found.double().cpu().tolist()
+        scores: list[float] = values.double().cpu().tolist()
         return scores
 
     def _metric(self, name: str) -> LoadedReward:

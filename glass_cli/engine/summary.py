@@ -38,14 +38,14 @@ def numbers(result: Result) -> dict[str, float]:
     ``reward`` and the metrics by their names are those of the answer, where there is one; ``best
     reward``, ``mean reward`` and ``mean <metric>`` those of the particles.
     """
-    found: dict[str, Any] = {"reward": result.get("reward"), **(result.get("metrics") or {})}
-    found |= {"best reward": best_reward(result), "mean reward": mean_reward(result)}
-    found |= {f"mean {name}": value for name, value in (result.get("mean_metrics") or {}).items()}
+    values: dict[str, Any] = {"reward": result.get("reward"), **(result.get("metrics") or {})}
+    values |= {"best reward": best_reward(result), "mean reward": mean_reward(result)}
+    values |= {f"mean {name}": value for name, value in (result.get("mean_metrics") or {}).items()}
     judged = result.get("judged")
-    found |= dict(judged) if isinstance(judged, Mapping) else {}
+    values |= dict(judged) if isinstance(judged, Mapping) else {}
     return {
         str(name): float(value)
-        for name, value in found.items()
+        for name, value in values.items()
         if isinstance(value, (bool, int, float)) and math.isfinite(value)
     }
 
@@ -57,9 +57,9 @@ def mean_over_prompts(results: Iterable[Result], name: str) -> dict[str, Any] | 
     """
     by_prompt: dict[int, list[float]] = {}
     for result in results:
-        found = numbers(result)
-        if name in found:
-            by_prompt.setdefault(int(result["prompt_index"]), []).append(found[name])
+        own = numbers(result)
+        if name in own:
+            by_prompt.setdefault(int(result["prompt_index"]), []).append(own[name])
     if not by_prompt:
         return None
     means = [sum(values) / len(values) for values in by_prompt.values()]
@@ -119,7 +119,7 @@ def judged_scores(answer: Answer) -> dict[str, Any]:
     A score that is a mean of others (GenEval's of its tasks) is drawn within each of them.
     """
     per_prompt = answer["per_prompt"]
-    found = {}
+    scores = {}
     for name, value in answer["scores"].items():
         members = answer["groups"].get(name, [])
         interval = None
@@ -129,8 +129,8 @@ def judged_scores(answer: Answer) -> dict[str, Any]:
         elif name in per_prompt:
             interval = bootstrap_interval(per_prompt[name])
         prompts = sum(len(per_prompt.get(member, [])) for member in members or [name])
-        found[name] = {"mean": value, "interval95": interval, "prompts": prompts or None}
-    return found
+        scores[name] = {"mean": value, "interval95": interval, "prompts": prompts or None}
+    return scores
 
 
 def main_score(answer: Answer, means: Mapping[str, Any]) -> float | None:
@@ -152,11 +152,11 @@ def summary_of(
     ``answer`` is what the benchmark says of the results; without one the score is the mean of the
     prompts' best rewards.
     """
-    found = {name: mean_over_prompts(results, name) for name in names(results)}
+    averages = {name: mean_over_prompts(results, name) for name in names(results)}
     judged = {} if answer is None else judged_scores(answer)
     for name in ("correct", *judged) if judged else ():
-        found.pop(name, None)  # the scores say it
-    means = {name: cell for name, cell in found.items() if cell is not None}
+        averages.pop(name, None)  # the scores say it
+    means = {name: cell for name, cell in averages.items() if cell is not None}
     if answer is None:
         best = means.get("best reward")
         score = None if best is None else float(best["mean"])

@@ -53,12 +53,12 @@ def _caption(particle: Mapping[str, Any]) -> str:
 
 def _step_metrics(step: Mapping[str, Any], unit: Unit) -> dict[str, float]:
     keys = ("t", "nfe", "ess", "lineages", "log_normaliser", "lam")
-    found = {key: float(step[key]) for key in keys if isinstance(step.get(key), (int, float))}
+    metrics = {key: float(step[key]) for key in keys if isinstance(step.get(key), (int, float))}
     rewards = [r for r in step["rewards"] or [] if r is not None]
     if rewards:
-        found |= {"reward/best": max(rewards), "reward/mean": sum(rewards) / len(rewards)}
+        metrics |= {"reward/best": max(rewards), "reward/mean": sum(rewards) / len(rewards)}
     place = {"prompt": unit.prompt_index, "sampler_step": step["step"]}
-    return {**place, **found, "resampled": int(step["resampled"])}
+    return {**place, **metrics, "resampled": int(step["resampled"])}
 
 
 def track_results(tracker: Tracker, out: RunFolder, done: Mapping[Unit, Result]) -> None:

@@ -52,7 +52,7 @@ def _rows(result: Result) -> list[list[Any]]:
             scores = [None, score] if k == len(tree) - 1 else [score, None]
             parent = parents[slot] if k else None
             weight = None if step.weights is None else step.weights[slot]
-            made = None if copies is None else copies[slot]
+            copies_here = None if copies is None else copies[slot]
             kin = [step.step, step.t, slot, parent, lineages[slot]]
-            rows.append([*place, *kin, *scores, weight, made, slot in answer])
+            rows.append([*place, *kin, *scores, weight, copies_here, slot in answer])
     return rows

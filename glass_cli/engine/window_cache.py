@@ -125,9 +125,9 @@ def read_own(
     path: Path, settings: Settings, quiet: bool = False
 ) -> tuple[MeasuredWindow, dict[str, Any]] | None:
     """As :func:`read`, and None where the window is of another model or reward."""
-    found = read(path, quiet)
+    window = read(path, quiet)
     decides = json.loads(json_text(belongs_to(settings)))  # as a file gives it back
-    return None if found is None or found[1].get("of") != decides else found
+    return None if window is None or window[1].get("of") != decides else window
 
 
 def _is_whole(t: list[float], even: list[float], foretold: list[float]) -> bool:

@@ -53,19 +53,19 @@ class _Ends:
         self._folder = folder
         # compared for being the same and not for order: a clock may be set back meanwhile
         self._before = {path: _changed(path) for path in self._files()}
-        self._told: set[Path] = set()
+        self._shown: set[Path] = set()
 
     def _files(self) -> list[Path]:
         return [p for name in (SUMMARY, ERROR_FILE) for p in self._folder.glob(f"*/{name}")]
 
     def say_new(self) -> None:
         """Says which have ended since it was last called, oldest first."""
-        ended = {path: _changed(path) for path in self._files() if path not in self._told}
+        ended = {path: _changed(path) for path in self._files() if path not in self._shown}
         for path in sorted(ended, key=ended.__getitem__):
             if ended[path] in (0, self._before.get(path)):  # of an earlier sweep, or gone
                 continue
-            self._told.add(path)
-            where = f"{len(self._told)} ended so far: {os.path.relpath(path.parent)}"
+            self._shown.add(path)
+            where = f"{len(self._shown)} ended so far: {os.path.relpath(path.parent)}"
             if path.name == ERROR_FILE:
                 line = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
                 say(f"failed, {where}: {line}")

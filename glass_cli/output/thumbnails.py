@@ -68,7 +68,7 @@ def find(folder: str) -> dict[int, str]:
         names = sorted(os.listdir(folder), reverse=True)
     except OSError:
         return {}
-    return {int(found[1]): found[0] for n in names if (found := _NAME.fullmatch(n))}
+    return {int(match[1]): match[0] for n in names if (match := _NAME.fullmatch(n))}
 
 
 def tiles(strip: Strip, count: int) -> list[Image.Image]:

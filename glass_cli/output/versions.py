@@ -49,10 +49,10 @@ def note_versions(folder: Path, settings: Mapping[str, Any]) -> None:
 def read_versions(folder: Path) -> list[dict[str, Any]]:
     """What :func:`note_versions` has noted, in order; empty where nothing whole is there."""
     try:
-        found = json.loads((folder / VERSIONS).read_text(encoding="utf-8"))
+        value = json.loads((folder / VERSIONS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _before_download(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
@@ -77,8 +77,8 @@ def commit() -> str | None:
     """The commit of the checkout that this code is in; None where it is in none."""
     above = _PACKAGE.parent
 
-    def git(*words: str) -> subprocess.CompletedProcess[str]:
-        command = ["git", "-C", str(above), *words]
+    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["git", "-C", str(above), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
 
     try:
@@ -96,13 +96,13 @@ def commit() -> str | None:
 @cache
 def libraries() -> dict[str, str | None]:
     """The versions of the libraries that draw, None where one is not installed."""
-    found: dict[str, str | None] = {}
+    installed: dict[str, str | None] = {}
     for name in _LIBRARIES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+            installed[name] = None
+    return installed
 
 
 def weights(settings: Mapping[str, Any]) -> dict[str, str | None]:
@@ -111,7 +111,7 @@ def weights(settings: Mapping[str, Any]) -> dict[str, str | None]:
     That of a file or folder is a digest of its content (of files above 64 MiB of size and both
     ends), that of a repository of the hub the commit in the cache, None where it is not there.
     """
-    found: dict[str, str | None] = {}
+    digests: dict[str, str | None] = {}
     for key, value in sorted(settings.items()):
         parts = key.split(".")
         if not isinstance(value, str) or parts[0] not in _GROUPS or parts[-1] not in _NAMES:
@@ -120,10 +120,10 @@ def weights(settings: Mapping[str, Any]) -> dict[str, str | None]:
             continue
         place = hub.local(value)
         if place is None:
-            found[value] = _in_cache(value, settings.get(f"{parts[0]}.revision"))
+            digests[value] = _in_cache(value, settings.get(f"{parts[0]}.revision"))
         elif place.exists():
-            found[value] = _digest(place)
-    return found
+            digests[value] = _digest(place)
+    return digests
 
 
 def _digest(place: Path) -> str:

@@ -257,10 +257,10 @@ def _stage_in(folder: Path) -> None:
 def _kept_id(path: Path) -> str | None:
     """The id of the run that an earlier start began; None where there is none."""
     try:
-        found = path.read_text(encoding="utf-8").strip()
+        run_id = path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
         return None
-    return found if re.fullmatch(r"[\w-]{1,64}", found, re.ASCII) else None
+    return run_id if re.fullmatch(r"[\w-]{1,64}", run_id, re.ASCII) else None
 
 
 def _abandon() -> None:

@@ -155,8 +155,8 @@ class RunFolder:
 
     def result(self, unit: Unit) -> dict[str, Any] | None:
         """The finished result of ``unit``; None where there is none, or not all of it is there."""
-        found = _json(self.folder / "results" / unit.inside.with_suffix(".json"))
-        digests = {} if found is None else found.get(DIGESTS)
+        result = _json(self.folder / "results" / unit.inside.with_suffix(".json"))
+        digests = {} if result is None else result.get(DIGESTS)
         if not isinstance(digests, Mapping):
             return None
         for name, digest in digests.items():
@@ -166,7 +166,7 @@ class RunFolder:
                 return None
             if hashlib.sha256(data).hexdigest() != digest:
                 return None
-        return found
+        return result
 
     def without_thumbnails(self, units: Iterable[Unit]) -> list[Unit]:
         """Those of the finished ``units`` that scored pictures on the way and kept none, small."""
@@ -181,8 +181,8 @@ class RunFolder:
 
     def times(self, unit: Unit) -> dict[str, Any]:
         """Seconds and memory of a finished unit, without the seconds of each step."""
-        found = _json(self.folder / "times" / unit.inside.with_suffix(".json")) or {}
-        return {key: value for key, value in found.items() if key != "seconds_by_step"}
+        times = _json(self.folder / "times" / unit.inside.with_suffix(".json")) or {}
+        return {key: value for key, value in times.items() if key != "seconds_by_step"}
 
     def write(self, finished: Finished) -> dict[str, Any]:
         """Writes a finished unit, its result last; returns the result as it can be read back."""
@@ -230,8 +230,8 @@ class RunFolder:
 
     def study_part(self, number: int, settings: str) -> dict[str, Any] | None:
         """A finished part of a study under the same ``settings``; None where there is none."""
-        found = _json(self.folder / "study" / f"{number:05d}.json")
-        return found if found is not None and found.get("settings") == settings else None
+        part = _json(self.folder / "study" / f"{number:05d}.json")
+        return part if part is not None and part.get("settings") == settings else None
 
     def write_study_part(self, number: int, settings: str, part: Mapping[str, Any]) -> Any:
         """Writes a finished part of a study; returns it as it can be read back."""
@@ -261,8 +261,8 @@ class RunFolder:
             self._write(path, (now + "\n").encode())
 
     def _prompt(self, results: Path) -> str | None:
-        found = (_json(path) for path in sorted(results.glob("*.json")))
-        return next((str(result["prompt"]) for result in found if result), None)
+        earlier = (_json(path) for path in sorted(results.glob("*.json")))
+        return next((str(result["prompt"]) for result in earlier if result), None)
 
     def _other_list(self, number: int, before: str, now: str) -> Refused:
         return Refused(
@@ -281,8 +281,8 @@ class RunFolder:
 
     def finished(self, units: Iterable[Unit]) -> dict[Unit, dict[str, Any]]:
         """The results of those of the ``units`` that are done, without particles and steps."""
-        found = ((unit, self.result(unit)) for unit in units)
-        return {unit: short(result) for unit, result in found if result is not None}
+        results = ((unit, self.result(unit)) for unit in units)
+        return {unit: short(result) for unit, result in results if result is not None}
 
 
 def short(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,7 +297,7 @@ def _table(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_table)
+        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_table)
     except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None

@@ -126,8 +126,8 @@ def _variants(settings: PipelineOptions) -> list[str]:
     """The variants of the weights in a folder: NAME.fp16.safetensors is one called fp16."""
     place = hub.local(settings.path)
     files = [] if place is None else place.glob("*/*.*.safetensors")
-    found = {name.rsplit(".", 2)[1] for name in (file.name for file in files)}
-    return sorted(name for name in found if "-of-" not in name)
+    variants = {name.rsplit(".", 2)[1] for name in (file.name for file in files)}
+    return sorted(name for name in variants if "-of-" not in name)
 
 
 def _place(settings: PipelineOptions) -> str | Path:
@@ -151,31 +151,31 @@ def _quantization(settings: PipelineOptions) -> Any:
     try:
         if "quant_backend" in given or "quant_mapping" in given:
             return diffusers.PipelineQuantizationConfig(**given)
-        mapping = {part: _config_of(part, dict(words)) for part, words in given.items()}
+        mapping = {part: _config_of(part, dict(config)) for part, config in given.items()}
         return diffusers.PipelineQuantizationConfig(quant_mapping=mapping)
     except (TypeError, ValueError) as error:
         raise GlassError(f"model.quantization: {one_line(error)}") from error
 
 
-def _config_of(part: str, words: dict[str, Any]) -> Any:
+def _config_of(part: str, settings: dict[str, Any]) -> Any:
     """The vendor's configuration class that ``words`` name, with the other words as arguments."""
-    name = str(words.pop("config", ""))
+    name = str(settings.pop("config", ""))
     library = transformers if part.startswith("text_encoder") else diffusers
-    found = getattr(library, name, None)
-    if not name.endswith("Config") or found is None:
+    config_class = getattr(library, name, None)
+    if not name.endswith("Config") or config_class is None:
         raise ValueError(
             f"{part} needs config=NAME, a quantisation class of {library.__name__} such as"
             f" BitsAndBytesConfig (got {name!r})"
         )
-    return found(**words)
+    return config_class(**settings)
 
 
 def network(pipe: Any) -> Any:
     """The module that is called at every step. Raises ValueError where there is none."""
     for name in ("transformer", "unet"):
-        found = getattr(pipe, name, None)
-        if found is not None:
-            return found
+        part = getattr(pipe, name, None)
+        if part is not None:
+            return part
     raise ValueError(f"{type(pipe).__name__} has neither a transformer nor a unet")
 
 

@@ -33,13 +33,13 @@ def find_class(settings: PipelineOptions) -> tuple[Any, dict[str, None]]:
         name = parts.get("_class_name")
     except (json.JSONDecodeError, AttributeError, UnicodeDecodeError):
         raise GlassError(f"model.path={settings.path}: {index} is damaged") from None
-    found = getattr(diffusers, name, None) if isinstance(name, str) else None
-    if found is None:
+    pipeline = getattr(diffusers, name, None) if isinstance(name, str) else None
+    if pipeline is None:
         raise GlassError(
             f"model.path={settings.path} is a {name}, which diffusers {diffusers.__version__} does"
             " not have (code from a model's repository is never run); a newer diffusers may have it"
         )
-    takes = inspect.signature(found.__call__).parameters
+    takes = inspect.signature(pipeline.__call__).parameters
     missing = [word for word in _NEEDED if word not in takes]
     if missing:
         raise GlassError(
@@ -57,7 +57,7 @@ def find_class(settings: PipelineOptions) -> tuple[Any, dict[str, None]]:
             )
     empty = [part for part, value in parts.items() if value == [None, None]]
     checker = {"safety_checker"} & parts.keys()
-    return found, dict.fromkeys([*empty, *checker])
+    return pipeline, dict.fromkeys([*empty, *checker])
 
 
 def _is_known(library: str) -> bool:
@@ -78,9 +78,9 @@ def call_arguments(settings: PipelineOptions, pipeline_class: Any) -> dict[str, 
     takes = inspect.signature(pipeline_class.__call__).parameters
     given = {"guidance_scale": settings.guidance, "height": settings.height}
     given |= {"width": settings.width}
-    found = {key: value for key, value in given.items() if value is not None}
-    found |= settings.arguments
-    for key in found:
+    arguments = {key: value for key, value in given.items() if value is not None}
+    arguments |= settings.arguments
+    for key in arguments:
         if key in _OURS:
             raise GlassError(
                 f"model.arguments.{key} is given by glass itself; use its own settings (prompt,"
@@ -90,4 +90,4 @@ def call_arguments(settings: PipelineOptions, pipeline_class: Any) -> dict[str, 
             where = "model.guidance" if key == "guidance_scale" else f"model.arguments.{key}"
             hint = near(key, takes)
             raise GlassError(f"{where}: {pipeline_class.__name__} takes no {key}{hint}")
-    return found
+    return arguments

@@ -23,7 +23,7 @@ class Call(NamedTuple):
     t: float
 
 
-class Plan(NamedTuple):
+class CallPlan(NamedTuple):
     """The sampler, the K + 1 times between its transitions, the calls of each, and every call."""
 
     sampler: Sampler
@@ -75,7 +75,7 @@ class Draws:
         return Draws(self._draw, tuple(self._drawn))
 
 
-def plan(prediction: Prediction, sampler: Sampler, calls: int) -> Plan:
+def plan(prediction: Prediction, sampler: Sampler, calls: int) -> CallPlan:
     """``calls`` network calls shared among the transitions of ``sampler``.
 
     The times are found by running the transitions on a single number: they do not depend on what
@@ -92,7 +92,7 @@ def plan(prediction: Prediction, sampler: Sampler, calls: int) -> Plan:
         asked = _TimesOfCalls(prediction)
         sampler.transition(asked, x, x, t, t_next, lambda: x, shares[k])
         planned += [Call(k, j, time) for j, time in enumerate([t, *asked.times])]
-    return Plan(sampler, ends, shares, planned)
+    return CallPlan(sampler, ends, shares, planned)
 
 
 def too_few(calls: int, transitions: int, advice: str) -> ValueError:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -36,14 +37,20 @@ class SeamScheduler:
     init_noise_sigma = 1.0
 
     def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
         self.config = pipe.scheduler.config
-        self.device = pipe._execution_device
         self.mu: float | None = None
         self.given_times = False
         self.query: tuple[Tensor | None, float] = (None, 0.0)
         self.made_shape: tuple[int, ...] | None = None
         # a bar over steps that never end tells nobody anything
         self.notes: dict[str, Any] = {"_progress_bar_config": {"disable": True}}
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the pipeline computes, which it finds by a walk over all of its modules."""
+        device: torch.device = self._pipe._execution_device
+        return device
 
     # The names are looked for by pipelines' retrieve_timesteps; times come from outside.
     def set_timesteps(
@@ -144,12 +151,12 @@ def _driven(pipe: Any, scheduler: SeamScheduler) -> Iterator[None]:
         the packed latents that it hands to its scheduler."""
         bound = inspect.signature(prepare).bind(*args, **kwargs)
         bound.arguments["latents"] = None
-        made = prepare(*bound.args, **bound.kwargs)
-        latents = made[0] if isinstance(made, tuple) else made
+        prepared = prepare(*bound.args, **bound.kwargs)
+        latents = prepared[0] if isinstance(prepared, tuple) else prepared
         scheduler.made_shape = tuple(latents.shape)
         if scheduler.query[0] is not None:
             latents = scheduler.query[0].to(latents)
-        return (latents, *made[1:]) if isinstance(made, tuple) else latents
+        return (latents, *prepared[1:]) if isinstance(prepared, tuple) else latents
 
     # not by setattr, at which a pipeline writes its whole configuration anew
     vars(pipe).update(scheduler=scheduler, prepare_latents=prepare_latents)
@@ -213,10 +220,10 @@ def decode(pipe: Any, latents: Tensor, arguments: dict[str, Any]) -> Tensor:
     call = getattr(call, "__wrapped__", call)  # without its torch.no_grad
     scheduler = _Decoder(pipe)
     scheduler.query = (latents, 0.0)
-    words = {**_call(pipe, len(latents), MANY, arguments), "output_type": "pt"}
+    kwargs = {**_call(pipe, len(latents), MANY, arguments), "output_type": "pt"}
     try:
         with _driven(pipe, scheduler), replaced(pipe, run_safety_checker=_unchecked):
-            out = call(pipe, return_dict=False, **words)
+            out = call(pipe, return_dict=False, **kwargs)
     except RuntimeError as error:
         if scheduler.made_shape in (None, tuple(latents.shape)):
             raise
@@ -263,8 +270,8 @@ class Session:
         return out
 
     def _run(self) -> None:
-        words = _call(self._pipe, self._batch, MANY, self._arguments)
-        self._pipe(**{**words, "output_type": "latent"})
+        arguments = _call(self._pipe, self._batch, MANY, self._arguments)
+        self._pipe(**{**arguments, "output_type": "latent"})
 
     def close(self) -> None:
         """Ends the suspended pipeline call."""

@@ -13,7 +13,7 @@ from greenlet import greenlet
 from torch import Tensor
 
 from glass_cli.method.flow import Normal
-from glass_cli.pipelines.plan import Asking, Call, Draws, Plan
+from glass_cli.pipelines.plan import Asking, Call, CallPlan, Draws
 from glass_cli.pipelines.prediction import Prediction
 
 
@@ -36,7 +36,7 @@ class Stepper:
     start: the transition that the last call began; None where it was another call.
     """
 
-    def __init__(self, plan: Plan, prediction: Prediction, index: int = 0) -> None:
+    def __init__(self, plan: CallPlan, prediction: Prediction, index: int = 0) -> None:
         self.plan = plan
         self.prediction = prediction
         self.index = index

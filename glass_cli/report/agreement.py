@@ -130,28 +130,28 @@ def against_files(
         rows = read_rows(file)
         for group in group_seeds(runs):
             row = row_for(rows, group, file)
-            found = [a for a in agreements(row, group) if not show or a.key in show]
-            if not found:
+            agreed = [a for a in agreements(row, group) if not show or a.key in show]
+            if not agreed:
                 raise GlassError(f"{file} and {group.folders[0]} have no such quantity in common")
-            blocks.append(_block(file, row, group, found))
+            blocks.append(_block(file, row, group, agreed))
             warnings += _unlike(row, row_of(row.run, group, ""))
     return "\n\n".join(blocks), warnings
 
 
-def _block(file: Path, row: Row, group: RunGroup, found: Sequence[Agreement]) -> str:
+def _block(file: Path, row: Row, group: RunGroup, agreed: Sequence[Agreement]) -> str:
     lines = []
-    for one in found:
+    for one in agreed:
         places = digits([one.file, one.run, one.difference])
         shift = "-" if one.difference is None else estimate_text(one.difference, places, True)
         sides = [estimate_text(side, places) for side in (one.file, one.run)]
         lines.append([one.label, *sides, shift, one.verdict])
     table = text_table(("", "file", "run", "run less file", ""), lines)
     folders = ", ".join(map(str, group.folders))
-    return f"{row.run} of {file} ({row.benchmark}), and {folders}\n\n{table}\n\n{_verdict(found)}"
+    return f"{row.run} of {file} ({row.benchmark}), and {folders}\n\n{table}\n\n{_verdict(agreed)}"
 
 
-def _verdict(found: Sequence[Agreement]) -> str:
-    judged = [one for one in found if one.verdict != UNKNOWN]
+def _verdict(agreed: Sequence[Agreement]) -> str:
+    judged = [one for one in agreed if one.verdict != UNKNOWN]
     wrong = [one.key for one in judged if one.verdict == DIFFERS]
     if not judged:
         return "nothing can be said: an interval is lacking on one side"
@@ -185,15 +185,15 @@ def _unlike(row: Row, own: Row) -> list[str]:
 
 
 def _version(versions: Sequence[Mapping[str, Any]], name: str) -> str:
-    found = dict.fromkeys(str(each.get(name) or "not known") for each in versions)
-    return ", ".join(found) or "not known"
+    distinct = dict.fromkeys(str(each.get(name) or "not known") for each in versions)
+    return ", ".join(distinct) or "not known"
 
 
 def _weights(versions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for each in versions:
-        found |= each.get("weights") or {}
-    return found
+        digests |= each.get("weights") or {}
+    return digests
 
 
 def remarks(comparison: Comparison) -> list[str]:

@@ -57,12 +57,12 @@ class Row:
 def row_of(name: str, group: RunGroup, command: str) -> Row:
     """The row of runs that differ in their seeds alone."""
     results = group.results
-    made = [v for run in group.runs for v in run.summary.get("versions") or []]
-    found = {}
+    versions = [v for run in group.runs for v in run.summary.get("versions") or []]
+    values = {}
     for quantity in quantities(group.runs):
         estimate = estimate_of(results, quantity)
         if estimate is not None:
-            found[quantity.key] = estimate
+            values[quantity.key] = estimate
     return Row(
         name,
         str(group.runs[0].summary.get("benchmark") or ""),
@@ -72,10 +72,10 @@ def row_of(name: str, group: RunGroup, command: str) -> Row:
         _mean([result.nfe for result in results]),
         _mean([result.reward_calls for result in results]),
         _mean([result.seconds for result in results]),
-        tuple({json_text(each): each for each in made}.values()),
+        tuple({json_text(each): each for each in versions}.values()),
         deciding_settings(group.runs[0]),
         command,
-        found,
+        values,
     )
 
 
@@ -126,12 +126,12 @@ def read_rows(path: Path) -> list[Row]:
 def _row(cells: Mapping[str, str], columns: Sequence[str]) -> Row:
     prompts = int(cells["prompts"])
     quantities_ = [name for name in columns if f"{name}{_LOW}" in columns]
-    found = {}
+    values = {}
     for key in quantities_:
         mean, low, high = (_number(cells[f"{key}{end}"]) for end in ("", _LOW, _HIGH))
         if mean is not None:
             interval = None if low is None or high is None else (low, high)
-            found[key] = Estimate(mean, interval, prompts)
+            values[key] = Estimate(mean, interval, prompts)
     settings, versions = json.loads(cells["settings"]), json.loads(cells["versions"])
     if not isinstance(settings, dict) or not isinstance(versions, list):
         raise ValueError("settings are no mapping, or versions no list")
@@ -147,7 +147,7 @@ def _row(cells: Mapping[str, str], columns: Sequence[str]) -> Row:
         tuple(versions),
         settings,
         cells["command"],
-        found,
+        values,
     )
 
 

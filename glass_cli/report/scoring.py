@@ -29,10 +29,10 @@ def score_runs(arguments: Sequence[str], config_dir: Path | None = None) -> str:
     Runs that are not finished are passed over, with a line on standard error for each. Raises
     GlassError, before anything is loaded where a run or a metric cannot be.
     """
-    folders, words = _folders_and_settings(arguments)
+    folders, overrides = _folders_and_settings(arguments)
     if not folders:
         raise GlassError("glass score needs the folder of a run; name one, or several")
-    settings = score_settings(words, config_dir)
+    settings = score_settings(overrides, config_dir)
     runs, passed_over = read_runs(folders)
     for line in passed_over:
         say(f"warning: passing over {line}")
@@ -58,13 +58,13 @@ def score_runs(arguments: Sequence[str], config_dir: Path | None = None) -> str:
 
 def _folders_and_settings(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     """A folder may have an equals sign in its name, as those of a sweep's jobs do."""
-    folders, words = [], []
+    folders, overrides = [], []
     for argument in arguments:
         if re.match(r"\+*[\w.]+=", argument) and not Path(argument).is_dir():
-            words.append(argument)
+            overrides.append(argument)
         else:
             folders.append(Path(argument))
-    return folders, words
+    return folders, overrides
 
 
 def _for_models(
@@ -72,7 +72,7 @@ def _for_models(
 ) -> ScoreSettings:
     """Metrics with what the runs' model decides of them; runs of other models refuse theirs."""
     models = (model_of(run.config, config_dir) for run in runs)
-    model = next((found for found in models if found is not None), None)
+    model = next((known for known in models if known is not None), None)
     if model is None:
         return settings
     metrics = {name: metric.for_model(model) for name, metric in settings.metrics.items()}

@@ -24,7 +24,7 @@ Launch = Callable[..., int]
 def reproduce(
     name: str,
     scope: Scope,
-    words: Sequence[str],
+    overrides: Sequence[str],
     runs: Path,
     out: Path,
     draw: bool = True,
@@ -32,7 +32,7 @@ def reproduce(
 ) -> int:
     """Runs what of a comparison is not finished, and writes its pages; returns the exit code.
 
-    words: settings for all runs, `key=value`, such as device=cuda.
+    overrides: settings for all runs, `key=value`, such as device=cuda.
     runs: where the runs lie; a finished one is not drawn again.
     out: where the pages go.
     draw: False writes the pages of what is finished.
@@ -43,16 +43,22 @@ def reproduce(
     """
     try:
         with signals_raise():
-            return _reproduce(name, scope, words, runs, out, draw, run)
+            return _reproduce(name, scope, overrides, runs, out, draw, run)
     except KeyboardInterrupt as stopped:  # between two runs
         say(f"stopped; glass reproduce {name} goes on from there")
         return code_of(stopped)
 
 
 def _reproduce(
-    name: str, scope: Scope, words: Sequence[str], runs: Path, out: Path, draw: bool, run: Launch
+    name: str,
+    scope: Scope,
+    overrides: Sequence[str],
+    runs: Path,
+    out: Path,
+    draw: bool,
+    run: Launch,
 ) -> int:
-    for word in words:
+    for word in overrides:
         if "=" not in word or word.startswith("-"):
             raise GlassError(f"{word} is not key=value; settings are such as device=cuda")
     asked, seeds = evaluations(name, scope), range(scope.seeds)
@@ -69,16 +75,16 @@ def _reproduce(
         jobs = [(each, seed) for each in here for seed in _seeds(each, scope)]
         for number, (evaluation, seed) in enumerate(jobs, 1):
             say(f"{number}/{len(jobs)}: {evaluation.name}, {_where(evaluation)}, seed {seed}")
-            code = run(_arguments(evaluation, seed, scope, words, runs), config=EVAL_CONFIG)
+            code = run(_arguments(evaluation, seed, scope, overrides, runs), config=EVAL_CONFIG)
             if code >= _SIGNALLED:
                 say(f"stopped; glass reproduce {name} goes on from there")
                 return code
             failed += code != 0
-    found = measured(runs, asked, seeds)
-    if not found.rows and not found.studies:
+    results = measured(runs, asked, seeds)
+    if not results.rows and not results.studies:
         raise GlassError(f"{runs} holds no finished run of {name}, and there is nothing to write")
-    of_all = [word for word in words if not word.startswith("wandb.")]
-    paths = write_pages(out, name, found, lambda each: command(each, scope, seeds, of_all))
+    of_all = [word for word in overrides if not word.startswith("wandb.")]
+    paths = write_pages(out, name, results, lambda each: command(each, scope, seeds, of_all))
     for path in paths:
         print(f"wrote {os.path.relpath(path)}")
     if failed:
@@ -95,15 +101,16 @@ def _where(evaluation: Evaluation) -> str:
 
 
 def _arguments(
-    evaluation: Evaluation, seed: int, scope: Scope, words: Sequence[str], runs: Path
+    evaluation: Evaluation, seed: int, scope: Scope, overrides: Sequence[str], runs: Path
 ) -> list[str]:
-    quiet = [] if any(word.startswith("wandb.mode=") for word in words) else ["wandb.mode=disabled"]
+    said = any(word.startswith("wandb.mode=") for word in overrides)
+    quiet = [] if said else ["wandb.mode=disabled"]
     folder = run_folder(runs, evaluation, seed)
     return [
-        *evaluation.words(),
+        *evaluation.overrides(),
         *scope.settings(evaluation.benchmark),
         f"seed={seed}",
         *quiet,
-        *words,
+        *overrides,
         f"hydra.run.dir={quoted(str(folder))}",
     ]

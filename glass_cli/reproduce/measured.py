@@ -104,17 +104,17 @@ class Measured:
             group = None if name is None else self.row(name, benchmark)
             if name is not None and group is not None:
                 chosen.setdefault(name, []).extend(r for r in group.runs if _seed(r) == seed)
-        found = tuple(run for several in chosen.values() for run in several)
-        return RunGroup(" / ".join(chosen), found) if found else None
+        best_runs = tuple(run for several in chosen.values() for run in several)
+        return RunGroup(" / ".join(chosen), best_runs) if best_runs else None
 
     def best_splits(self) -> dict[str, Evaluation]:
         """Each method's best evaluation at the whole budget."""
-        found = {}
+        splits = {}
         for method in METHODS:
             name = self.best(method)
             if name is not None:
-                found[method] = self.evaluations[name, self.benchmarks[0]]
-        return found
+                splits[method] = self.evaluations[name, self.benchmarks[0]]
+        return splits
 
     def squared_distance(
         self, study: str, method: str, calls: int, less: tuple[str, int] | None
@@ -128,7 +128,7 @@ class Measured:
         Squared distances have the same expected floor, so that their difference is 0 where the laws
         are the same. None where it was not measured.
         """
-        found = []
+        distances = []
         for part in self.studies.get(study, ()):
             values = []
             for at in part["times"]:
@@ -139,10 +139,12 @@ class Measured:
                     values.append((own - floor) / floor if floor > 0.0 else math.nan)
                 else:
                     values.append(own - squares.get(less, math.nan))
-            found.append(sum(values) / len(values))
-        if not found or any(math.isnan(value) for value in found):
+            distances.append(sum(values) / len(values))
+        if not distances or any(math.isnan(value) for value in distances):
             return None
-        return Estimate(sum(found) / len(found), bootstrap_interval(found), len(found))
+        return Estimate(
+            sum(distances) / len(distances), bootstrap_interval(distances), len(distances)
+        )
 
 
 def _seed(run: Run) -> int:

@@ -29,15 +29,15 @@ def write_pages(out: Path, name: str, measured: Measured, command: Command) -> l
         key: _portable(row_of(key[0], group, command(measured.evaluations[key])))
         for key, group in measured.rows.items()
     }
-    found = claims(measured)
+    claimed = claims(measured)
     commands = {row.run: row.command.partition(" benchmark=")[0] for row in rows.values()}
     for study in measured.studies:
         commands[study] = f"glass eval experiment={name}/{study}"
     texts = {
         f"{name}.csv": as_csv([*rows.values()]),
         f"{name}.md": _results(name, measured, rows),
-        "claims.csv": _claims_csv(found, commands),
-        "claims.md": _claims(name, found, commands, [*rows.values()]),
+        "claims.csv": _claims_csv(claimed, commands),
+        "claims.md": _claims(name, claimed, commands, [*rows.values()]),
     }
     with writing_to(out, "name another folder with --out"):
         out.mkdir(parents=True, exist_ok=True)
@@ -77,18 +77,18 @@ def _results(name: str, measured: Measured, rows: Mapping[tuple[str, str], Row])
 
 def _made_with(rows: Sequence[Row]) -> list[str]:
     """The versions of all rows, each said once."""
-    made: dict[str, list[str]] = {}
+    used: dict[str, list[str]] = {}
     for row in rows:
         for versions in row.versions:
             for part, value in versions.items():
                 several = value.items() if isinstance(value, Mapping) else [("", value)]
                 for sub, one in several:
-                    seen = made.setdefault(f"weights {sub}" if sub else part, [])
+                    seen = used.setdefault(f"weights {sub}" if sub else part, [])
                     if one is not None and str(one) not in seen:
                         seen.append(str(one))
     numbers = {str(row.settings.get("dtype") or "auto") for row in rows} - {"auto"}
-    made["dtype"] = sorted(numbers)  # of the network, where a run was told it
-    lines = [f"- {part}: {', '.join(seen)}" for part, seen in made.items() if seen]
+    used["dtype"] = sorted(numbers)  # of the network, where a run was told it
+    lines = [f"- {part}: {', '.join(seen)}" for part, seen in used.items() if seen]
     return ["", *lines] if lines else []
 
 
@@ -153,7 +153,7 @@ def _study(tables: Sequence[Mapping[str, object]]) -> list[str]:
 
 
 def _claims(
-    name: str, found: Sequence[Claim], commands: Mapping[str, str], rows: Sequence[Row]
+    name: str, claimed: Sequence[Claim], commands: Mapping[str, str], rows: Sequence[Row]
 ) -> str:
     lines = [
         "# Claims",
@@ -164,7 +164,7 @@ def _claims(
         " not say, it is undecided.",
         *_made_with(rows),
     ]
-    for claim in found:
+    for claim in claimed:
         lines += ["", f"## {claim.sentence}", "", f"**{claim.verdict}** here. {claim.note}", ""]
         cells = [
             [
@@ -201,11 +201,11 @@ CLAIM_COLUMNS = (
 )
 
 
-def _claims_csv(found: Sequence[Claim], commands: Mapping[str, str]) -> str:
+def _claims_csv(claimed: Sequence[Claim], commands: Mapping[str, str]) -> str:
     text = io.StringIO()
     write = csv.writer(text, lineterminator="\n")
     write.writerow(CLAIM_COLUMNS)
-    for claim in found:
+    for claim in claimed:
         for finding in claim.findings:
             write.writerow([claim.sentence, claim.verdict, *_finding(finding, commands)])
     return text.getvalue()

@@ -42,7 +42,7 @@ class Evaluation:
     settings: tuple[str, ...] = ()
     benchmark: str | None = None
 
-    def words(self) -> list[str]:
+    def overrides(self) -> list[str]:
         """The arguments of `glass eval` that make it, but for the seed and where it is written."""
         chosen = [] if self.benchmark is None else [f"benchmark={self.benchmark}"]
         return [f"experiment={self.experiment}", *self.settings, *chosen]
@@ -69,11 +69,11 @@ class Scope:
         """What a run on ``benchmark`` is given beside its experiment."""
         if benchmark is None:  # a study, whose few prompts are its own
             return [] if self.limit is None else [f"benchmark.limit={self.limit}"]
-        found = ["benchmark.images=1"]
+        settings = ["benchmark.images=1"]
         if benchmark == "geneval":
             path = "published" if self.geneval is None else str(self.geneval.absolute())
-            found.append(f"benchmark.path={path}")
-        return found + ([] if self.limit is None else [f"benchmark.limit={self.limit}"])
+            settings.append(f"benchmark.path={path}")
+        return settings + ([] if self.limit is None else [f"benchmark.limit={self.limit}"])
 
 
 def evaluations(folder: str, scope: Scope) -> list[Evaluation]:
@@ -95,14 +95,14 @@ def evaluations(folder: str, scope: Scope) -> list[Evaluation]:
             hint = near(pattern, paths)
             raise GlassError(f"--only {pattern} is none of conf/experiment/{folder}/{hint}")
     patterns = scope.only or ("*",)
-    found = []
+    planned = []
     for name, path in paths.items():
         if any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
             own = _has_benchmark(path)
             experiment = f"{folder}/{name}"
             benchmarks = (None,) if own else scope.benchmarks
-            found += [Evaluation(name, experiment, (), benchmark) for benchmark in benchmarks]
-    return found
+            planned += [Evaluation(name, experiment, (), benchmark) for benchmark in benchmarks]
+    return planned
 
 
 def _has_benchmark(path: Path) -> bool:
@@ -139,11 +139,14 @@ def fewer_particles(budget: int, calls: int) -> int:
 
 
 def command(
-    evaluation: Evaluation, scope: Scope, seeds: Sequence[int], words: Sequence[str] = ()
+    evaluation: Evaluation, scope: Scope, seeds: Sequence[int], overrides: Sequence[str] = ()
 ) -> str:
-    """What a reader types to make a row of the results again; ``words`` are all runs' settings."""
+    """What a reader types to make a row of the results again.
+
+    overrides: settings of all runs.
+    """
     here = None if scope.geneval is None else str(scope.geneval.absolute())
-    settings = [*evaluation.words(), *scope.settings(evaluation.benchmark), *words]
+    settings = [*evaluation.overrides(), *scope.settings(evaluation.benchmark), *overrides]
     if here is not None:
         settings = [word.replace(here, Path(here).name) for word in settings]
     several = len(seeds) > 1

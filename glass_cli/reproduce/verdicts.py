@@ -42,7 +42,7 @@ def together(verdicts: Iterable[Verdict]) -> Verdict:
 
     Undecided without a test.
     """
-    found = list(verdicts)
-    if DOES_NOT in found:
+    several = list(verdicts)
+    if DOES_NOT in several:
         return DOES_NOT
-    return HOLDS if found and all(each == HOLDS for each in found) else UNDECIDED
+    return HOLDS if several and all(each == HOLDS for each in several) else UNDECIDED

@@ -84,8 +84,8 @@ class LoadedAesthetic(LoadedReward):
 
     def _score(self, images: Tensor) -> Tensor:
         vectors = two_towers.unit(self.clip.get_image_features(self.pixels(images)).pooler_output)
-        found: Tensor = self.head(vectors)[:, 0]
-        return found
+        scores: Tensor = self.head(vectors)[:, 0]
+        return scores
 
     def score(self, samples: Tensor, prompt: str) -> Tensor:
         return in_batches(samples, self.batch, self.clip.device, self._score)

@@ -136,8 +136,8 @@ def in_batches(
     """
     import torch
 
-    found = torch.cat([score(part.to(device)) for part in samples.split(batch)]).to(samples.device)
-    return found.float() if found.dtype in (torch.bfloat16, torch.float16) else found
+    scores = torch.cat([score(part.to(device)) for part in samples.split(batch)]).to(samples.device)
+    return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores
 
 
 def check_common(batch: int, device: str | None, group: str = "reward") -> None:
@@ -199,5 +199,5 @@ def number_type(word: str) -> torch.dtype:
     """``float32`` or ``bfloat16`` as torch's."""
     import torch
 
-    found: torch.dtype = getattr(torch, word)
-    return found
+    dtype: torch.dtype = getattr(torch, word)
+    return dtype

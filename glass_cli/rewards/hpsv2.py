@@ -58,8 +58,10 @@ class Hpsv2(Reward):
         name = f"reward.path={self.path}"
         file = hub.file(self.path, FILES[self.version], "reward.path")
         state = two_towers.from_open_clip(checkpoint.read(file, name), name)
-        words = checkpoint.size(state, "text_model.embeddings.token_embedding.weight", 0, name)
-        tokenizer = checkpoint.tokenizer(CLIPTokenizer, self.tokenizer, "reward.tokenizer", words)
+        vocabulary = checkpoint.size(state, "text_model.embeddings.token_embedding.weight", 0, name)
+        tokenizer = checkpoint.tokenizer(
+            CLIPTokenizer, self.tokenizer, "reward.tokenizer", vocabulary
+        )
         model = network(state, name, tokenizer.eos_token_id, number_type(self.dtype))
         pixels = LongestSide(int(model.config.vision_config.image_size))
         model.to(place(self.device, device))

@@ -204,7 +204,7 @@ class LoadedHttp(LoadedReward):
         when the time is over; with its client closed it ends by itself.
         """
         client, over = self._client, threading.Event()
-        found: list[tuple[int, bytes] | Exception] = []
+        outcome: list[tuple[int, bytes] | Exception] = []
 
         def ask() -> None:
             received = bytearray()
@@ -214,21 +214,21 @@ class LoadedHttp(LoadedReward):
                         received += chunk
                         if len(received) > MOST_BYTES or over.is_set():
                             break
-                    found.append((reply.status_code, bytes(received)))
+                    outcome.append((reply.status_code, bytes(received)))
             except Exception as error:  # noqa: BLE001 - raised again by who waits for it
-                found.append(error)
+                outcome.append(error)
 
         thread = threading.Thread(target=ask, name="reward.url", daemon=True)
         thread.start()
         thread.join(self._settings.timeout)
-        if not found:
+        if not outcome:
             over.set()
             self._client = self._new_client()
             client.close()
             raise _Again(self._late())
-        if isinstance(found[0], Exception):
-            raise found[0]
-        return found[0]
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return outcome[0]
 
     def _late(self) -> str:
         return f"no answer within {self._settings.timeout:g} s"

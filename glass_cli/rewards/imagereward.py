@@ -101,10 +101,10 @@ class ImageReward(FollowsModel):
         name = f"reward.path={self.weights}"
         state = checkpoint.read(hub.file(self.weights, FILE, "reward.path"), name)
         networks = Networks.of(state, name, number_type(self.dtype))
-        words = networks.text.config.vocab_size
+        vocabulary = networks.text.config.vocab_size
         # the embedded one reads the words of its world by CLIP's byte pairs
         kind = CLIPTokenizer if self.words == self.weights else BertTokenizer
-        tokenizer = checkpoint.tokenizer(kind, self.words, "reward.tokenizer", words)
+        tokenizer = checkpoint.tokenizer(kind, self.words, "reward.tokenizer", vocabulary)
         return LoadedImageReward(networks.to(place(self.device, device)), tokenizer, self.batch)
 
 
@@ -210,11 +210,11 @@ def text_config(state: Mapping[str, Tensor], name: str) -> Any:
     """The sizes of the prompt's tower, from the shapes of its weights."""
     from transformers import BlipTextConfig
 
-    words, places = (f"embeddings.{kind}_embeddings.weight" for kind in ("word", "position"))
-    width = checkpoint.size(state, words, 1, name)
+    vocabulary, places = (f"embeddings.{kind}_embeddings.weight" for kind in ("word", "position"))
+    width = checkpoint.size(state, vocabulary, 1, name)
     keys = "encoder.layer.0.crossattention.self.key.weight"
     return BlipTextConfig(
-        vocab_size=checkpoint.size(state, words, 0, name),
+        vocab_size=checkpoint.size(state, vocabulary, 0, name),
         hidden_size=width,
         encoder_hidden_size=checkpoint.size(state, keys, 1, name),
         intermediate_size=checkpoint.size(
@@ -238,11 +238,11 @@ class LoadedImageReward(LoadedReward):
     def _tokens(self, prompt: str) -> tuple[Tensor, Tensor]:
         """Numbers of the tokens and which of them are not padding, (1, L) each."""
         length = min(WORDS, self.networks.text.config.max_position_embeddings)
-        found = self.tokenizer(
+        tokens = self.tokenizer(
             prompt, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
         )
         device = self.networks.vision.device
-        return found.input_ids.to(device), found.attention_mask.to(device)
+        return tokens.input_ids.to(device), tokens.attention_mask.to(device)
 
     def score(self, samples: Tensor, prompt: str) -> Tensor:
         import torch
@@ -261,7 +261,7 @@ class LoadedImageReward(LoadedReward):
                 is_decoder=False,
             ).last_hidden_state[:, 0]
             raw = head(read.to(torch.promote_types(read.dtype, torch.float32)))[:, 0]
-            found: Tensor = (raw - MEAN) / STD
-            return found
+            scores: Tensor = (raw - MEAN) / STD
+            return scores
 
         return in_batches(samples, self.batch, vision.device, score)

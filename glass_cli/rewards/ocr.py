@@ -27,8 +27,8 @@ _QUOTED = re.compile(
 
 def quoted(prompt: str) -> list[str]:
     """The texts in quotation marks, in order; a pair of marks around white space counts not."""
-    found = ["".join(filter(None, match.groups())) for match in _QUOTED.finditer(prompt)]
-    return [text for text in found if _letters(text)]
+    texts = ["".join(filter(None, match.groups())) for match in _QUOTED.finditer(prompt)]
+    return [text for text in texts if _letters(text)]
 
 
 def _letters(text: str) -> str:

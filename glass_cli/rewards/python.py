@@ -69,19 +69,19 @@ class Python(Reward):
 
     def __post_init__(self) -> None:
         check_common(self.batch, self.device)
-        found = self._found()
-        if not callable(found):
+        target = self._imported()
+        if not callable(target):
             raise ValueError(
-                f"reward.target={self.target} is a {type(found).__name__}, which cannot be called;"
+                f"reward.target={self.target} is a {type(target).__name__}, which cannot be called;"
                 " name a function or a class"
             )
-        calls = any("__call__" in vars(base) for base in getattr(found, "__mro__", ()))
-        if inspect.isclass(found) and not calls:
+        calls = any("__call__" in vars(base) for base in getattr(target, "__mro__", ()))
+        if inspect.isclass(target) and not calls:
             raise ValueError(
                 f"reward.target={self.target}: the class has no __call__(self, images, prompts)"
             )
 
-    def _found(self) -> Any:
+    def _imported(self) -> Any:
         """What ``target`` names. Raises ValueError in one line where there is no such thing."""
         module, _, name = self.target.rpartition(".")
         if not module:
@@ -109,13 +109,13 @@ class Python(Reward):
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LoadedPython:
         """Makes the instance of a class. Raises GlassError where its arguments are wrong."""
-        found = self._found()
+        target = self._imported()
         function: Any
-        if inspect.isclass(found):
-            self._check_arguments(found)
-            function = UsersCode(self._setting, found)(**self.arguments)
+        if inspect.isclass(target):
+            self._check_arguments(target)
+            function = UsersCode(self._setting, target)(**self.arguments)
         else:
-            function = functools.partial(found, **self.arguments) if self.arguments else found
+            function = functools.partial(target, **self.arguments) if self.arguments else target
         code = UsersCode(self._setting, function)
         return LoadedPython(self, code, place(self.device, device))
 
@@ -123,10 +123,10 @@ class Python(Reward):
     def _setting(self) -> str:
         return f"reward.target={self.target}"
 
-    def _check_arguments(self, found: Callable[..., Any]) -> None:
+    def _check_arguments(self, target: Callable[..., Any]) -> None:
         """Raises GlassError where a class does not take ``arguments``."""
         try:
-            signature = inspect.signature(found)
+            signature = inspect.signature(target)
         except ValueError:  # of a built-in one nothing is known
             return
         try:
@@ -153,31 +153,31 @@ class LoadedPython(LoadedReward):
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._settings.differentiable):
             return in_batches(samples, self._settings.batch, self._device, scored)
 
-    def _numbers(self, found: Any, part: Tensor) -> Tensor:
+    def _numbers(self, result: Any, part: Tensor) -> Tensor:
         """``found`` as a tensor of a finite number for each of ``part``, on its device.
 
         Raises GlassError for anything else.
         """
         n = len(part)
         what = f"reward.target={self._settings.target} ({self._code.place})"
-        several = found if isinstance(found, (list, tuple)) else [found]
+        several = result if isinstance(result, (list, tuple)) else [result]
         if any(getattr(v, "is_meta", False) for v in several):
             raise GlassError(
                 f"{what} gave a tensor on the device meta, which holds no numbers; give it on"
                 f" {part.device}, where the samples are"
             )
-        given, found = found, _tensor(found, part.device)
-        if found is None:
+        given, result = result, _tensor(result, part.device)
+        if result is None:
             raise GlassError(
                 f"{what} gave {one_line(repr(given))[:60]} for {n} samples; it must give {n}"
                 " numbers"
             )
-        if tuple(found.shape) != (n,) or found.is_complex():
+        if tuple(result.shape) != (n,) or result.is_complex():
             raise GlassError(
-                f"{what} gave numbers of shape {tuple(found.shape)} for {n} samples; it must give"
+                f"{what} gave numbers of shape {tuple(result.shape)} for {n} samples; it must give"
                 f" one each: ({n},)"
             )
-        scores: Tensor = found if found.is_floating_point() else found.float()
+        scores: Tensor = result if result.is_floating_point() else result.float()
         bad = (~scores.detach().isfinite()).nonzero()
         if len(bad):
             number = int(bad[0])
@@ -188,18 +188,18 @@ class LoadedPython(LoadedReward):
         return scores
 
 
-def _tensor(found: Any, device: torch.device) -> Tensor | None:
+def _tensor(result: Any, device: torch.device) -> Tensor | None:
     """A tensor, an array, a number or a list of those as one tensor on ``device``; None for what
     holds no numbers, or lists of different lengths."""
     import numpy as np
     import torch
 
-    if isinstance(found, torch.Tensor):
-        return found.to(device)
+    if isinstance(result, torch.Tensor):
+        return result.to(device)
     try:
-        if isinstance(found, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in found):
-            return torch.stack([torch.as_tensor(v, device=device) for v in found])
-        array = np.asarray(found)
+        if isinstance(result, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in result):
+            return torch.stack([torch.as_tensor(v, device=device) for v in result])
+        array = np.asarray(result)
     except (TypeError, ValueError, RuntimeError):
         return None
     return torch.as_tensor(array, device=device) if array.dtype.kind in "biuf" else None

@@ -134,24 +134,24 @@ def from_open_clip(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 
     Raises GlassError for a key that a plain CLIP of open_clip does not have.
     """
-    found: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     for key, value in state.items():
         if key in _TOP:
-            found[_TOP[key]] = value
+            renamed[_TOP[key]] = value
         elif key in _TURNED:
-            found[_TURNED[key]] = value.T.contiguous()
+            renamed[_TURNED[key]] = value.T.contiguous()
         elif (match := _RESBLOCK.fullmatch(key)) and match[3] in (*_LAYER, "attn.in_proj"):
             tower = "vision_model" if match[1] else "text_model"
             before = f"{tower}.encoder.layers.{match[2]}"
             if match[3] == "attn.in_proj":
                 # queries, keys and values lie one on another
                 for part, third in zip("qkv", value.chunk(3), strict=True):
-                    found[f"{before}.self_attn.{part}_proj.{match[4]}"] = third
+                    renamed[f"{before}.self_attn.{part}_proj.{match[4]}"] = third
             else:
-                found[f"{before}.{_LAYER[match[3]]}.{match[4]}"] = value
+                renamed[f"{before}.{_LAYER[match[3]]}.{match[4]}"] = value
         else:
             raise GlassError(f"{name} is of another architecture: {key} is unexpected")
-    return found
+    return renamed
 
 
 def open_clip_config(
@@ -183,10 +183,10 @@ def open_clip_config(
     places = length("vision_model.embeddings.position_embedding.weight") - 1
     vision = tower("vision_model", length(patches), heads[0])
     vision |= {"patch_size": patch, "image_size": patch * round(places**0.5)}
-    words = "text_model.embeddings.token_embedding.weight"
-    text = tower("text_model", length(words, 1), heads[1])
+    vocabulary = "text_model.embeddings.token_embedding.weight"
+    text = tower("text_model", length(vocabulary, 1), heads[1])
     text |= {
-        "vocab_size": length(words),
+        "vocab_size": length(vocabulary),
         "max_position_embeddings": length("text_model.embeddings.position_embedding.weight"),
         "eos_token_id": end,
     }
@@ -204,8 +204,8 @@ def load(path: str, processor: str, key: str, batch: int, dtype: torch.dtype) ->
     model = model_of_folder(path, "reward.path", dtype)
     mean, std = image_settings(processor, key)
     pixels = ShortestSide(int(model.config.vision_config.image_size), mean, std)
-    words = model.config.text_config.vocab_size
-    tokenizer = checkpoint.tokenizer(CLIPTokenizer, processor, key, words)
+    vocabulary = model.config.text_config.vocab_size
+    tokenizer = checkpoint.tokenizer(CLIPTokenizer, processor, key, vocabulary)
     return TwoTowers(model, tokenizer, pixels, batch)
 
 

@@ -118,11 +118,11 @@ class UsersCode:
 
 
 def _source(function: Any) -> tuple[str | None, int]:
-    found = function.func if isinstance(function, functools.partial) else function
-    if not (inspect.isroutine(found) or inspect.isclass(found)):
-        found = type(found)
+    target = function.func if isinstance(function, functools.partial) else function
+    if not (inspect.isroutine(target) or inspect.isclass(target)):
+        target = type(target)
     try:
-        found = inspect.unwrap(found)
-        return inspect.getsourcefile(found), inspect.getsourcelines(found)[1]
+        target = inspect.unwrap(target)
+        return inspect.getsourcefile(target), inspect.getsourcelines(target)[1]
     except (OSError, TypeError):  # of a built-in one there is no source
         return None, 0

@@ -91,13 +91,13 @@ class VisionLanguageJudge:
         by_length: dict[int, list[int]] = {}
         for number, (_, length) in enumerate(asked):
             by_length.setdefault(length, []).append(number)
-        found: dict[int, Tensor] = {}
+        logits_of: dict[int, Tensor] = {}
         for numbers in by_length.values():
             for start in range(0, len(numbers), self.batch):
                 some = numbers[start : start + self.batch]
                 logits = self._logits([asked[i][0] for i in some], [pictures[i] for i in some])
-                found |= dict(zip(some, logits, strict=True))
-        logits = torch.stack([found[number] for number in range(len(asked))])
+                logits_of |= dict(zip(some, logits, strict=True))
+        logits = torch.stack([logits_of[number] for number in range(len(asked))])
         if not bool(logits.isfinite().all()):
             raise GlassError(
                 f"{self.chat.name} gives numbers that are not finite; its weights are damaged"

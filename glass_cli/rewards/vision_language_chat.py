@@ -48,19 +48,19 @@ def config_of(folder: Path, name: str) -> Any:
 
     kind = checkpoint.settings(folder, "config.json", name).get("model_type")
     try:
-        found = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         # of another kind, newer than transformers, or damaged
         raise GlassError(
             f"{name}: transformers cannot read config.json of model type {kind}"
             f" ({one_line(error)[:120]})"
         ) from error
-    if type(found) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         raise GlassError(
             f"{name} is a {kind} model, which answers no questions about pictures; give a"
             f" vision-language model, such as {DEFAULT}"
         )
-    return found
+    return config
 
 
 def _processor(folder: Path, config: Any, name: str) -> Any:
@@ -84,21 +84,21 @@ def _processor(folder: Path, config: Any, name: str) -> Any:
         pictures_only: Any = type(kind.__name__, (kind,), own)
         settings, _ = kind.get_processor_dict(folder, local_files_only=True)
         settings = {key: value for key, value in settings.items() if key not in _OTHER_SENSES}
-        made = pictures_only.from_args_and_dict([parts[part] for part in needed], settings)
+        processor = pictures_only.from_args_and_dict([parts[part] for part in needed], settings)
     except Exception as error:
         # transformers refuses a folder in many ways
         raise GlassError(
             f"{name}: its tokenizer or picture processor cannot be read"
             f" ({type(error).__name__}: {one_line(error)[:160]})"
         ) from error
-    if made.chat_template is None:
-        made.chat_template = parts["tokenizer"].chat_template
-    if made.chat_template is None:
+    if processor.chat_template is None:
+        processor.chat_template = parts["tokenizer"].chat_template
+    if processor.chat_template is None:
         raise GlassError(
             f"{name} has no chat template, so it was not tuned to answer; give a model that was,"
             f" such as {DEFAULT}"
         )
-    return made
+    return processor
 
 
 class Chat:
@@ -178,14 +178,14 @@ class Chat:
         that occurs again, that no probability is counted twice.
         """
         tokenizer = self.processor.tokenizer
-        found = []
+        tokens = []
         for answer in answers:
             for word in dict.fromkeys((answer, answer.capitalize())):
                 for written in (word, f" {word}"):
-                    found += tokenizer.encode(written, add_special_tokens=False)[:1]
+                    tokens += tokenizer.encode(written, add_special_tokens=False)[:1]
         return [
             token
-            for token in dict.fromkeys(found)
+            for token in dict.fromkeys(tokens)
             if token != tokenizer.unk_token_id and tokenizer.decode([token]).strip()
         ]
 

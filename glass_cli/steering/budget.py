@@ -37,7 +37,7 @@ def run_calls(
         return transition_calls(sampler, transitions, calls, usual)
     extra = steering.extra_calls(times) * particles
     if calls is not None or sampler.steps is not None:
-        found = transition_calls(sampler, transitions, calls)
+        shares = transition_calls(sampler, transitions, calls)
     elif isinstance(steering, Searching):
         if budget // particles < transitions:
             raise ValueError(
@@ -45,16 +45,16 @@ def run_calls(
                 f" {particles} pictures takes; use a higher budget, fewer particles or"
                 " sampler.transitions"
             )
-        found = share_calls(budget // particles, transitions)
+        shares = share_calls(budget // particles, transitions)
     else:
-        found = spread_calls(budget - extra, sizes)
+        shares = spread_calls(budget - extra, sizes)
     if isinstance(steering, Searching):
-        total, of = sum(found), "one picture takes"
+        total, of = sum(shares), "one picture takes"
     else:
-        total, of = picture_calls(found, sizes) + extra, f"{particles} particles take"
+        total, of = picture_calls(shares, sizes) + extra, f"{particles} particles take"
     if total > budget:
         raise ValueError(
             f"{of} {total} network calls, which is more than budget={budget}; use a higher budget,"
             " fewer calls or fewer particles"
         )
-    return found
+    return shares

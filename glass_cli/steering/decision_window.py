@@ -172,16 +172,16 @@ def intervals(
     """
     if len(prompts) > 1:
         own = [moments(*p) for p in prompts]
-        found = statistic_intervals(own, lambda some: np.concatenate(curves(some)), draws=draws)
+        bounds = statistic_intervals(own, lambda some: np.concatenate(curves(some)), draws=draws)
     else:
         seen, finals = prompts[0]
 
         def of_points(pick: Sequence[int]) -> Numbers:
             return np.concatenate(curves([moments(seen[:, pick], finals[:, pick])]))
 
-        found = statistic_intervals(range(seen.shape[1]), of_points, draws=draws)
-    count = len(found) // len(Curves._fields)
-    return {name: found[i * count : (i + 1) * count] for i, name in enumerate(Curves._fields)}
+        bounds = statistic_intervals(range(seen.shape[1]), of_points, draws=draws)
+    count = len(bounds) // len(Curves._fields)
+    return {name: bounds[i * count : (i + 1) * count] for i, name in enumerate(Curves._fields)}
 
 
 def proposed_times(

@@ -77,8 +77,8 @@ class NoiseSearch(Searching):
             slots = search.slots(count)
             near = _Near(search, slots, centre, self.radius)
             ends = search.finish(search.roots(count, near, slots), near)
-            found = search.best(ends if best is None else [best, *ends])
-            if found is not best and self.method == "zero_order":
-                centre = [draws[ends.index(found)] for draws in near.draws]
-            best = found
+            best_end = search.best(ends if best is None else [best, *ends])
+            if best_end is not best and self.method == "zero_order":
+                centre = [draws[ends.index(best_end)] for draws in near.draws]
+            best = best_end
         yield from search.steps()

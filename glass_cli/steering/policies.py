@@ -111,17 +111,17 @@ def splits(budget: int) -> list[int]:
 
 def ways(budget: int) -> list[Way]:
     """What the first table for ``budget`` is to hold."""
-    found = [Way("ode", 1, calls) for calls in splits(budget)]
+    candidates = [Way("ode", 1, calls) for calls in splits(budget)]
     for calls in splits(budget):
         if calls >= TRANSITIONS:
-            found += [Way("ode", TRANSITIONS, calls), Way("glass", TRANSITIONS, calls)]
-    return found
+            candidates += [Way("ode", TRANSITIONS, calls), Way("glass", TRANSITIONS, calls)]
+    return candidates
 
 
 def policies(budget: int, further: Sequence[Way] = ()) -> list[Policy]:
     """All that are compared for a ``budget`` of network calls, with :func:`ways` and those of
     ``further``; best-of-N first."""
-    found = [Policy("ode", calls, (budget // calls,), "best_of_n") for calls in splits(budget)]
+    candidates = [Policy("ode", calls, (budget // calls,), "best_of_n") for calls in splits(budget)]
     for way in [*ways(budget), *further]:
         if way.transitions == 1:
             continue
@@ -131,12 +131,12 @@ def policies(budget: int, further: Sequence[Way] = ()) -> list[Policy]:
                 continue
             if way.sampler == "glass":
                 one = Policy("glass", way.calls, sizes, "fk", times=way.times, rho=way.rho)
-                found += [replace(one, lam_strength=strength) for strength in STRENGTHS]
+                candidates += [replace(one, lam_strength=strength) for strength in STRENGTHS]
             elif shape != SHAPES[0]:
-                found.append(Policy("ode", way.calls, sizes, "best_of_n"))
+                candidates.append(Policy("ode", way.calls, sizes, "best_of_n"))
             else:
-                found.append(Policy("ode", way.calls, sizes, "evolution"))
-    return list(dict.fromkeys(found))
+                candidates.append(Policy("ode", way.calls, sizes, "evolution"))
+    return list(dict.fromkeys(candidates))
 
 
 def _sizes(shape: Sequence[float], calls: int, budget: int) -> tuple[int, ...] | None:

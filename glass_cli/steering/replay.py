@@ -146,8 +146,8 @@ class Forecast(NamedTuple):
 def ranked(budget: int, table: Mapping[str, Draws], further: Sequence[Way] = ()) -> list[Forecast]:
     """All policies that the table can replay, the best first."""
     known = [policy for policy in policies(budget, further) if policy.way.name in table]
-    found = [Forecast(policy, expected(policy, table[policy.way.name])) for policy in known]
-    return sorted(found, key=lambda one: -one.reward)
+    forecasts = [Forecast(policy, expected(policy, table[policy.way.name])) for policy in known]
+    return sorted(forecasts, key=lambda one: -one.reward)
 
 
 def further_ways(
@@ -168,7 +168,7 @@ def further_ways(
     with np.errstate(divide="ignore", invalid="ignore"):
         foretold = np.square(cov[:-1, -1]) / (np.diag(cov)[:-1] * cov[-1, -1])
     times = times_of(foretold)
-    found = [way._replace(rho=RHO)]
+    further = [way._replace(rho=RHO)]
     if times is not None:
-        found += [way._replace(times=times), way._replace(times=times, rho=RHO)]
-    return found
+        further += [way._replace(times=times), way._replace(times=times, rho=RHO)]
+    return further

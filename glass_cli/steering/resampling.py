@@ -61,7 +61,7 @@ def ssp(weights: Tensor, u: Tensor, size: int) -> Tensor:
     expectations (Gerber, Chopin & Whiteley, arXiv 1708.02230, section 3.4).
     """
     copies, rest = _copies(weights, size)
-    shares, found = rest.tolist(), copies.tolist()
+    shares, counts = rest.tolist(), copies.tolist()
     open_one = 0
     for other, draw in zip(range(1, len(shares)), u.tolist(), strict=False):
         a, b = shares[open_one], shares[other]
@@ -71,9 +71,9 @@ def ssp(weights: Tensor, u: Tensor, size: int) -> Tensor:
         shares[open_one], shares[other] = a + change, b - change
         if 1e-12 < shares[other] < 1.0 - 1e-12:
             open_one = other
-    for i in torch.tensor(shares).topk(min(size - sum(found), len(shares))).indices.tolist():
-        found[i] += 1
-    return torch.repeat_interleave(torch.arange(len(found)), torch.tensor(found))
+    for i in torch.tensor(shares).topk(min(size - sum(counts), len(shares))).indices.tolist():
+        counts[i] += 1
+    return torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
 
 
 Scheme = Callable[[Tensor, Tensor, int], Tensor]

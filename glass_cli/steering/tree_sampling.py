@@ -159,16 +159,16 @@ class _Tree:
 
     def grow(self, starts: list[Node | None]) -> None:
         """Roll-outs from ``starts`` to the end, side by side, and their values."""
-        search, made = self._search, list[Node]()
+        search, nodes = self._search, list[Node]()
         new = sum(node is None for node in starts)
         moving = search.roots(new) if new else []
-        made += moving
+        nodes += moving
         for k in range(search.last):
             moving = moving + [node for node in starts if node is not None and node.k == k]
             if moving:
                 moving = search.move(moving)
-                made += moving
-        self._visits |= dict.fromkeys(made, 1)
+                nodes += moving
+        self._visits |= dict.fromkeys(nodes, 1)
         search.score(moving)
         if isinstance(self._rules.lam, str) and not search.lam:
             self._find_lam()

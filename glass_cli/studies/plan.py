@@ -120,7 +120,7 @@ class PlanStudy(Study):
                 "network calls of the plan's making": mean_cell(cost["nfe"], None, len(prompts)),
             },
             "budget": budget,
-            "plan": choice.told(),
+            "plan": choice.as_dict(),
             "checked": [
                 {"policy": c.forecast.policy.title(), "expected": c.forecast.reward, "mean": c.mean}
                 for c in choice.checked
