@@ -78,7 +78,7 @@ class FluxGlassPipeline(FluxPipeline):
         particles: N, drawn together.
         transitions: K; the particles are weighed where each begins, and at the end.
         rho: correlation of a transition's two ends, -1 to 1, or that of ancestral sampling.
-        lam: how hard the reward pulls, in one over its unit; "auto" by the spread of the first.
+        lam: how hard the reward pulls, in units of 1/reward; "auto" by the spread of the first.
         seed: decides all random numbers.
         arguments: of FluxPipeline's call: num_inference_steps, guidance_scale, height, width, ...
         """

@@ -52,7 +52,7 @@ class Reward(Protocol):
     accepts: what it scores, "images" (the default) or "points".
     differentiable: whether a score has a gradient with respect to the samples, which
     ``steering.guidance`` needs; False by default.
-    usual_lam: what ``steering.lam=null`` stands for, in one over the reward's unit; "auto" by
+    usual_lam: what ``steering.lam=null`` stands for, in units of 1/reward; "auto" by
     default, which needs no unit to be known.
     """
 

@@ -28,7 +28,7 @@ class Steering(Protocol):
 
     needs_reward: whether it cannot do without a reward.
     needs_noise: whether it makes no sense with a sampler that always goes on in the same way.
-    guidance: strength of reward guidance, 0 or more, in one over the reward's unit; 0 is off. See
+    guidance: strength of reward guidance, 0 or more, in units of 1/reward; 0 is off. See
         :mod:`glass_cli.steering.guidance`.
     guidance_window: the first and the last time at which guidance is applied, from 0 to 1.
     """

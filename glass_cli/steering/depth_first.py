@@ -30,7 +30,7 @@ class DepthFirst(Searching):
     quantile: from 0 (everyone passes) to 1.
     back: how many transitions it goes back, 1 or more.
     window: the first and the last time at which rewards are looked at, from 0 to 1.
-    guidance: strength of reward guidance, 0 or more, in one over the reward's unit; 0 is off.
+    guidance: strength of reward guidance, 0 or more, in units of 1/reward; 0 is off.
     guidance_window: the first and the last time at which it is applied, from 0 to 1.
     """
 

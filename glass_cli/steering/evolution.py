@@ -33,7 +33,7 @@ class Evolution(Searching):
     window: the first and the last time that children are noised to, from 0 to 1: the starts of
         transitions within it, in turn, or the nearest where none is. Later is nearer to the parent,
         and costs fewer calls.
-    guidance: strength of reward guidance, 0 or more, in one over the reward's unit; 0 is off.
+    guidance: strength of reward guidance, 0 or more, in units of 1/reward; 0 is off.
     guidance_window: the first and the last time at which it is applied, from 0 to 1.
 
     Raises ValueError for a value out of range.

@@ -31,7 +31,7 @@ def log_potential(kind: Potential, past: Tensor, log_g: Tensor, r: Tensor, lam: 
     past: earlier rewards (k, N).
     log_g: the sum of log G so far (N,), which is lam_{k-1} r_{k-1} for "difference".
     r: the present rewards (N,).
-    lam: inverse temperature lam_k, in one over the reward's unit.
+    lam: inverse temperature lam_k, in units of 1/reward.
     """
     if kind == "difference":
         return lam * r - log_g
@@ -105,7 +105,7 @@ class FeynmanKac(Steering):
 
     potential: what weighs the particles on the way, see :func:`log_potential`; for every kind the
         product of all potentials is exp(lam r(x_1)).
-    lam: inverse temperature, 0 or more, in one over the reward's unit; "auto" is ``lam_strength``
+    lam: inverse temperature, 0 or more, in units of 1/reward; "auto" is ``lam_strength``
         over the standard deviation among the particles when rewards are first scored (beyond the
         papers). As long as all rewards are equal, those steps pass as if unscored.
     lam_strength: 0 or more, without unit.
@@ -128,7 +128,7 @@ class FeynmanKac(Steering):
     value_steps: network calls of each, 1 or more; the first is that of x_hat.
     select: the answer is the particle of highest final "reward" (as the papers report), or a "draw"
         by weight, which is unbiased.
-    guidance: strength of reward guidance, 0 or more, in one over the reward's unit; 0 is off. The
+    guidance: strength of reward guidance, 0 or more, in units of 1/reward; 0 is off. The
         weights then tilt the guided law (see :mod:`glass_cli.steering.guidance`).
     guidance_window: the first and the last time at which it is applied, from 0 to 1.
     """

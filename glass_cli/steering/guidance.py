@@ -67,7 +67,7 @@ class Guided:
     """A flow with reward guidance at times within a window; outside of it nothing is computed.
 
     flow: whose network calls are made, no others.
-    strength: beta, 0 or more, in one over the reward's unit, since beta times the gradient has the
+    strength: beta, 0 or more, in units of 1/reward, since beta times the gradient has the
         unit of x.
     window: the first and the last time, from 0 to 1.
     gradient: of the reward of clean particles.

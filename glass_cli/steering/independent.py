@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Independent(Steering):
     """Rewards are asked for only at the end, and weigh nothing.
 
-    guidance: strength of reward guidance, 0 or more, in one over the reward's unit; 0 is off. With
+    guidance: strength of reward guidance, 0 or more, in units of 1/reward; 0 is off. With
         it even unsteered particles need a reward.
     guidance_window: the first and the last time at which it is applied, from 0 to 1.
     """

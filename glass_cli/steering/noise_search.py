@@ -49,7 +49,7 @@ class NoiseSearch(Searching):
     radius: how far neighbours are, above 0, at most 1, which is new noise: their noise is
         sqrt(1 - radius^2) times the best one's plus radius times new. With a sampler that draws
         noise on the way, that noise is moved too.
-    guidance: strength of reward guidance, 0 or more, in one over the reward's unit; 0 is off.
+    guidance: strength of reward guidance, 0 or more, in units of 1/reward; 0 is off.
     guidance_window: the first and the last time at which it is applied, from 0 to 1.
     """
 

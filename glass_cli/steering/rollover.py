@@ -26,7 +26,7 @@ class RolloverBudget(Searching):
 
     at_once: offspring that are drawn together before their rewards are looked at, 1 or more; the
         paper's is 1, more keep an accelerator busy.
-    guidance: strength of reward guidance, 0 or more, in one over the reward's unit; 0 is off.
+    guidance: strength of reward guidance, 0 or more, in units of 1/reward; 0 is off.
     guidance_window: the first and the last time at which it is applied, from 0 to 1.
     """
 

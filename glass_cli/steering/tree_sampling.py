@@ -31,7 +31,7 @@ class TreeSampling(Searching):
 
     method: how a child is taken on the way down: "sample" by exp(lam v) (DTS), "search" by the
         highest upper bound v + uct/lam sqrt(log(visits of the parent) / visits) (DTS*).
-    lam: inverse temperature, 0 or more, in one over the reward's unit; "auto" is ``lam_strength``
+    lam: inverse temperature, 0 or more, in units of 1/reward; "auto" is ``lam_strength``
         over the standard deviation of the first finished pictures' rewards.
     lam_strength: 0 or more, without unit.
     widening, power: a state with n visits may have widening * n^power children, at least one.
@@ -39,7 +39,7 @@ class TreeSampling(Searching):
     uct: of "search", 0 or more, without unit.
     at_once: roll-outs made together, of which none knows what the others find, 1 or more.
     select: the answer is the picture of highest "reward", or a "draw" from the law aimed at.
-    guidance: strength of reward guidance, 0 or more, in one over the reward's unit; 0 is off.
+    guidance: strength of reward guidance, 0 or more, in units of 1/reward; 0 is off.
     guidance_window: the first and the last time at which it is applied, from 0 to 1.
     """
 
