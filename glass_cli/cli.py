@@ -6,8 +6,9 @@ pass through unread. Everything else is imported inside the commands, so that he
 
 from __future__ import annotations
 
-import os
+import io
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ import typer
 
 from glass_cli.commands.app import comfort, or_exit
 from glass_cli.commands.results import results
+from glass_cli.common.streams import give_up_output, open_closed_streams, output_problem
 from glass_cli.common.version import __version__
 
 app = typer.Typer(
@@ -27,7 +29,9 @@ HYDRA_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 SAMPLE_HELP = """\b
 Common settings (all: glass sample --cfg job; choices: glass ls):
   prompt="..."         what to draw; no escaping needed
-  prompts=FILE         a file with a prompt a line, or a list: prompts='[a cat, two dogs]'
+  prompts=FILE         a file with a prompt a line, a CSV, TSV or JSON-lines file with prompt as
+                       one of its columns, or a list: prompts='[a cat, two dogs]'
+  budget=400           network calls a picture, all particles together; or
   particles=8          how many are drawn together
   calls=50             network calls a particle
   seed=0               whole number
@@ -53,6 +57,16 @@ Common settings (all: glass eval --cfg job; choices: glass ls):
   name=NAME            ends the name of the folder outputs/eval/..., which has all that differs
                        from the defaults
   -m, --multirun       a sweep: one evaluation for each combination of values
+"""
+
+
+PLAN_HELP = """\b
+Common settings (all: glass plan --cfg job; choices: glass ls):
+  budget=400           network calls a picture, all particles together
+  model= reward= seed=    as in glass sample
+  benchmark.path=FILE  a list of prompts like those that you will draw
+  benchmark.limit=8    the first so many prompts
+  benchmark.samples=8  draws a prompt and way of sampling
 """
 
 
@@ -116,7 +130,7 @@ def evaluate(ctx: typer.Context, fresh: Fresh = False) -> None:
     _launch(ctx.args, config="eval", fresh=fresh)
 
 
-@app.command(context_settings=HYDRA_ARGUMENTS)
+@app.command(context_settings=HYDRA_ARGUMENTS, epilog=PLAN_HELP)
 def plan(ctx: typer.Context, fresh: Fresh = False) -> None:
     """Find out how to spend a budget: glass plan model=NAME reward=NAME budget=400
 
@@ -178,24 +192,34 @@ app.add_typer(comfort)
 
 def main() -> None:
     """The console script `glass`."""
+    open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # what a table shows of a prompt may be nothing that Windows' encodings have
+        with suppress(OSError):  # it may be gone
+            sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="glass", standalone_mode=False)
         sys.stdout.flush()
     except typer.Abort:
         code = 130
     except BrokenPipeError:  # nobody reads the output any more, as after `| head`
-        # Python would find the same once more when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_output()
         code = 1  # as Typer does
     except Exception as error:
         # Typer carries its own copy of click in some versions and imports it in others: an error
         # of usage is recognised by its method, not by its class.
         message = getattr(error, "format_message", None)
-        if message is None:
+        problem = output_problem(error)
+        if message is None and problem is None:
             raise
-        line = " ".join(str(message()).split())
         from glass_cli.common.messages import say
 
-        say(f"{line.rstrip('.')}; see glass --help")
-        code = 2
+        if problem is not None:
+            give_up_output()
+            say(problem)
+            code = 1
+        else:
+            line = " ".join(str(message()).split())
+            say(f"{line.rstrip('.')}; see glass --help")
+            code = 2
     sys.exit(code if isinstance(code, int) else 0)

@@ -11,7 +11,7 @@ import pytest
 from conftest import REPOSITORY
 
 WITHOUT = """
-import builtins, os, select, signal, sys
+import builtins, os, select, signal, sys, warnings
 
 lacking = {
     "fcntl", "resource", "termios", "tty", "pty", "pwd", "grp", "posix", "syslog", "readline",
@@ -39,28 +39,44 @@ for module, names in {
     for name in names:
         if hasattr(module, name):
             delattr(module, name)
+# Windows would take its own encoding for a file that is opened without one
+warnings.filterwarnings("error", category=EncodingWarning, module="glass_cli")
 sys.argv = ["glass", *sys.argv[1:]]
 from glass_cli.cli import main
 main()
 """
 
 
+def as_on_windows(folder: Path, words: list[str]) -> None:
+    """Runs glass without what Windows lacks, printing in the encoding of its consoles."""
+    bare = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    bare |= {"PYTHONPATH": str(REPOSITORY), "WANDB_MODE": "disabled", "PYTHONIOENCODING": "cp1252"}
+    command = [sys.executable, "-X", "warn_default_encoding", "-c", WITHOUT, *words]
+    done = subprocess.run(command, capture_output=True, cwd=folder, env=bare)
+    assert done.returncode == 0, done.stderr.decode("cp1252")
+    assert done.stdout
+
+
 @pytest.mark.parametrize("words", [
-    ["sample", "model=gaussian_mixture", "reward=linear", "calls=5", "particles=3", "--open"],
     ["doctor"],
+    ["init", "mine"],
+    ["ls"],
     ["complete", "zsh", "--", "sample", "sampler="],
 ])  # fmt: skip
 def test_glass_runs_without_what_windows_lacks(tmp_path: Path, words: list[str]) -> None:
-    bare = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, *words],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**bare, "PYTHONPATH": str(REPOSITORY), "WANDB_MODE": "disabled"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
+    as_on_windows(tmp_path, words)
+
+
+def test_a_run_and_its_tables_without_what_windows_lacks(tmp_path: Path) -> None:
+    points = ["model=gaussian_mixture", "reward=linear", "calls=5", "particles=3", "--open"]
+    prompts = 'prompts=["naïve ☃ in Łódź: 20 %?", "two words"]'
+    for seed in (0, 1):
+        run = ["sample", *points, prompts, f"seed={seed}", f"hydra.run.dir=run{seed}"]
+        as_on_windows(tmp_path, run)
+    as_on_windows(tmp_path, ["compare", "run0", "run1", "--csv", "table.csv"])
+    as_on_windows(tmp_path, ["report", "run0"])
+    names = [path.name for path in tmp_path.rglob("*")]
+    assert len(names) > 20 and not [name for name in names if set(name) & set('<>:"|?*\\')]
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def peak(particles: int, overrides: list[str]) -> tuple[float, str]:
         command += [f"particles={particles}", f"micro_batch={MICRO_BATCH}", f"hydra.run.dir={run}"]
         # one arena: how glibc spreads allocations over threads would be measured otherwise
         environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
         summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))

@@ -88,7 +88,7 @@ def peaks(overrides: list[str]) -> dict[str, float]:
     results = {}
     for way in WAYS:
         command = [sys.executable, "-m", "glass_cli.bench.pipelines", way, *overrides]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8")
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
         results[way] = float(json.loads(done.stdout.splitlines()[-1]))

@@ -180,7 +180,7 @@ def in_own_process(name: str, small: bool, dtype: str, batches: Sequence[int]) -
     # one arena: how glibc spreads allocations over threads would be measured otherwise
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
     done = subprocess.run(
-        [*command, *map(str, batches)], capture_output=True, text=True, env=environment
+        [*command, *map(str, batches)], capture_output=True, encoding="utf-8", env=environment
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()[-500:]}")

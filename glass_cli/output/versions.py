@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from glass_cli.common import hub
-from glass_cli.common.files import atomic_write, json_text, writing_to
+from glass_cli.common.files import atomic_write, json_text, regular, writing_to
 from glass_cli.common.version import __version__
 
 VERSIONS = "versions.json"
@@ -49,8 +49,8 @@ def note_versions(folder: Path, settings: Mapping[str, Any]) -> None:
 def read_versions(folder: Path) -> list[dict[str, Any]]:
     """What :func:`note_versions` has noted, in order; empty where nothing whole is there."""
     try:
-        value = json.loads((folder / VERSIONS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        value = json.loads(regular(folder / VERSIONS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return []
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
@@ -79,11 +79,17 @@ def commit() -> str | None:
 
     def git(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["git", "-C", str(above), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
+        return subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=_SECONDS,
+        )
 
     try:
         top = git("rev-parse", "--show-toplevel", "HEAD")
-        lines = top.stdout.split()
+        lines = top.stdout.splitlines()
         # an installed package may lie in an environment that is within someone else's checkout
         if top.returncode or len(lines) != 2 or Path(lines[0]).resolve() != above:
             return None
