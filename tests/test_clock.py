@@ -91,7 +91,7 @@ def test_errors_of_files_that_are_older_than_the_sweep(
 def test_a_lock_is_held_and_let_go() -> None:
     with Lock(Path()), pytest.raises(Refused):
         Lock(Path())
-    Lock(Path()).release()
+    Lock(Path()).close()
 
 
 @pytest.mark.usefixtures("falling")

@@ -78,7 +78,7 @@ def test_a_folder_that_another_run_has_taken_over_stays(tiny_conf: Path) -> None
     for work in (refused, failed):
         assert failing(tiny_conf, "run", work) == 2
         assert Path("run").is_dir()
-        others.pop().release()
+        others.pop().close()
         for path in Path("run").iterdir():
             path.unlink()
         Path("run").rmdir()

@@ -53,10 +53,10 @@ def test_a_file_that_nobody_holds_does_not_count(tmp_path: Path) -> None:
 
 def test_another_thread_may_let_go(tmp_path: Path) -> None:
     lock = Lock(tmp_path)
-    thread = threading.Thread(target=lock.release)
+    thread = threading.Thread(target=lock.close)
     thread.start()
     thread.join()
-    lock.release()
+    lock.close()
     with Lock(tmp_path):
         pass
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from glass_cli.common.errors import GlassError
 from glass_cli.common.stages import Stages
-from glass_cli.method.flow import Flow, Sampler
+from glass_cli.method.flow import Flow, FlowAround, Sampler
 from glass_cli.method.noise import ParticleNoise, generator
-from glass_cli.method.path import Path
 from glass_cli.models.base import LoadedModel
 from glass_cli.pipelines.batches import Batches
 from glass_cli.rewards.base import LoadedReward
@@ -43,25 +42,16 @@ class Work(NamedTuple):
     budget: int | None = None
 
 
-class _Timed:
+class _TimedFlow(FlowAround):
     """A flow whose calls are booked under the stage "network"."""
 
-    def __init__(self, flow: Any, stages: Stages) -> None:
-        self._flow, self._stages = flow, stages
-
-    @property
-    def path(self) -> Path:
-        path: Path = self._flow.path
-        return path
-
-    @property
-    def shift(self) -> float:
-        return float(self._flow.shift)
+    def __init__(self, flow: Flow, stages: Stages) -> None:
+        super().__init__(flow)
+        self._stages = stages
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         with self._stages.stage("network"):
-            out: Tensor = self._flow.denoise(x, t)
-        return out
+            return self._flow.denoise(x, t)
 
 
 class Drawn(NamedTuple):
@@ -168,7 +158,7 @@ def draw(
     flow = work.model.prompted(prompt, negative_prompt, work.micro_batch)
     like, shape = work.model.state, work.model.shape
     scorer = _Scorer(work, prompt)
-    asked: Flow = _Timed(flow, work.stages)
+    asked: Flow = _TimedFlow(flow, work.stages)
     strength = work.steering.guidance
     if strength > 0.0:
         asked = Guided(asked, strength, work.steering.guidance_window, scorer.gradient)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from glass_cli.common.closing import Closing
 from glass_cli.engine.summary import numbers
 from glass_cli.output.progress import Progress
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from glass_cli.output.writer import Unit
     from glass_cli.steering.state import Step
 
 
-class Live:
+class Live(Closing):
     """A progress bar over units, with the running means of what they are judged by.
 
     total: units, of which the results ``before`` were finished by earlier runs and do not count
@@ -32,17 +30,8 @@ class Live:
         self._progress = Progress(total, "prompt" if total == 1 else "picture", before=self._done)
         self._particles = particles
 
-    def __enter__(self) -> Self:
-        self._progress.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.__exit__(kind, error, trace)
+    def close(self) -> None:
+        self._progress.close()
 
     def step(self, unit: Unit, step: Step) -> None:
         """A step of a unit that is being drawn: its share of the way counts as done."""

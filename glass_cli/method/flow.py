@@ -34,6 +34,28 @@ class Flow(Protocol):
         """D_t(x) = E[z | x_t = x], (N, *shape) -> (N, *shape); one network call a particle."""
 
 
+class FlowAround(Flow):
+    """Another flow, whose network calls a subclass counts, times or changes.
+
+    flow: has the path and the shift, and makes the calls.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+
+    @property
+    def path(self) -> Path:
+        return self._flow.path
+
+    @property
+    def shift(self) -> float:
+        return self._flow.shift
+
+    @abstractmethod
+    def denoise(self, x: Tensor, t: float) -> Tensor:
+        """By calls of ``flow``."""
+
+
 class Sampler(Protocol):
     """Makes transitions x_t -> x_t' of as many network calls as it is given.
 

@@ -6,15 +6,11 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from glass_cli.common.closing import Closing
 from glass_cli.common.errors import GlassError
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 LOCK, HOLDER = ".lock", ".holder"
 
@@ -25,8 +21,8 @@ class Refused(GlassError):
     leaves_no_file = True
 
 
-class Lock:
-    """Holds ``folder``/.lock until ``release``; raises Refused where another process does.
+class Lock(Closing):
+    """Holds ``folder``/.lock until ``close``; raises Refused where another process does.
 
     The system lets go of a lock with the process that held it, however that ended: one left by a
     killed process is simply taken over. ``folder``/.holder says who holds it: on Windows nobody
@@ -51,23 +47,12 @@ class Lock:
             self._lock.release()
             raise
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Lets go. May be called twice."""
         if self._lock.is_locked:
             with suppress(OSError):
                 self._holder.unlink()
             self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
 
 
 def _read(holder: Path) -> str:

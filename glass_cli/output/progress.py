@@ -6,13 +6,10 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
+from glass_cli.common.closing import Closing
 from glass_cli.output.tables import fit, text_table
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 T = TypeVar("T")
 
@@ -25,7 +22,7 @@ _REDRAWN = 0.2
 _EVERY = 30.0
 
 
-class Progress:
+class Progress(Closing):
     """How much of a run is done: a bar on a terminal, elsewhere a line now and then.
 
     A context manager. Both say the time left, which is counted from the first update on, so that
@@ -53,17 +50,6 @@ class Progress:
             self._draw()
         elif before:
             self._say()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def update(
         self,

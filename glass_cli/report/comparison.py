@@ -17,13 +17,10 @@ from glass_cli.report.quantities import (
     estimate_of_one,
     quantities,
 )
-from glass_cli.report.run_groups import RunGroup
+from glass_cli.report.run_groups import Key, RunGroup, by_key
 
 # Splits of a budget such as 7 x 57 for 400 differ by less than this share.
 ROUNDING = 0.01
-
-Key = tuple[str, int, int]
-"""Prompt, seed, and which of the results with both: benchmarks may list a prompt twice."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +66,9 @@ class Comparison:
         return [run.label for run in self.runs]
 
 
-def keyed(run: RunGroup) -> dict[Key, Result]:
-    """The results of ``run`` by what is paired."""
-    by_key: dict[Key, Result] = {}
-    for result in run.results:
-        copy = 0
-        while (key := (result.prompt, result.seed, copy)) in by_key:
-            copy += 1
-        by_key[key] = result
-    return by_key
-
-
 def paired(runs: Sequence[RunGroup]) -> tuple[list[dict[Key, Result]], list[Key]]:
     """Each run's results by key, and the keys that all runs have, in the first one's order."""
-    tables = [keyed(run) for run in runs]
+    tables = [by_key(run.results, lambda result: result.seed) for run in runs]
     return tables, [key for key in tables[0] if all(key in table for table in tables)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,21 @@ from glass_cli.report.labels import deciding_settings, labels
 # Levels of folders in a sweep: its name, and job names with slashes in their values.
 _DEEPEST = 4
 SWEEP_FILE = "multirun.yaml"  # Hydra's, which SWEEP/* names among the jobs
+
+
+Key = tuple[str, int, int]
+"""Prompt, seed or image, and which of the results with both: benchmarks may list a prompt twice."""
+
+
+def by_key(results: Iterable[Result], number: Callable[[Result], int]) -> dict[Key, Result]:
+    """The results by prompt and ``number``, which is a result's seed or image."""
+    keyed: dict[Key, Result] = {}
+    for result in results:
+        copy = 0
+        while (key := (result.prompt, number(result), copy)) in keyed:
+            copy += 1
+        keyed[key] = result
+    return keyed
 
 
 class Unreadable(GlassError):

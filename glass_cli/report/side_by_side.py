@@ -12,14 +12,11 @@ from glass_cli.output.results import Result, Run
 from glass_cli.output.run_sheet import SHEET_PROMPTS, metric_lines, particle_row
 from glass_cli.output.sheet import Row, contact_sheet
 from glass_cli.report.labels import labels
-from glass_cli.report.run_groups import read_runs
+from glass_cli.report.run_groups import Key, by_key, read_runs
 
 # A sheet is looked at as a whole, whatever number of runs is on it.
 MOST_ROWS = 96
 COLUMNS = 8
-
-Key = tuple[str, int, int]
-"""Prompt, image, and which of the results with both: benchmarks may list a prompt twice."""
 
 
 def side_by_side(paths: Sequence[Path], out: Path) -> str:
@@ -52,19 +49,13 @@ def side_by_side(paths: Sequence[Path], out: Path) -> str:
     return f"wrote {out} ({len(rows)} row{'s' * (len(rows) > 1)})"
 
 
-def _by_key(run: Run) -> dict[Key, Result]:
-    results: dict[Key, Result] = {}
-    for result in run.results:
-        copy = 0
-        while (key := (result.prompt, result.image_index, copy)) in results:
-            copy += 1
-        results[key] = result
-    return results
+def _by_image(run: Run) -> dict[Key, Result]:
+    return by_key(run.results, lambda result: result.image_index)
 
 
 def _particle_rows(runs: Sequence[Run]) -> list[list[Row]]:
     """For each prompt, in the order of the runs that have it, a row of each run's particles."""
-    names, tables = labels(runs, seeds=True), [_by_key(run) for run in runs]
+    names, tables = labels(runs, seeds=True), [_by_image(run) for run in runs]
     groups = []
     for key in dict.fromkeys(key for table in tables for key in table):
         group = []
@@ -85,7 +76,7 @@ def _answer_rows(runs: Sequence[Run]) -> tuple[list[list[Row]], int]:
 
     A line never ends between the images of a run where these fit on it.
     """
-    names, tables = labels(runs, seeds=True), [_by_key(run) for run in runs]
+    names, tables = labels(runs, seeds=True), [_by_image(run) for run in runs]
     common = [key for key in tables[0] if all(key in table for table in tables)]
     if not common:
         raise GlassError("the runs have no prompt in common; name runs of the same prompts")

@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from glass_cli.method.flow import Flow
+from glass_cli.method.flow import Flow, FlowAround
 from glass_cli.method.path import Path
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def guidance_factor(path: Path, t: float) -> float:
     return sigma * sigma / alpha * slope
 
 
-class Guided:
+class Guided(FlowAround):
     """A flow with reward guidance at times within a window; outside of it nothing is computed.
 
     flow: whose network calls are made, no others.
@@ -74,16 +74,9 @@ class Guided:
     """
 
     def __init__(self, flow: Flow, strength: float, window: TimeWindow, gradient: Gradient) -> None:
-        self._flow, self._strength, self._gradient = flow, strength, gradient
+        super().__init__(flow)
+        self._strength, self._gradient = strength, gradient
         self._first, self._last = window[0] - 1e-9, window[1] + 1e-9  # times are rounded
-
-    @property
-    def path(self) -> Path:
-        return self._flow.path
-
-    @property
-    def shift(self) -> float:
-        return self._flow.shift
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         z = self._flow.denoise(x, t)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from glass_cli.method.flow import Flow
-from glass_cli.method.path import Path
+from glass_cli.method.flow import Flow, FlowAround
 from glass_cli.steering.particles import Particles
 
 
@@ -47,19 +46,12 @@ class Step:
         return replace(self, particles=replace(now, x=now.x.cpu(), x_hat=now.x_hat.cpu()))
 
 
-class CountedFlow:
+class CountedFlow(FlowAround):
     """A flow that counts its network calls, one for each particle."""
 
     def __init__(self, flow: Flow) -> None:
-        self._flow, self.calls = flow, 0
-
-    @property
-    def path(self) -> Path:
-        return self._flow.path
-
-    @property
-    def shift(self) -> float:
-        return self._flow.shift
+        super().__init__(flow)
+        self.calls = 0
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         self.calls += len(x)
