@@ -119,14 +119,67 @@ def test_every_command_passes_preflight(page: Path, folder: Path) -> None:
         preflight(line, conf)
 
 
-def test_commands_of_other_kinds_are_known() -> None:
+def test_commands_of_other_kinds_are_read() -> None:
+    """Names, options and how many arguments there are, as the command line reads them."""
     from typer.main import get_command
 
     from glass_cli.cli import app
 
-    known = set(getattr(get_command(app), "commands"))  # noqa: B009 - a group, for mypy a command
-    used = {words[0] for page in [README, *PAGES] for words in commands(page)}
-    assert used <= known and {"sample", "eval", "compare", "report", "ls"} <= used
+    known: Any = getattr(get_command(app), "commands")  # noqa: B009 - a group, for mypy a command
+    used = set()
+    for kind, *words in [words for page in [README, *PAGES] for words in commands(page)]:
+        known[kind].make_context(kind, words)
+        used.add(kind)
+    assert {"sample", "eval", "compare", "report", "ls", "plan", "score", "reproduce"} <= used
+
+
+def test_no_line_of_a_shell_is_left_out() -> None:
+    """Those that are not glass's are make's targets, files of wandb's, and the environment's."""
+    targets = re.findall(r"^([a-z-]+):.*## ", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    others = []
+    for page in [README, REPOSITORY / "CONTRIBUTING.md", *PAGES]:
+        shell = [text for text in blocks(page, "sh") if not re.search("^(def|import) ", text, re.M)]
+        for line in "\n".join(shell).replace("\\\n", " ").splitlines():
+            program, *words = line.split() or [""]
+            if program == "make":
+                assert words[0] in targets, line
+            elif program == "wandb":
+                assert words[0] == "sweep" and (REPOSITORY / words[1]).is_file(), line
+            elif program not in ("", "glass") and "python -m glass_cli " not in line:
+                others.append(line.strip())
+    assert set(others) == {". .venv/bin/activate"}
+
+
+@pytest.mark.slow
+def test_commands_that_read_runs_do(folder: Path) -> None:
+    """Of all pages; the runs are tiny. plan, reproduce and agreement have tests of their own."""
+    from typer.testing import CliRunner
+
+    from glass_cli.cli import app
+
+    few = ["calls=2", "particles=2", "sampler.transitions=1", "wandb.mode=disabled"]
+    for run in ("ode", "sde", "glass", "a", "b", "plain", "steered", "guided"):
+        name_ = run if run in ("ode", "sde") else "glass"
+        words = [f"sampler={name_}", f"hydra.run.dir=outputs/{run}", "steering=none", *few]
+        assert launch([*words, f"seed={len(run)}"]) == 0
+    for words in (["hydra.run.dir=outputs/compose", "benchmark=compose"], ["benchmark=geneval"]):
+        words += ["benchmark.limit=2", "benchmark.images=1", "thumbnails=true", *few]
+        assert launch(words, config="eval") == 0
+    ran = set()
+    for page in [README, *PAGES]:
+        for words in commands(page):
+            kinds = {"compare", "report", "sheet", "score", "ls", "init", "doctor"}
+            if words[0] not in kinds or "FOLDER" in words:
+                continue
+            spread = [
+                path.as_posix()
+                for word in words
+                for path in (sorted(Path().glob(word)) if "/*" in word else [Path(word)])
+            ]
+            done = CliRunner().invoke(app, spread)
+            assert done.exit_code == 0, f"{name(page)}: {words} {done.output}"
+            ran.add(words[0])
+    assert ran == {"compare", "report", "sheet", "score", "ls", "init", "doctor"}
 
 
 def test_the_first_pages_compare_and_report(
