@@ -24,6 +24,9 @@ def test_loop_measures_command_loop_and_bare_calls() -> None:
     table = loop.loop(MIXTURE, repeats=2)
     assert [row[0] for row in table.rows] == [name for name, _ in loop.RUNS]
     assert all(float(cell) > 0.0 for row in table.rows for cell in row[1:4])
+    for row in table.rows:
+        over, without_scoring = (float(cell.removesuffix(" %")) for cell in row[4:6])
+        assert without_scoring < over
 
 
 def test_bare_calls_are_as_many_as_the_run_makes() -> None:
