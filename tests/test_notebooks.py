@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import REPOSITORY
+
+from glass_cli.config.command_line import read_arguments
+from glass_cli.config.preflight import preflight
 
 NOTEBOOKS = sorted((REPOSITORY / "docs" / "notebooks").glob("*.ipynb"))
 
@@ -50,6 +54,28 @@ def test_a_notebook_is_saved_with_its_outputs(path: Path) -> None:
     outputs = [output for cell in code for output in cell.outputs]
     assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
     assert not re.search(r"/(root|home|Users|tmp)/", path.read_text())
+
+
+def test_commands_in_notebooks_pass_preflight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import nbformat
+
+    monkeypatch.chdir(tmp_path)
+    Path("my_prompts.txt").write_text("a photo of a cat\n")
+    Path("my_rewards.py").write_text("def yellow(images, prompts):\n    return images.sum()\n")
+    checked = 0
+    for path in NOTEBOOKS:
+        cells = nbformat.read(path, as_version=4).cells
+        texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+        for line in re.findall(r"^    glass (.*)$", "\n".join(texts), re.MULTILINE):
+            kind, *words = shlex.split(line)
+            assert not re.search(r"=\[", line) or "'" in line, "zsh takes it for names of files"
+            if kind in ("sample", "eval"):
+                arguments = read_arguments(words, False, {"sample": "config"}.get(kind, kind))
+                assert preflight(arguments, REPOSITORY / "conf").settings is not None
+                checked += 1
+    assert checked == 3
 
 
 @pytest.mark.slow
