@@ -156,6 +156,22 @@ def test_lists_of_other_systems(capsys: pytest.CaptureFixture[str]) -> None:
         assert not Path("other").exists()
 
 
+def test_tables_are_read_by_their_column(capsys: pytest.CaptureFixture[str]) -> None:
+    prompts = ["a cat, and a dog", "two cats"]
+    csv = b'category,Prompt\nx,"a cat, and a dog"\ny,two cats\n'
+    assert lists("list.csv", csv) == prompts
+    json_lines = "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in reversed(prompts))
+    Path("list.jsonl").write_text(json_lines, encoding="utf-8")
+    assert Root(prompts="list.jsonl").prompt_list() == prompts[::-1]
+    Path("other.csv").write_text("text\na cat\n", encoding="utf-8")
+    capsys.readouterr()
+    assert launch([*TINY[:-1], "prompts=other.csv", "hydra.run.dir=other"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "glass: prompts=other.csv, record 1 has no prompt (it has text); call that column prompt"
+    )
+
+
 def test_text_lines_end_at_line_ends_alone() -> None:
     """Other characters that Python splits lines at are part of a prompt."""
     prompts = ["a\x0bb", "a\x1cb", "a\u2028b", "a\x85b", "a\x00b", "a\x0cb"]

@@ -69,7 +69,14 @@ BAD = {
     "no equals sign": (["a red apple"], 'is not key=value; a prompt is written prompt="a red apple"'),
     "no key": (["=4"], "has no key before ="),
     "not in the grammar": (["sampler.times=[1,"], "cannot read the value of sampler.times"),
-    "a sweep in sample": (["sampler=glass,sde"], "names several values; use glass sweep"),
+    "a sweep in sample": (["sampler=glass,sde"], "names several values; use glass sweep to run each"),
+    "a list of sampler's": (
+        ["sampler.times=0,1"], "use glass sweep to run each, or sampler.times='[...]' for a list"
+    ),
+    "a list of seeds": (
+        ["seed=[0,1,2]"],
+        "seed must be a whole number (got [0, 1, 2]); glass sweep seed=0,1,2 runs each",
+    ),
     "a flag for a key": (["--particles", "8"], "settings are written key=value: particles=8"),
     "misspelt flag": (["--mutlirun"], "did you mean --multirun?"),
     "config folder": (["--config-dir", "nowhere"], "--config-dir nowhere is not a folder"),
@@ -94,6 +101,13 @@ def test_bad_input_is_one_line(conf: Path, words: list[str], message: str) -> No
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not Path("outputs").exists(), "nothing is written for a line that cannot run"
+
+
+def test_no_list_is_advised_where_none_will_do(conf: Path) -> None:
+    for words in (["seed=1,2"], ["particles=4,8"], ["sampler=glass,sde"]):
+        with pytest.raises(GlassError) as caught:
+            preflight(read_arguments(words), conf)
+        assert str(caught.value).endswith("names several values; use glass sweep to run each")
 
 
 def test_nothing_heavy_is_imported_for_bad_input(conf: Path) -> None:

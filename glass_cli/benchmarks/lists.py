@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 KEY = "benchmark.path"
 SECONDS = 20.0  # waited for a server
+_JSON_LINES, _TABLES = (".jsonl", ".ndjson"), (".csv", ".tsv")
+TABLES = (*_JSON_LINES, *_TABLES)  # endings of files that have more than a prompt a line
 _PROMPTS = ("prompt", "prompts")  # a column's possible names, in any case
 _CATEGORIES = ("category", "tag", "task")
 
@@ -108,9 +110,9 @@ def records(text: str, name: str, suffix: str) -> list[dict[str, Any]]:
     GlassError where there is no prompt.
     """
     kind = suffix.lower()
-    if kind in (".jsonl", ".ndjson"):
+    if kind in _JSON_LINES:
         rows = json_lines(text, name)
-    elif kind in (".csv", ".tsv"):
+    elif kind in _TABLES:
         rows = table(text, name, tabs=kind == ".tsv")
     else:
         rows = [{"prompt": line} for line in text.split("\n")]

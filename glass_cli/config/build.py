@@ -152,7 +152,20 @@ def convert(value: Any, hint: Any, where: str) -> Any:
         allowed = [str(literal) for literal in _literals(hint)]
         close = near(value, allowed) if isinstance(value, str) else ""
         got = repr(value) if blank else shown(value)
-        raise GlassError(f"{where} must be {describe(hint)} (got {got}){close}") from None
+        each = _sweep_of(value, hint, where)
+        raise GlassError(f"{where} must be {describe(hint)} (got {got}){close}{each}") from None
+
+
+def _sweep_of(values: Any, hint: Any, where: str) -> str:
+    """What runs each of a list of values that fit one by one; empty where they do not."""
+    if not isinstance(values, (list, tuple)) or len(values) < 2:
+        return ""
+    try:
+        for value in values:
+            _fit(value, hint, where)
+    except (_Mismatch, GlassError):
+        return ""
+    return f"; glass sweep {where}={','.join(map(str, values))} runs each"
 
 
 def _fit(value: Any, hint: Any, where: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -20,6 +21,7 @@ from glass_cli.common.masks import masked
 from glass_cli.config.command_line import EXPERIMENT, OTHER_NAMES
 from glass_cli.config.composition import Composer
 from glass_cli.config.experiments import folded
+from glass_cli.config.settings import GROUPS, MORE_GROUPS, Root
 
 # files of Hydra's plugins, which our own are built on, and the extra that installs each
 _EXTRAS = {
@@ -33,6 +35,8 @@ _EXTRAS = {
 _OTHER_KIND = re.compile(
     r"override (\S+?)=.*Cannot merge DictConfig with ListConfig.*object_type=(list|dict)", re.DOTALL
 )
+# of the settings at the top prompts alone may be a list, and metrics, which are built apart
+_TAKE_NO_LIST = {*GROUPS, *MORE_GROUPS, *(f.name for f in fields(Root) if f.name != "prompts")}
 _NO_BENCHMARK = "Could not override 'benchmark'"  # Hydra's, where glass sample composes
 
 
@@ -52,9 +56,10 @@ def parse_error(argument: str) -> GlassError:
 
 def several_values(override: Override) -> GlassError:
     """A sweep over values in `glass sample` without -m."""
+    key = override.key_or_group
+    a_list = "" if key in _TAKE_NO_LIST else f", or {key}='[...]' for a list"
     return GlassError(
-        f"{shown(override.input_line)} names several values; use glass sweep to run each, or "
-        f"{override.key_or_group}='[...]' for a list"
+        f"{shown(override.input_line)} names several values; use glass sweep to run each{a_list}"
     )
 
 

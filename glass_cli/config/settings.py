@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
-from glass_cli.common.errors import near
+from glass_cli.benchmarks import lists
+from glass_cli.common.errors import GlassError, near
+from glass_cli.common.files import expanded, regular
 
 if TYPE_CHECKING:
     from glass_cli.benchmarks.base import Benchmark
@@ -217,6 +219,12 @@ def _read_prompts(path: Path) -> list[str]:
         raise ValueError(
             f"prompts={path} cannot be read ({why}); name a text file with one prompt a line"
         ) from None
+    if path.suffix.lower() in lists.TABLES:
+        try:
+            rows = lists.records(text, f"prompts={path}", path.suffix)
+        except GlassError as error:
+            raise ValueError(str(error)) from error
+        return [str(row["prompt"]) for row in rows]
     # at line ends alone, not at the other characters at which Python splits lines
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if not lines:

@@ -77,9 +77,9 @@ def basis(comparison: Comparison) -> str:
     """What the numbers stand on, in one line."""
     prompts = f"{comparison.prompts} prompt{'s' * (comparison.prompts != 1)}"
     pictures = "" if comparison.pairs == comparison.prompts else f", {comparison.pairs} results"
-    several = len(comparison.runs) > 1
-    paired = ", differences paired by prompt and seed" if several else ""
-    return f"{prompts}{pictures}; {over(comparison.prompts, comparison.pairs)}{paired}"
+    parts = [over(comparison.prompts, comparison.pairs)]
+    parts += ["differences paired by prompt and seed"] * (len(comparison.runs) > 1)
+    return f"{prompts}{pictures}; {', '.join(parts)}"
 
 
 def over(prompts: int, results: int) -> str:
@@ -88,7 +88,7 @@ def over(prompts: int, results: int) -> str:
         return "95 % bootstrap intervals over prompts"
     if results > 1:
         return "95 % bootstrap intervals over its results"
-    return "intervals need several prompts, or seeds"
+    return "no intervals, which need several prompts or seeds"
 
 
 def terminal(comparison: Comparison) -> str:
