@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from glass_cli.benchmarks import lists
 from glass_cli.common.errors import GlassError, near
-from glass_cli.common.files import expanded, regular
 
 if TYPE_CHECKING:
     from glass_cli.benchmarks.base import Benchmark
