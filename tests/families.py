@@ -15,20 +15,13 @@ import diffusers
 import tiny_parts as parts
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler as FlowMatchEuler
+from families_strong import auraflow, cogview4
 from families_unet import sd_epsilon, sd_v, sdxl
-from tiny_parts import CHANNELS
+from tiny_parts import CHANNELS, DYNAMIC, HEADS
 from tiny_pipeline import WIDTH
 
 SIZE = {"height": 64, "width": 64}
-HEADS = {"num_attention_heads": 2, "attention_head_dim": 16}
 FLUX_VAE = (0.3611, 0.1159)
-DYNAMIC = {
-    "use_dynamic_shifting": True,
-    "base_image_seq_len": 256,
-    "max_image_seq_len": 4096,
-    "base_shift": 0.5,
-    "max_shift": 1.15,
-}
 
 
 def _flux(distilled: bool) -> Any:
@@ -194,34 +187,6 @@ def lumina2() -> Any:
     )
 
 
-def _strong(network: Any) -> Any:
-    """Twice the usual random weights, with which the prompt would hardly reach the output."""
-    for parameter in network.parameters():
-        if parameter.dim() > 1:
-            parameter.data *= 2.0
-    return network
-
-
-def auraflow() -> Any:
-    return diffusers.AuraFlowPipeline(
-        scheduler=FlowMatchEuler(shift=1.73),
-        vae=parts.vae(0.13025),
-        text_encoder=parts.umt5(),
-        tokenizer=parts.t5_tokenizer(),
-        transformer=_strong(
-            diffusers.AuraFlowTransformer2DModel(
-                sample_size=8,
-                num_mmdit_layers=1,
-                num_single_dit_layers=1,
-                **HEADS,
-                joint_attention_dim=2 * WIDTH,
-                caption_projection_dim=32,
-                pos_embed_max_size=64,
-            )
-        ),
-    )
-
-
 def pixart_sigma() -> Any:
     """Its network also predicts a variance, which the pipeline drops."""
     return diffusers.PixArtSigmaPipeline(
@@ -239,31 +204,6 @@ def pixart_sigma() -> Any:
             sample_size=32,
             caption_channels=2 * WIDTH,
             use_additional_conditions=False,
-        ),
-    )
-
-
-def cogview4() -> Any:
-    """Its network is told the time before the schedule's shift, not the noise level."""
-    dynamic = {**DYNAMIC, "base_shift": 0.25, "max_shift": 0.75, "time_shift_type": "linear"}
-    return diffusers.CogView4Pipeline(
-        scheduler=FlowMatchEuler(**dynamic),
-        vae=parts.vae(1.0),
-        text_encoder=parts.glm(),
-        tokenizer=parts.t5_tokenizer(),
-        transformer=_strong(
-            diffusers.CogView4Transformer2DModel(
-                in_channels=CHANNELS,
-                out_channels=CHANNELS,
-                num_layers=1,
-                **HEADS,
-                text_embed_dim=WIDTH,
-                time_embed_dim=32,
-                condition_dim=8,
-                pos_embed_max_size=8,
-                sample_size=8,
-                rope_axes_dim=(8, 8),
-            )
         ),
     )
 

@@ -22,6 +22,7 @@ from worlds import (
     transition_law,
 )
 
+from glass_cli.method.distance import sliced_w2
 from glass_cli.method.glass import Glass, Inner, InnerPath, Rho, check_rho, correlation
 from glass_cli.method.integrate import Node, step_weights
 from glass_cli.method.ode import Ode
@@ -269,14 +270,6 @@ def test_one_inner_step_is_ddim(
         assert torch.allclose(out, ancestral, rtol=0.0, atol=1e-13)
 
 
-def sliced(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Sliced 2-Wasserstein distance of clouds (n, 2) over 32 directions."""
-    angles = torch.arange(32, dtype=torch.float64) * (math.pi / 32)
-    directions = torch.stack([angles.cos(), angles.sin()])
-    gap = (a @ directions).sort(0).values - (b @ directions).sort(0).values
-    return float(gap.square().mean().sqrt())
-
-
 @pytest.mark.parametrize("path", [CONDOT, VP, DISCRETE], ids=PATHS)
 @pytest.mark.parametrize("rho", ["ddpm", 0.4, -0.5])
 def test_transition_of_a_mixture_is_sampled_exactly(path: Path, rho: float | str) -> None:
@@ -294,11 +287,11 @@ def test_transition_of_a_mixture_is_sampled_exactly(path: Path, rho: float | str
         return inner.abar * z + inner.gamma * x + inner.sbar * normal()
 
     draws = [exact() for _ in range(4)]
-    floor = [sliced(a, b) for i, a in enumerate(draws) for b in draws[:i]]
+    floor = [sliced_w2(a, b, 1) for i, a in enumerate(draws) for b in draws[:i]]
     glass, x_hat = Glass(rho=rho), flow.denoise(x, t)
     out = glass.transition(flow, x, x_hat, t, t_next, normal, 60)
-    found = sum(sliced(out, draw) for draw in draws) / 4
+    distance = sum(sliced_w2(out, draw, 1) for draw in draws) / 4
     # the distance between two exact clouds spreads by about a third of its mean
-    assert found < 1.6 * sum(floor) / len(floor)
+    assert distance < 1.6 * sum(floor) / len(floor)
     crude = glass.transition(flow, x, x_hat, t, t_next, normal, 1)
-    assert sliced(crude, draws[0]) > 4 * found  # the measure does see a wrong law
+    assert sliced_w2(crude, draws[0], 1) > 4 * distance  # the measure does see a wrong law

@@ -271,24 +271,6 @@ def test_nothing_that_a_folder_names_is_run(tmp_path: Path, more: dict[str, Any]
         assert code == 0 and "9 pictures scored by" in said, error
 
 
-def test_a_model_of_the_users_is_known_by_their_yaml(tmp_path: Path) -> None:
-    from glass_cli.config.score_settings import model_of
-
-    own = (
-        "from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Own:\n    size: int\n"
-    )
-    Path("my_models.py").write_text(own)
-    config = {"model": {"_target_": "my_models.Own", "size": 3}}
-    assert model_of(config, tmp_path / "conf") is None and "my_models" not in sys.modules
-    Path("conf/model").mkdir(parents=True)
-    Path("conf/model/own.yaml").write_text("_target_: my_models.Own\nsize: 3\n")
-    assert model_of(config) is None and "my_models" not in sys.modules
-    # it is imported now, and found to be no model
-    assert model_of(config, tmp_path / "conf") is None and sys.modules.pop("my_models").Own(3)
-    built = model_of(CONFIG)
-    assert built is not None and built.output == "images"
-
-
 def test_scores_are_those_that_drawing_computes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,15 @@ from transformers import (
 )
 
 CHANNELS = 4
+HEADS = {"num_attention_heads": 2, "attention_head_dim": 16}
+# FLUX.1's time shift, by the picture's size
+DYNAMIC = {
+    "use_dynamic_shifting": True,
+    "base_image_seq_len": 256,
+    "max_image_seq_len": 4096,
+    "base_shift": 0.5,
+    "max_shift": 1.15,
+}
 """Channels of latents, everywhere."""
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:'-<>()"
