@@ -14,7 +14,7 @@ from conftest import REPOSITORY
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from glass_cli.embedded.train import clip, flow, text
+from glass_cli.embedded.train import clip, text
 from glass_cli.embedded.train.data import scenes
 from glass_cli.embedded.world.objects import CLASSES, COLORS, english_plural, plural
 from glass_cli.embedded.world.scene import training_scenes
@@ -64,7 +64,7 @@ def test_tokenizer_saved_and_loaded(tokenizer: CLIPTokenizer, tmp_path: Path) ->
     assert again.get_vocab() == tokenizer.get_vocab()
     assert again.model_max_length == text.LENGTH
     prompts = ["a photo of a red apple", "caf\u00e9", "", "a " * 40]
-    assert torch.equal(flow.encode(again, prompts), flow.encode(tokenizer, prompts))
+    assert torch.equal(text.encode(again, prompts), text.encode(tokenizer, prompts))
 
 
 def test_tokenizer_is_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_prompts_are_padded_as_by_the_pipeline(tokenizer: CLIPTokenizer) -> None
     prompts = ["a photo of a red apple and a blue car", "", "a cat " * 30]
     for prompt in prompts:
         pipe.encode_prompt(prompt, "cpu", 1, do_classifier_free_guidance=False)
-    ids = flow.encode(tokenizer, prompts)
+    ids = text.encode(tokenizer, prompts)
     assert ids.shape == (3, text.LENGTH)
     assert torch.equal(torch.cat(seen), ids)
     assert set(ids[1, 1:].tolist()) == {tokenizer.eos_token_id}

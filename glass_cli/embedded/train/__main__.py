@@ -20,6 +20,7 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 GUIDANCE = 3.0
 STEPS = {
     "codec": 1600,
+    "reader": 1500,
     "flow": 24_000,
     "distil": 2000,
     "detector": 12_000,
@@ -27,12 +28,14 @@ STEPS = {
     "clip": 2500,
     "pickscore": 800,
 }
+ON_DEMAND = ("distil",)  # parts that are trained only where they are named
 PARTS = (*STEPS, "export", "card")
+_HELP = f"any of {', '.join(PARTS)}; all but {', '.join(ON_DEMAND)} when left out"
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m glass_cli.embedded.train", description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}; all when left out")
+    parser.add_argument("parts", nargs="*", help=_HELP)
     parser.add_argument("--folder", type=Path, default=Path("runs/emoji"), help="checkpoints")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where weights are exported")
     parser.add_argument(
@@ -63,7 +66,7 @@ def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
     args.folder.mkdir(parents=True, exist_ok=True)
-    parts = args.parts or PARTS
+    parts = args.parts or [part for part in PARTS if part not in ON_DEMAND]
     folder, seed, start = args.folder, args.seed, args.start
     if "codec" in parts:
         codec.train(folder, args.codec_steps, seed, start)
@@ -72,6 +75,8 @@ def main() -> None:
     except GlassError as error:
         raise SystemExit(str(error)) from None
     tokenizer = train_tokenizer(seed)
+    if "reader" in parts:
+        flow.train_reader(tokenizer, folder, args.reader_steps, seed, start)
     if "flow" in parts:
         flow.train(tokenizer, CodeTable(vae), folder, args.flow_steps, seed, start)
     if "distil" in parts:
@@ -90,7 +95,7 @@ def main() -> None:
             if (folder / f"{part}.pt").exists():
                 write(folder, args.out / name, vae, tokenizer)
     if "card" in parts:
-        card.write(folder, args.out, args.count)
+        card.write(folder, args.out, args.count, start)
 
 
 if __name__ == "__main__":

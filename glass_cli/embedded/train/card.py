@@ -16,7 +16,7 @@ import torch
 from glass_cli.benchmarks.geneval import LoadedGenEval
 from glass_cli.common.files import atomic_write
 from glass_cli.detectors.embedded_detector import EmbeddedDetector
-from glass_cli.embedded.train import clip, codec, detector, flow, imagereward, judging
+from glass_cli.embedded.train import clip, codec, detector, flow, imagereward, judging, reading
 from glass_cli.embedded.train import measure as drawing
 from glass_cli.embedded.train.preferences import PICTURES
 from glass_cli.embedded.train.ranking import accuracy
@@ -33,7 +33,9 @@ CPU = torch.device("cpu")
 # what each part is, and pictures a step
 PARTS = {
     "codec": ("patch autoencoder", codec.BATCH),
+    "reader": ("the flow's text encoder by itself: prompts, no pictures", reading.PROMPTS),
     "flow": ("U-Net on 8x8 codes, with its text encoder", flow.BATCH),
+    "distil": ("the flow with its guidance built in", flow.BATCH),
     "detector": ("the judge: a convolutional network", detector.BATCH),
     "imagereward": ("BLIP with cross-attention", imagereward.PROMPTS * PICTURES),
     "clip": ("CLIP, picture and text towers", clip.PROMPTS * PICTURES),
@@ -117,11 +119,11 @@ variance of the final reward within a prompt that of x_hat explains, at t.
 """
 
 
-def _samples(folder: Path, part: str) -> dict[str, Any]:
-    """Pictures seen by a run, and the last line of its log."""
+def _samples(folder: Path, part: str, before: int) -> dict[str, Any]:
+    """Pictures seen by a run, and ``before`` it, and the last line of its log."""
     line = json.loads((folder / f"{part}.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     last = {key: value for key, value in line.items() if key not in ("step", "steps_per_s")}
-    return {"pictures": line["step"] * PARTS[part][1], "last": last}
+    return {"pictures": before + line["step"] * PARTS[part][1], "last": last}
 
 
 def _flow(out: Path, count: int) -> dict[str, Any]:
@@ -170,24 +172,32 @@ def _reward(out: Path, name: str, count: int) -> dict[str, Any]:
 
 
 def _measured(out: Path, part: str, count: int) -> dict[str, Any]:
-    if part == "codec":
+    if part in ("codec", "reader", "distil"):
         return {}
     if part == "flow":
         return _flow(out, max(1, count // 20))
     return _detector(out, count) if part == "detector" else _reward(out, part, count)
 
 
-def write(folder: Path, out: Path, count: int) -> None:
+def write(folder: Path, out: Path, count: int, start: Path | None = None) -> None:
     """Measures the exported weights of every part trained in ``folder``; writes ``out``/README.md.
 
     count: scenes that the detector is measured on; pairs are a quarter of it, prompts a twentieth.
+    start: the weights that training began with, whose pictures were seen too.
     """
-    file = out / FIGURES
-    figures = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    figures, before = kept(out), {} if start is None else kept(start)
     for part in PARTS:
         if (folder / f"{part}.pt").exists():
-            figures[part] = {**_samples(folder, part), **_measured(out, part, count)}
-    save(figures, out)
+            seen = _samples(folder, part, before.get(part, {}).get("pictures", 0))
+            figures[part] = {**seen, **_measured(out, part, count)}
+    save({part: figures[part] for part in (*PARTS, *figures) if part in figures}, out)
+
+
+def kept(out: Path) -> dict[str, Any]:
+    """The figures beside the weights in ``out``."""
+    file = out / FIGURES
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return found
 
 
 def save(figures: dict[str, Any], out: Path) -> None:

@@ -11,11 +11,11 @@ from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer
 
 from glass_cli.common.checkpoint import read
-from glass_cli.embedded.train.flow import WIDTH, encode
+from glass_cli.embedded.train.flow import WIDTH
 from glass_cli.embedded.train.helpers import CellHead, ContentHead, things_of
 from glass_cli.embedded.train.loop import autocast, averaged, copy_matching, fit
 from glass_cli.embedded.train.preferences import held_of, ranking_loss, training_batch
-from glass_cli.embedded.train.text import LENGTH
+from glass_cli.embedded.train.text import LENGTH, encode
 from glass_cli.embedded.world.grammar import random_prompt
 from glass_cli.embedded.world.layout import GRID, SIDE
 from glass_cli.pipelines.codec import PatchAutoencoder

@@ -26,9 +26,10 @@ def teacher(
     tokenizer: CLIPTokenizer, folder: Path, start: Path | None
 ) -> tuple[nn.Module, nn.Module]:
     """The flow trained in ``folder``, else that of the weights ``start``: network, text encoder."""
-    unet, text = flow.build(tokenizer)
+    modules = flow.modules_of(tokenizer)
+    unet, text, _ = modules.values()
     if (folder / "flow.pt").exists():
-        averaged("flow", {"unet": unet, "text": text}, folder)
+        averaged("flow", modules, folder)
     elif start is not None:
         flow.start_from(unet, text, start)
     else:

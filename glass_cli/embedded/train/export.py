@@ -40,9 +40,12 @@ def export_pipeline(
 ) -> None:
     """Averaged weights of the flow, the one with guidance built in where there is one, with the
     codec on whose codes it was trained."""
-    unet, text = flow.build(tokenizer)
-    part = "distil" if (folder / "distil.pt").exists() else "flow"
-    averaged(part, {"unet": unet, "text": text}, folder)
+    modules = flow.modules_of(tokenizer)
+    unet, text, _ = modules.values()
+    if (folder / "distil.pt").exists():
+        averaged("distil", {"unet": unet, "text": text}, folder)
+    else:
+        averaged("flow", modules, folder)
     vae.register_to_config(scaling_factor=flow.code_scale(CodeTable(vae)))
     scheduler = DPMSolverMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0, steps_offset=1

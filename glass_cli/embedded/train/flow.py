@@ -16,15 +16,22 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTokenizer, T5Config, T5EncoderModel
 
+from glass_cli.embedded.train import reading
 from glass_cli.embedded.train.codes import CodeTable
-from glass_cli.embedded.train.loop import autocast, copy_matching, fit
-from glass_cli.embedded.train.text import LENGTH
+from glass_cli.embedded.train.loop import autocast, averaged, copy_matching, fit
+from glass_cli.embedded.train.reading import Reader, reading_loss
+from glass_cli.embedded.train.text import encode
+from glass_cli.embedded.world.content import Content
 from glass_cli.embedded.world.scene import training_scenes
 
 PROMPTS, LAYOUTS = 32, 2  # prompts a batch, and scenes of each: the text is read once for both
 BATCH = PROMPTS * LAYOUTS
 PROMPT_DROP = 0.1  # share of prompts left out, for classifier-free guidance
+READ = 0.1  # weight of the answers beside the velocity's error
 EARLY = 0.7  # sigma above which what is drawn, and where, is being decided
+# Spread of the words' vectors at the start. T5's is 1: as loud as a hundred times what attention
+# adds to them, which a flow does not turn round; its encoder stays a list of words.
+WORDS = 0.1
 WIDTH = 192
 CHANNELS = 32
 
@@ -59,16 +66,16 @@ def build(tokenizer: CLIPTokenizer) -> tuple[UNet2DConditionModel, T5EncoderMode
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    return unet, T5EncoderModel(text)
+    encoder = T5EncoderModel(text)
+    with torch.no_grad():
+        encoder.shared.weight.mul_(WORDS)
+    return unet, encoder
 
 
-def encode(tokenizer: CLIPTokenizer, prompts: list[str]) -> Tensor:
-    """Token ids (N, LENGTH), padded as StableDiffusionPipeline pads them."""
-    out = tokenizer(
-        prompts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt"
-    )
-    ids: Tensor = out.input_ids
-    return ids
+def modules_of(tokenizer: CLIPTokenizer) -> dict[str, nn.Module]:
+    """What is trained together: the network, the text encoder and what asks it."""
+    unet, text = build(tokenizer)
+    return {"unet": unet, "text": text, "reader": Reader(WIDTH)}
 
 
 def code_scale(table: CodeTable) -> float:
@@ -87,18 +94,29 @@ def start_from(unet: nn.Module, text: nn.Module, weights: Path) -> None:
         copy_matching(network, load_file(weights / "emoji" / file))
 
 
+def start_words_from(text: T5EncoderModel, weights: Path) -> None:
+    """Copies the words' vectors and the last norm alone, the vectors as loud as at a start."""
+    state = load_file(weights / "emoji" / "text_encoder/model.safetensors")
+    kept = ("shared.weight", "encoder.final_layer_norm.weight")
+    copy_matching(text, {name: state[name].float() for name in kept})
+    with torch.no_grad():
+        text.shared.weight.mul_(WORDS / text.shared.weight.std())
+
+
 @dataclass(frozen=True)
 class Batch:
     """Noised codes and what the network is told of them.
 
     x: (1 - sigma) z + sigma eps, (BATCH, C, 8, 8). velocity: eps - z. sigma: (BATCH,).
     tokens: one row for each of the PROMPTS, LAYOUTS pictures each.
+    told: the numbers of the prompts that are not left out, their contents and their words.
     """
 
     x: Tensor
     velocity: Tensor
     sigma: Tensor
     tokens: Tensor
+    told: tuple[list[int], list[Content], list[str]]
 
     @property
     def time(self) -> Tensor:
@@ -127,11 +145,27 @@ class Batches:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
         z = self._table([scene for group in groups for scene in group]) * self._scale
         tokens = encode(self._tokenizer, [group[0].prompt for group in groups])
-        tokens[torch.rand(PROMPTS, generator=generator) < PROMPT_DROP] = self.empty
+        dropped = torch.rand(PROMPTS, generator=generator) < PROMPT_DROP
+        tokens[dropped] = self.empty
         eps = torch.randn(z.shape, generator=generator)
         sigma = torch.randn(len(z), generator=generator).mul(1.3).add(1.0).sigmoid()
         s = sigma[:, None, None, None]
-        return Batch((1 - s) * z + s * eps, eps - z, sigma, tokens)
+        told = (~dropped).nonzero()[:, 0].tolist()
+        scenes = [groups[i][0] for i in told]
+        contents, prompts = [one.content for one in scenes], [one.prompt for one in scenes]
+        noised = (1 - s) * z + s * eps
+        return Batch(noised, eps - z, sigma, tokens, (told, contents, prompts))
+
+
+def train_reader(
+    tokenizer: CLIPTokenizer, folder: Path, steps: int, seed: int, start: Path | None = None
+) -> None:
+    """The text encoder by itself, see :mod:`glass_cli.embedded.train.reading`."""
+    torch.manual_seed(seed)
+    _, text, reader = modules_of(tokenizer).values()
+    if start is not None:
+        start_words_from(text, start)
+    reading.train(text, reader, tokenizer, folder, steps, seed)
 
 
 def train(
@@ -142,12 +176,19 @@ def train(
     seed: int,
     start: Path | None = None,
 ) -> None:
-    """Velocity matching; ``start``: a folder of weights to begin with, as far as they fit."""
+    """Velocity matching, with READ times what the encoder does not answer of a prompt's nouns.
+
+    The encoder begins with what it learned by itself (``reading.train``), where it did.
+    ``start``: a folder of weights to begin with, as far as they fit.
+    """
     batches = Batches(tokenizer, table, seed)
     torch.manual_seed(seed)
-    unet, text = build(tokenizer)
+    modules = modules_of(tokenizer)
+    unet, text, reader = modules.values()
     if start is not None:
         start_from(unet, text, start)
+    if (folder / "reader.pt").exists():
+        averaged("reader", {"text": text, "reader": reader}, folder)
 
     def loss_fn(step: int) -> tuple[Tensor, dict[str, float]]:
         batch = batches(step)
@@ -156,7 +197,11 @@ def train(
             velocity = unet(batch.x, batch.time, states).sample
         error = (velocity.float() - batch.velocity).square().mean(dim=(1, 2, 3))
         early = error[batch.sigma > EARLY].mean().item()
-        return error.mean(), {"loss": error.mean().item(), "early": early}
+        told, contents, prompts = batch.told
+        read, right = reading_loss(reader, states[::LAYOUTS][told], tokenizer, contents, prompts)
+        parts = {"loss": error.mean().item(), "early": early, "read": read.item(), "right": right}
+        return error.mean() + READ * read, parts
 
-    modules = {"unet": unet, "text": text}
-    fit("flow", modules, loss_fn, steps=steps, lr=1e-3, folder=folder, ema_decay=0.9995)
+    rate = 1e-3 if start is None else 5e-4
+    decay = 1 - 10 / steps  # an average over the last tenth
+    fit("flow", modules, loss_fn, steps=steps, lr=rate, folder=folder, ema_decay=decay)

@@ -55,13 +55,14 @@ def contents(count: int) -> dict[str, list[Content]]:
 
 
 class PromptsFlow:
-    """The flow of a pipeline under a prompt for each particle, with classifier-free guidance."""
+    """The flow of a pipeline under a prompt for each particle, with classifier-free guidance where
+    its strength is not 1."""
 
     def __init__(self, pipe: StableDiffusionPipeline, prompts: Sequence[str], guidance: float):
         self._pipe, self._guidance = pipe, guidance
         self._prediction = Prediction.of(pipe.scheduler)
         embeds, empty = pipe.encode_prompt(list(prompts), "cpu", 1, True)
-        self._states = torch.cat([empty, embeds])
+        self._states = embeds if guidance == 1.0 else torch.cat([empty, embeds])
 
     @property
     def path(self) -> NoisePath:
@@ -73,12 +74,12 @@ class PromptsFlow:
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """D_t of particles (N, C, H, W), the N-th under the N-th prompt."""
-        out = self._pipe.unet(
-            torch.cat([x, x]).float(), self._prediction.timestep(t), self._states
-        ).sample
-        empty, told = out.chunk(2)
-        guided = empty + self._guidance * (told - empty)
-        return self._prediction.denoised(x, t, guided.to(x.dtype))
+        every = x if self._guidance == 1.0 else torch.cat([x, x])
+        velocity = self._pipe.unet(every.float(), self._prediction.timestep(t), self._states).sample
+        if self._guidance != 1.0:
+            empty, told = velocity.chunk(2)
+            velocity = empty + self._guidance * (told - empty)
+        return self._prediction.denoised(x, t, velocity.to(x.dtype))
 
 
 @torch.no_grad()

@@ -14,9 +14,9 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from glass_cli.embedded.train.atoms import held, places
-from glass_cli.embedded.train.flow import encode
 from glass_cli.embedded.train.imperfect import COLOURS, Array, Target, damaged, paste, whole
 from glass_cli.embedded.train.spoil import spoil, through_codec
+from glass_cli.embedded.train.text import encode
 from glass_cli.embedded.world.content import Content, held_out, training_content
 from glass_cli.embedded.world.grammar import random_prompt
 from glass_cli.embedded.world.layout import GRID, SIDE, possible

@@ -6,6 +6,7 @@ import json
 import random
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch import Tensor
 from transformers import CLIPTokenizer
 
 from glass_cli.embedded.world.scene import training_scenes
@@ -39,3 +40,12 @@ def train_tokenizer(seed: int) -> CLIPTokenizer:
         vocab.setdefault(char + "</w>", len(vocab))
     merges = [tuple(pair) for pair in learned["merges"]]
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=LENGTH)
+
+
+def encode(tokenizer: CLIPTokenizer, prompts: list[str]) -> Tensor:
+    """Token ids (N, LENGTH), padded as StableDiffusionPipeline pads them."""
+    out = tokenizer(
+        prompts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt"
+    )
+    ids: Tensor = out.input_ids
+    return ids
