@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -19,7 +20,17 @@ import torch
 from conftest import REPOSITORY
 from PIL import Image
 
+from glass_cli.benchmarks.base import LoadedBenchmark
+from glass_cli.config.contracts import CONTRACTS, members_of
+from glass_cli.models.base import LoadedModel, PromptedFlow
+from glass_cli.rewards.base import LoadedReward
+
 GUIDES = REPOSITORY / "docs" / "guides"
+LOADED = {
+    "model": [LoadedModel, PromptedFlow],
+    "reward": [LoadedReward],
+    "benchmark": [LoadedBenchmark],
+}
 KINDS = ["sampler", "steering", "model", "reward", "benchmark"]
 FILE = re.compile(r"^`([\w/]+\.(?:py|yaml))`[^\n]*\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^python -m glass_cli (.*)$", re.MULTILINE)
@@ -70,6 +81,16 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def test_there_is_a_guide_for_each_kind() -> None:
     assert sorted(path.stem for path in GUIDES.glob("my_*.md")) == sorted(f"my_{k}" for k in KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_guide_names_every_member(kind: str) -> None:
+    module, _, name = CONTRACTS[kind].rpartition(".")
+    contracts = [getattr(importlib.import_module(module), name), *LOADED.get(kind, ())]
+    text = (GUIDES / f"my_{kind}.md").read_text(encoding="utf-8")
+    for contract in contracts:
+        lacking = [m for m in members_of(contract) if not re.search(rf"`{m}[`(]", text)]
+        assert lacking == [], contract
 
 
 def test_a_sampler(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from glass_cli.output.tables import text_table
 from glass_cli.report import tables
 from glass_cli.report.comparison import (
     Comparison,
-    Key,
     choose,
     compare,
     difference_over,
@@ -20,7 +19,7 @@ from glass_cli.report.comparison import (
     unlike,
 )
 from glass_cli.report.quantities import Estimate, Quantity, quantities
-from glass_cli.report.run_groups import RunGroup, group_seeds
+from glass_cli.report.run_groups import Key, RunGroup, group_seeds
 
 NOTE = (
     "rank: 1 and one for each run that is better by a paired 95 % interval above 0;"
