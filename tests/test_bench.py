@@ -29,8 +29,15 @@ def test_loop_measures_command_loop_and_bare_calls() -> None:
         assert without_scoring < over
 
 
-def test_bare_calls_are_as_many_as_the_run_makes() -> None:
-    words = [*MIXTURE, "particles=5", "micro_batch=2", "sampler.transitions=3"]
+@pytest.mark.parametrize(
+    ("steering", "expected"),
+    [
+        ([], 3 * 2 * [2, 2, 1]),
+        (["steering.sizes=[5,3,1]"], 2 * [2, 2, 1] + 2 * [2, 1] + 2 * [1]),
+    ],
+)
+def test_bare_calls_are_as_many_as_the_run_makes(steering: list[str], expected: list[int]) -> None:
+    words = [*MIXTURE, "particles=5", "micro_batch=2", "sampler.transitions=3", *steering]
     settings = loop.compose(words)
     work, _ = loop.load(settings, loop.Stages())
     sizes: list[int] = []
@@ -41,7 +48,7 @@ def test_bare_calls_are_as_many_as_the_run_makes() -> None:
             return x
 
     loop.bare_calls(work._replace(model=Counting(work.model.mixture)), settings)()
-    assert sizes == 3 * 2 * [2, 2, 1]
+    assert sizes == expected
 
 
 def test_accuracy_has_a_row_for_every_sampler_and_transition() -> None:

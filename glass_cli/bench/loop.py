@@ -32,11 +32,10 @@ from glass_cli.rewards.base import LoadedReward, Reward
 
 RUNS = (
     ("glass, fk", ("sampler=glass", "steering=fk")),
+    ("glass, fk, 8 to 2", ("sampler=glass", "steering=fk", "steering.sizes=[8,6,4,3,2]")),
     ("ode, best_of_n", ("sampler=ode", "steering=best_of_n")),
 )
 STAGES = ("network", "decode", "reward", "record")
-
-
 SCORING = ("decode", "reward")  # stages whose networks the bare calls leave out
 
 
@@ -68,29 +67,33 @@ def bare_calls(work: drawing.Work, settings: Settings) -> Callable[[], None]:
     prompt = root.prompt_list()[0]
     flow = model.prompted(prompt, root.negative_prompt, root.micro_batch)
     transitions = len(work.sampler.outer_times(flow)) - 1
-    rounds = sum(transition_calls(work.sampler, transitions, work.calls, model.calls))
-    sizes = [len(part) for part in torch.zeros(root.particles).split(root.micro_batch)]
+    calls = transition_calls(work.sampler, transitions, work.calls, model.calls)
+    sizes = work.steering.sizes_of(transitions, root.particles) or [root.particles] * transitions
+    batches = [
+        len(part)
+        for rounds, size in zip(calls, sizes, strict=True)
+        for _ in range(rounds)
+        for part in torch.zeros(size).split(root.micro_batch)
+    ]
     if not isinstance(model, LoadedPipeline):
-        states = [torch.randn(n, *model.shape).to(model.state) for n in sizes]
+        states = {n: torch.randn(n, *model.shape).to(model.state) for n in set(batches)}
 
         def plain() -> None:
-            for _ in range(rounds):
-                for x in states:
-                    flow.denoise(x, 0.5)
+            for n in batches:
+                flow.denoise(states[n], 0.5)
 
         return plain
 
     network = model.pipe.unet if hasattr(model.pipe, "unet") else model.pipe.transformer
-    seen = {n: _arguments(model, network, prompt, n) for n in set(sizes)}
+    seen = {n: _arguments(model, network, prompt, n) for n in set(batches)}
 
-    def calls() -> None:
+    def guided() -> None:
         with torch.no_grad():
-            for _ in range(rounds):
-                for n in sizes:
-                    args, kwargs = seen[n]
-                    network(*args, **kwargs)
+            for n in batches:
+                args, kwargs = seen[n]
+                network(*args, **kwargs)
 
-    return calls
+    return guided
 
 
 def _arguments(
