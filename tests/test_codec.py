@@ -63,16 +63,24 @@ def test_signatures_and_outputs_are_those_of_autoencoder_kl() -> None:
 
 
 def test_a_patch_has_its_own_code() -> None:
-    vae, x = small_codec(), torch.rand(1, 3, 32, 32)
+    vae, x = small_codec(), torch.rand(1, 3, 64, 64)
     changed = x.clone()
     changed[..., 8:16, 16:24] += 0.5
     with torch.no_grad():
         moved = (vae.codes(changed) != vae.codes(x)).any(1)[0]
         assert moved.nonzero().tolist() == [[1, 2]]
-        # the decoder looks at the neighbouring codes, no further
+        # the decoder looks at the codes around, one further for each of its two blocks
         seen = (vae.decode(vae.codes(changed)).sample != vae.decode(vae.codes(x)).sample).any(1)[0]
-    assert seen.nonzero().amin(0).tolist() == [0, 8]
-    assert seen.nonzero().amax(0).tolist() == [23, 31]
+    assert seen.nonzero().amin(0).tolist() == [0, 0]
+    assert seen.nonzero().amax(0).tolist() == [39, 47]
+
+
+def test_a_decoder_begins_as_if_each_code_stood_alone() -> None:
+    """What looks around begins as the identity, so that weights of before it was there fit."""
+    vae = PatchAutoencoder(latent_channels=4, block_out_channels=SMALL, blocks=2)
+    block = vae.decoder.blocks[0]
+    x = torch.randn(2, block.inner.in_channels, 5, 5)
+    assert torch.equal(block.around(x), x)
 
 
 def correlated_pictures(count: int = 60) -> Tensor:
