@@ -18,6 +18,7 @@ from glass_cli.common.errors import GlassError, Unfinished, one_line
 from glass_cli.common.messages import describe, output_is_closed, say
 from glass_cli.common.paths import ERROR_FILE, EVAL_CONFIG, MAIN_CONFIG
 from glass_cli.common.signals import code_of, signals_raise
+from glass_cli.output.sweep_errors import errors_in, new_name, place_of, say_errors
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -41,11 +42,13 @@ class Job:
         the checks, and is the first to import torch.
     raises: whether an unexpected error is raised with its traceback, and ends the sweep.
     swept: the keys that vary between jobs, by whose values W&B calls each.
+    sweep: a name of this sweep's own, for what its jobs leave in folders that others may use.
     """
 
     engine: str
     raises: bool = False
     swept: tuple[str, ...] = ()
+    sweep: str = ""
 
     def __call__(self, cfg: DictConfig) -> Any:
         """Runs the job. An error is left in its folder, where `launch` collects it from whatever
@@ -67,7 +70,7 @@ class Job:
             if self.raises and not known:
                 raise
             line = f"{' '.join(typed)}: {one_line(error) if known else describe(error)}"
-            _write(folder / ERROR_FILE, line, error)
+            _write(place_of(error, folder, self.sweep), line, error)
             say(f"job {hydra.job.num} failed: {line}")
             return None
 
@@ -171,7 +174,7 @@ def _hydra(engine: str, checked: CheckedLine, conf: Path, config_name: str) -> i
     """A sweep, or a configuration to be shown: Hydra's own main."""
     import hydra
 
-    before_it = {} if checked.folder is None else _errors(checked.folder)
+    sweep, before_it = new_name(), {} if checked.folder is None else errors_in(checked.folder)
     task = hydra.main(config_path=str(conf), config_name=config_name, version_base="1.3")
     raises = os.environ.get(_TRACEBACKS) == "1"
     before, sys.argv = sys.argv, ["glass", *checked.arguments]
@@ -182,7 +185,7 @@ def _hydra(engine: str, checked: CheckedLine, conf: Path, config_name: str) -> i
             _quiet_logging(checked.folder is None),
             _job_progress(checked),
         ):
-            task(Job(engine, raises, checked.swept))()
+            task(Job(engine, raises, checked.swept, sweep))()
     except KeyboardInterrupt as stopped:
         return _stopped(checked, stopped)
     except SystemExit as end:
@@ -198,7 +201,7 @@ def _hydra(engine: str, checked: CheckedLine, conf: Path, config_name: str) -> i
         return FAILED
     finally:
         sys.argv = before
-    return 0 if checked.folder is None else _end_of_sweep(checked.folder, before_it)
+    return 0 if checked.folder is None else _end_of_sweep(checked.folder, sweep, before_it)
 
 
 @contextmanager
@@ -279,26 +282,11 @@ def _remove(checked: CheckedLine) -> bool:
     return True
 
 
-def _errors(folder: Path) -> dict[Path, int]:
-    """The errors that jobs have left, and when each was written."""
-    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob(ERROR_FILE))}
-
-
-def _end_of_sweep(folder: Path, before: Mapping[Path, int]) -> int:
-    """Prints the table of the finished jobs, says which failed; returns the exit code.
-
-    before: the errors of an earlier sweep in the same folder. A clock may have been set back since:
-        other times, not later ones, are those of this sweep.
-    """
+def _end_of_sweep(folder: Path, sweep: str, before: Mapping[Path, int]) -> int:
+    """Prints the table of the finished jobs, says which failed; returns the exit code."""
     from glass_cli.report.sweep_table import sweep_table
 
     table = sweep_table(folder)
     if table is not None:
         print(table)
-    errors = [path for path, changed in _errors(folder).items() if before.get(path) != changed]
-    if not errors:
-        return 0
-    say(f"{len(errors)} job{'s' * (len(errors) > 1)} of the sweep failed:")
-    for path in errors:
-        say(f"  {path.parent}: {path.read_text(encoding='utf-8').splitlines()[0]}")
-    return FAILED
+    return FAILED if say_errors(folder, sweep, before) else 0

@@ -65,10 +65,10 @@ def _plain_density_plots(request: pytest.FixtureRequest, monkeypatch: pytest.Mon
     else of a small run; tests that look at one have the mark ``plots``."""
     if request.node.get_closest_marker("plots") is None:
         plots = importlib.import_module("glass_cli.models.density_plot")
-        monkeypatch.setattr(plots, "density_plot", _plain_plot)
+        monkeypatch.setattr(plots, "density_plot", plain_plot)
 
 
-def _plain_plot(points: Any, log_w: Any, target: Any, tilted: bool, title: str) -> bytes:
+def plain_plot(points: Any, log_w: Any, target: Any, tilted: bool, title: str) -> bytes:
     """A picture of a plain colour, which other points, weights or titles change."""
     told = [points.tolist(), log_w.tolist(), tilted, title]
     digest = hashlib.sha256(json.dumps(told).encode()).digest()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from glass_cli.common.errors import GlassError, one_line
-from glass_cli.common.files import atomic_write
+from glass_cli.common.files import atomic_write, expanded, regular
 from glass_cli.common.paths import cache
 
 T = TypeVar("T")
@@ -54,14 +54,14 @@ def public(url: str, name: str) -> str:
 
 def check(path: str | None) -> None:
     """Raises ValueError for a file that is not there."""
-    if path is not None and not Path(path).expanduser().is_file():
+    if path is not None and not expanded(path).is_file():
         raise ValueError(f"{KEY}={path} is not a file; give a list of prompts")
 
 
 def read(path: Path) -> str:
     """A file's text. Raises GlassError."""
     try:
-        return path.expanduser().read_text(encoding="utf-8-sig")
+        return regular(expanded(path)).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise GlassError(f"{KEY}={path} cannot be read ({one_line(error)})") from error
 
@@ -73,7 +73,7 @@ def source(path: str | None, url: str, name: str) -> tuple[str, str, str]:
     """
     if path is None:
         return public(url, name), name, Path(name).suffix
-    file = Path(path).expanduser()
+    file = expanded(path)
     return read(file), f"{KEY}={path}", file.suffix
 
 
@@ -85,7 +85,7 @@ def json_lines(text: str, name: str) -> list[dict[str, Any]]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise GlassError(f"{name}, line {number} is not JSON ({one_line(error)})") from error
         if not isinstance(record, dict):
             raise GlassError(f'{name}, line {number} is not a table, such as {{"prompt": "..."}}')

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from glass_cli.common.errors import GlassError
+
+P = TypeVar("P", str, Path)
 
 
 @contextmanager
@@ -59,6 +63,25 @@ def why(error: OSError) -> str:
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return "a file of that name is in the way"
     return (error.strerror or str(error)).lower()
+
+
+def regular(path: P) -> P:
+    """``path``, if what is there has an end: a pipe is waited for, and a device has none.
+
+    Raises OSError, also where nothing is there.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder ``open`` names as one
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path
+
+
+def expanded(path: str | Path) -> Path:
+    """``path`` with the home folder for ``~``; as it is where the system knows none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def plain(value: Any, *, finite: bool = True) -> Any:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.files import expanded
 
 EMBEDDED = Path(__file__).parents[1] / "embedded" / "weights"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -23,7 +24,7 @@ def local(name: str) -> Path | None:
     kind, _, rest = name.partition(":")
     if kind == "embedded":
         return EMBEDDED / rest
-    path = Path(name).expanduser()
+    path = expanded(name)
     return path if path.exists() or not _REPOSITORY.fullmatch(name) else None
 
 

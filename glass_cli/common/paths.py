@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from glass_cli.common.errors import GlassError
-from glass_cli.common.files import cannot_write, writing_to
+from glass_cli.common.files import cannot_write, expanded, writing_to
 
 MAIN_CONFIG, EVAL_CONFIG = "config", "eval"
 ERROR_FILE = "error.txt"  # what a failed run, or job of a sweep, leaves in its folder
@@ -66,6 +66,9 @@ def _advice(key: str) -> str:
 def cache() -> Path:
     """Where downloaded lists and measured windows are kept.
 
-    ``$XDG_CACHE_HOME/glass``, or ``~/.cache/glass``.
+    ``$XDG_CACHE_HOME/glass``, or ``~/.cache/glass``; below ``os.devnull``, where nothing can be
+    kept, for a user without a home.
     """
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glass"
+    named = os.environ.get("XDG_CACHE_HOME")
+    home = expanded("~/.cache")
+    return (Path(named) if named else home if home.is_absolute() else Path(os.devnull)) / "glass"

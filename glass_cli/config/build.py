@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Union
 
 from glass_cli.common.errors import GlassError, near, one_line, shown
+from glass_cli.common.files import why
 from glass_cli.common.messages import describe as describe_error
 from glass_cli.config.contracts import CONTRACTS, OURS, check_class, check_instance
 
@@ -101,6 +102,10 @@ def build_class(target: Callable[..., Any], values: Mapping[str, Any], where: st
         raise GlassError(message if named else f"{where}: {message}") from error
     except TypeError as error:
         raise GlassError(f"{where or 'the settings'}: {one_line(error)}") from error
+    except OSError as error:  # a path that cannot be looked at: too long, or without permission
+        keys = [k for k, v in values.items() if isinstance(v, str) and v == error.filename]
+        key = f"{prefix}{keys[0]}={shown(error.filename)}" if keys else where or "the settings"
+        raise GlassError(f"{key} cannot be looked at: {why(error)}; name another") from error
     except Exception as error:
         if target.__module__.startswith(OURS):
             raise

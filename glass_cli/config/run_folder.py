@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from glass_cli.common.errors import GlassError
 from glass_cli.common.files import json_text
 from glass_cli.common.paths import claim_given, claim_new
 from glass_cli.config.settings import GROUPS
@@ -43,6 +45,11 @@ def claim(cfg: DictConfig, key: str, given: Sequence[str], name: str) -> Claimed
     Of `glass eval` the same name is the same folder; of `glass sample` a new one, with the time in
     front. Raises GlassError where it cannot be written.
     """
+    if key == SWEEP_DIR and "${" in os.getcwd():
+        raise GlassError(
+            f"a sweep cannot run in {os.getcwd()}: ${{ in a folder's name is a reference to Hydra,"
+            " which would write elsewhere; start it in another folder"
+        )
     folder = Path(str(OmegaConf.select(cfg, key)))
     if key in given or cfg.get("benchmark") is not None:
         if key not in given:
@@ -56,7 +63,8 @@ def claim(cfg: DictConfig, key: str, given: Sequence[str], name: str) -> Claimed
 
 
 def _missing(folder: Path) -> tuple[Path, ...]:
-    return tuple(place for place in (folder, *folder.parents) if not place.exists())
+    # not Path.exists, which raises for a name that is too long
+    return tuple(p for p in (folder, *folder.parents) if not os.path.exists(p))
 
 
 def run_name(

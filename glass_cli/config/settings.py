@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from glass_cli.benchmarks import lists
 from glass_cli.common.errors import GlassError, near
+from glass_cli.common.files import expanded, regular
 
 if TYPE_CHECKING:
     from glass_cli.benchmarks.base import Benchmark
@@ -210,7 +211,8 @@ class Settings(NamedTuple):
 
 def _read_prompts(path: Path) -> list[str]:
     try:
-        text = path.expanduser().read_text(encoding="utf-8-sig")
+        # it is read anew by each part of a run, which a pipe gives once
+        text = regular(expanded(path)).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"prompts={path} is not UTF-8 text; save it as UTF-8") from None
     except OSError as error:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from glass_cli.common.files import atomic_write, json_text, why
+from glass_cli.common.files import atomic_write, json_text, regular, why
 from glass_cli.common.messages import say
 from glass_cli.config.split import picture_budget
 from glass_cli.engine import window_cache
@@ -73,7 +73,7 @@ def read(path: Path, settings: Settings, quiet: bool = False) -> Choice | None:
     from glass_cli.steering.policies import Policy, policies
 
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(regular(path).read_text(encoding="utf-8"))
         if record["of"] != _of(settings):
             return None
         values = {**record["policy"], "sizes": tuple(int(n) for n in record["policy"]["sizes"])}

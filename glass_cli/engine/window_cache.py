@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glass_cli.common import hub
-from glass_cli.common.files import atomic_write, json_text, why
+from glass_cli.common.files import atomic_write, json_text, regular, why
 from glass_cli.common.messages import say
 from glass_cli.common.paths import cache
 from glass_cli.output.identity import identity
@@ -104,7 +104,7 @@ def read(path: Path, quiet: bool = False) -> tuple[MeasuredWindow, dict[str, Any
     measured anew.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(regular(path).read_text(encoding="utf-8"))
         window = MeasuredWindow(**record["window"])
         t, even, foretold = ([float(v) for v in values] for values in window[:3])
         if record["format"] != FORMAT or not _is_whole(t, even, foretold):

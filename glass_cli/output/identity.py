@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from glass_cli.common.files import atomic_write, json_text, plain, writing_to
+from glass_cli.common.files import atomic_write, json_text, plain, regular, writing_to
 from glass_cli.common.version import __version__
 from glass_cli.output.lock import Refused
 
@@ -188,7 +188,7 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
 def _read(path: Path) -> dict[str, Any] | None:
     """What the file says; None where there is none, or a crash of the machine left half of it."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, RecursionError):
+        values = json.loads(regular(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None

@@ -7,13 +7,14 @@ from pathlib import Path
 from PIL import Image
 
 from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.files import regular
 
 
 def load_picture(path: Path) -> Image.Image:
     """The whole picture in a file. Raises GlassError, one line that names it, where it is none."""
     try:
         image: Image.Image
-        with Image.open(path) as image:
+        with Image.open(regular(path)) as image:
             image.load()
     # Pillow raises one of these for a damaged file, depending on where it notices
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:

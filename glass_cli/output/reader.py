@@ -11,9 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from glass_cli.common.errors import GlassError, one_line
+from glass_cli.common.files import regular
 from glass_cli.common.paths import ERROR_FILE
 from glass_cli.common.version import __version__
 from glass_cli.output import record_fields as fields
@@ -80,7 +79,8 @@ def _damage_named(folder: Path) -> Iterator[None]:
 def _newer_version(folder: Path) -> str | None:
     """The version of glass that wrote a run, if it is newer than this one."""
     try:
-        version = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))["glass_version"]
+        text = regular(folder / IDENTITY).read_text(encoding="utf-8")
+        version = json.loads(text)["glass_version"]
         numbers = [[int(n) for n in str(v).split(".")[:3]] for v in (version, __version__)]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
@@ -95,7 +95,7 @@ def _without_summary(folder: Path) -> GlassError:
         )
     how = "did not finish"
     with suppress(OSError, ValueError):
-        lines = (folder / ERROR_FILE).read_text(encoding="utf-8").splitlines()
+        lines = regular(folder / ERROR_FILE).read_text(encoding="utf-8").splitlines()
         how = f"failed ({one_line(lines[0])[:200]})" if lines else how
     return Unfinished(f"{folder} has no {SUMMARY}: the run in it {how}; run it again to its end")
 
@@ -111,8 +111,8 @@ def _read(folder: Path) -> Run:
     summary = fields.mapping(fields.load(folder, SUMMARY), SUMMARY)
     if "units" not in summary:
         raise _older(folder)
-    config = fields.mapping(fields.load(folder, "config.yaml", yaml.safe_load), "config.yaml")
-    words = fields.load(folder, "overrides.yaml", yaml.safe_load)
+    config = fields.mapping(fields.load(folder, "config.yaml", fields.plain_yaml), "config.yaml")
+    words = fields.load(folder, "overrides.yaml", fields.plain_yaml)
     overrides = tuple(str(word) for word in words) if isinstance(words, list) else ()
     command = summary.get("command")
     if command not in ("sample", "eval"):

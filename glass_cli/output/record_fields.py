@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import yaml
 
 from glass_cli.common.errors import one_line
-from glass_cli.common.files import why
+from glass_cli.common.files import regular, why
 
 _NONE: Mapping[str, float] = MappingProxyType({})
 T = TypeVar("T", bound=Hashable)
@@ -33,12 +33,26 @@ def load(folder: Path, where: str, parse: Callable[[str], Any] = json.loads) -> 
     """The parsed file ``folder``/``where``, by default of JSON."""
     try:
         # by name: a Path would have each part of thousands of names among Python's own
-        with open(os.path.join(folder, where), encoding="utf-8") as file:
+        with open(regular(os.path.join(folder, where)), encoding="utf-8") as file:
             return parse(file.read())
     except OSError as error:
         raise Damaged(f"{where} cannot be read ({why(error)})") from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise Damaged(f"{where} is not what was written ({one_line(error)[:80]})") from error
+
+
+class _WithoutAliases(yaml.SafeLoader):
+    """Of aliases, which no run writes, a few lines can stand for more than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+            raise yaml.YAMLError("it has aliases")
+        return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+
+
+def plain_yaml(text: str) -> Any:
+    """The value of a YAML text of data alone."""
+    return yaml.load(text, _WithoutAliases)
 
 
 @lru_cache(maxsize=1024, typed=True)

@@ -39,6 +39,8 @@ def units_of(value: Any) -> Iterator[Unit]:
     numbers = [number for pair in ranges for number in pair]
     if not all(type(n) is int and n >= 0 for n in (images, *numbers)):
         raise ValueError("units are not whole numbers")
+    if images < 1 and ranges:  # such as would be counted for ever, and give none
+        raise ValueError("units are of no images")
     disjoint = all(a[1] < b[0] for a, b in pairwise(ranges))
     if not disjoint or not all(first <= last for first, last in ranges):
         raise ValueError("units are ranges that do not rise")

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from glass_cli.common.files import expanded
+
 SERVER = "https://api.wandb.ai"
 
 
@@ -62,7 +64,7 @@ def server_problem(url: str, key: str | None, seconds: float) -> str | None:
 
 
 def _settings() -> dict[str, str]:
-    folder = os.environ.get("WANDB_CONFIG_DIR") or str(Path("~/.config/wandb").expanduser())
+    folder = os.environ.get("WANDB_CONFIG_DIR") or str(expanded("~/.config/wandb"))
     parser = configparser.ConfigParser(interpolation=None)
     with suppress(OSError, configparser.Error, UnicodeDecodeError):
         parser.read(Path(folder) / "settings", encoding="utf-8")
@@ -71,8 +73,8 @@ def _settings() -> dict[str, str]:
 
 def _netrc_key(url: str) -> str | None:
     named = os.environ.get("NETRC")
-    home = Path("~").expanduser()
-    for path in [Path(named).expanduser()] if named else [home / ".netrc", home / "_netrc"]:
+    home = expanded("~")
+    for path in [expanded(named)] if named else [home / ".netrc", home / "_netrc"]:
         with suppress(OSError, netrc.NetrcParseError, UnicodeDecodeError):
             entry = netrc.netrc(path).authenticators(urlsplit(url).netloc)
             return entry[2] if entry else None

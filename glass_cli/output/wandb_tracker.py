@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from glass_cli.common.errors import one_line
-from glass_cli.common.files import atomic_write, plain
+from glass_cli.common.files import atomic_write, plain, regular
 from glass_cli.output.background import DaemonThread
 
 log = logging.getLogger("glass")
@@ -257,7 +257,7 @@ def _stage_in(folder: Path) -> None:
 def _kept_id(path: Path) -> str | None:
     """The id of the run that an earlier start began; None where there is none."""
     try:
-        run_id = path.read_text(encoding="utf-8").strip()
+        run_id = regular(path).read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
         return None
     return run_id if re.fullmatch(r"[\w-]{1,64}", run_id, re.ASCII) else None

@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from glass_cli.common.files import atomic_write, json_text, plain, writing_to
+from glass_cli.common.files import atomic_write, json_text, plain, regular, writing_to
 from glass_cli.output.identity import IDENTITY, METRICS
 from glass_cli.output.lock import Lock, Refused
 from glass_cli.output.versions import VERSIONS
@@ -156,12 +156,13 @@ class RunFolder:
     def result(self, unit: Unit) -> dict[str, Any] | None:
         """The finished result of ``unit``; None where there is none, or not all of it is there."""
         result = _json(self.folder / "results" / unit.inside.with_suffix(".json"))
-        digests = {} if result is None else result.get(DIGESTS)
-        if not isinstance(digests, Mapping):
+        if result is None or not _is_whole(result, unit):
             return None
-        for name, digest in digests.items():
+        for name, digest in result[DIGESTS].items():
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                return None
             try:
-                data = (self.folder / name).read_bytes()
+                data = regular(self.folder / name).read_bytes()
             except OSError:
                 return None
             if hashlib.sha256(data).hexdigest() != digest:
@@ -248,21 +249,20 @@ class RunFolder:
             path = self.folder / "images" / f"{number:05d}" / "metadata.jsonl"
             results = self.folder / "results" / f"{number:05d}"
             now = json_text(record)
-            if not metadata:
-                before = self._prompt(results)
-                if before is not None and before != record["prompt"]:
-                    raise self._other_list(number, before, record["prompt"])
-                continue
-            text = path.read_text(encoding="utf-8").strip() if path.exists() else None
+            text = _record_text(path) if metadata else None
             if text == now:
                 continue
             if text is not None and any(results.glob("*.json")):
                 raise self._other_list(number, text, now)
-            self._write(path, (now + "\n").encode())
+            before = self._prompt(results)
+            if before is not None and before != record["prompt"]:
+                raise self._other_list(number, before, record["prompt"])
+            if metadata:
+                self._write(path, (now + "\n").encode())
 
     def _prompt(self, results: Path) -> str | None:
         earlier = (_json(path) for path in sorted(results.glob("*.json")))
-        return next((str(result["prompt"]) for result in earlier if result), None)
+        return next((str(r["prompt"]) for r in earlier if r and "prompt" in r), None)
 
     def _other_list(self, number: int, before: str, now: str) -> Refused:
         return Refused(
@@ -290,6 +290,28 @@ def short(result: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in LONG}
 
 
+def _is_whole(result: Mapping[str, Any], unit: Unit) -> bool:
+    """Whether a result is of ``unit``, and has what each has."""
+    lists = [result.get(key) for key in ("particles", "steps")]
+    return (
+        (result.get("prompt_index"), result.get("image_index")) == unit
+        and isinstance(result.get("prompt"), str)
+        and isinstance(result.get(DIGESTS), Mapping)
+        and all(isinstance(rows, list) for rows in lists)
+        and all(isinstance(row, Mapping) for rows in lists for row in rows or ())
+    )
+
+
+def _record_text(path: Path) -> str | None:
+    """The JSON text of a benchmark's record; None where there is none, or none that is whole."""
+    try:
+        text = regular(path).read_text(encoding="utf-8").strip()
+        json.loads(text)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return text
+
+
 def _table(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object whose keys are kept once for all that have them: thousands are in memory."""
     return {sys.intern(key): value for key, value in pairs}
@@ -297,7 +319,7 @@ def _table(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_table)
+        value = json.loads(regular(path).read_text(encoding="utf-8"), object_pairs_hook=_table)
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.benchmarks import lists
 from glass_cli.common.errors import GlassError, one_line
-from glass_cli.common.files import json_text
+from glass_cli.common.files import expanded, json_text
 from glass_cli.common.messages import say
 from glass_cli.output.identity import identity
 from glass_cli.output.progress import Progress
@@ -69,7 +68,7 @@ def study_prompts(path: str | None, limit: int, settings: Settings) -> list[str]
         )
     prompts = list(PROMPTS)
     if path is not None:
-        file = Path(path).expanduser()
+        file = expanded(path)
         records = lists.records(lists.read(file), f"{lists.KEY}={path}", file.suffix)
         prompts = [str(record["prompt"]) for record in records]
     prompts = prompts[:limit]
