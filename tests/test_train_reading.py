@@ -84,7 +84,7 @@ def test_loss_is_that_of_the_logits(tokenizer: CLIPTokenizer) -> None:
 def test_an_encoder_of_words_alone_cannot_answer(tokenizer: CLIPTokenizer, tmp_path: Path) -> None:
     """The order of words has to reach the nouns: two prompts of the same words differ there."""
     torch.manual_seed(0)
-    text = flow.modules_of(tokenizer)["text"]
+    text = flow.modules_of(tokenizer).text
     one = Content((Group("dog"), Group("cat")), (Relation(0, "left of", 1),))
     other = Content((Group("cat"), Group("dog")), (Relation(0, "left of", 1),))
     with torch.no_grad():

@@ -116,7 +116,9 @@ def with_usual_lam(steering: Any, reward: Reward | None) -> Any:
     without a reward that is "auto"."""
     if not isinstance(steering, Mapping) or steering.get("lam", 0.0) is not None:
         return steering
-    return {**steering, "lam": "auto" if reward is None else reward.usual_lam}
+    if reward is None or steering.get("lam_survivors") is not None:
+        return {**steering, "lam": "auto"}
+    return {**steering, "lam": reward.usual_lam}
 
 
 def _folders(cfg: DictConfig) -> list[Path]:

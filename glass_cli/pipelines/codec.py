@@ -25,14 +25,12 @@ class _Block(nn.Module):
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
-        self.around = (
-            nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
-            if kernel > 1
-            else nn.Identity()
-        )
+        self.around: nn.Module = nn.Identity()
         if kernel > 1:
-            nn.init.dirac_(self.around.weight, groups=width)
-            nn.init.zeros_(self.around.bias)
+            self.around = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
+            start = {"weight": torch.zeros_like(self.around.weight), "bias": torch.zeros(width)}
+            start["weight"][:, 0, kernel // 2, kernel // 2] = 1.0
+            self.around.load_state_dict(start)
         self.inner = nn.Conv2d(width, width, 1)
         self.outer = nn.Conv2d(width, width, 1)
         for parameter in self.outer.parameters():

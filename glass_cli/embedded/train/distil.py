@@ -27,9 +27,9 @@ def teacher(
 ) -> tuple[nn.Module, nn.Module]:
     """The flow trained in ``folder``, else that of the weights ``start``: network, text encoder."""
     modules = flow.modules_of(tokenizer)
-    unet, text, _ = modules.values()
+    unet, text, _ = modules
     if (folder / "flow.pt").exists():
-        averaged("flow", modules, folder)
+        averaged("flow", modules._asdict(), folder)
     elif start is not None:
         flow.start_from(unet, text, start)
     else:

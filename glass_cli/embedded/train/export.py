@@ -41,11 +41,11 @@ def export_pipeline(
     """Averaged weights of the flow, the one with guidance built in where there is one, with the
     codec on whose codes it was trained."""
     modules = flow.modules_of(tokenizer)
-    unet, text, _ = modules.values()
+    unet, text, _ = modules
     if (folder / "distil.pt").exists():
         averaged("distil", {"unet": unet, "text": text}, folder)
     else:
-        averaged("flow", modules, folder)
+        averaged("flow", modules._asdict(), folder)
     vae.register_to_config(scaling_factor=flow.code_scale(CodeTable(vae)))
     scheduler = DPMSolverMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0, steps_offset=1

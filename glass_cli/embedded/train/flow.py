@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -72,10 +73,17 @@ def build(tokenizer: CLIPTokenizer) -> tuple[UNet2DConditionModel, T5EncoderMode
     return unet, encoder
 
 
-def modules_of(tokenizer: CLIPTokenizer) -> dict[str, nn.Module]:
+class Modules(NamedTuple):
     """What is trained together: the network, the text encoder and what asks it."""
-    unet, text = build(tokenizer)
-    return {"unet": unet, "text": text, "reader": Reader(WIDTH)}
+
+    unet: UNet2DConditionModel
+    text: T5EncoderModel
+    reader: Reader
+
+
+def modules_of(tokenizer: CLIPTokenizer) -> Modules:
+    """All of a flow, at its start."""
+    return Modules(*build(tokenizer), Reader(WIDTH))
 
 
 def code_scale(table: CodeTable) -> float:
@@ -162,7 +170,7 @@ def train_reader(
 ) -> None:
     """The text encoder by itself, see :mod:`glass_cli.embedded.train.reading`."""
     torch.manual_seed(seed)
-    _, text, reader = modules_of(tokenizer).values()
+    _, text, reader = modules_of(tokenizer)
     if start is not None:
         start_words_from(text, start)
     reading.train(text, reader, tokenizer, folder, steps, seed)
@@ -184,7 +192,7 @@ def train(
     batches = Batches(tokenizer, table, seed)
     torch.manual_seed(seed)
     modules = modules_of(tokenizer)
-    unet, text, reader = modules.values()
+    unet, text, reader = modules
     if start is not None:
         start_from(unet, text, start)
     if (folder / "reader.pt").exists():
@@ -204,4 +212,4 @@ def train(
 
     rate = 1e-3 if start is None else 5e-4
     decay = 1 - 10 / steps  # an average over the last tenth
-    fit("flow", modules, loss_fn, steps=steps, lr=rate, folder=folder, ema_decay=decay)
+    fit("flow", modules._asdict(), loss_fn, steps=steps, lr=rate, folder=folder, ema_decay=decay)
