@@ -210,14 +210,14 @@ def main() -> None:
         # of usage is recognised by its method, not by its class.
         message = getattr(error, "format_message", None)
         problem = output_problem(error)
-        if message is None and problem is None:
-            raise
         from glass_cli.common.messages import say
 
         if problem is not None:
             give_up_output()
             say(problem)
             code = 1
+        elif message is None:
+            raise
         else:
             line = " ".join(str(message()).split())
             say(f"{line.rstrip('.')}; see glass --help")

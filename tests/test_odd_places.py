@@ -33,9 +33,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @posix
-@pytest.mark.parametrize(
-    "name", ["ünï 猫 🍎", "a=b, c", "[x]{y}", "q'uo\"te", "-x", "per\\back"]
-)
+@pytest.mark.parametrize("name", ["ünï 猫 🍎", "a=b, c", "[x]{y}", "q'uo\"te", "-x", "per\\back"])
 def test_names_of_the_working_directory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path(name).mkdir()
     monkeypatch.chdir(name)

@@ -45,9 +45,9 @@ class _WithoutAliases(yaml.SafeLoader):
     """Of aliases, which no run writes, a few lines can stand for more than any memory holds."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("it has aliases")
-        return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
 
 
 def plain_yaml(text: str) -> Any:
