@@ -28,6 +28,18 @@ from glass_cli.embedded.world.scene import training_scenes
 PROMPTS, LAYOUTS = 32, 2  # prompts a batch, and scenes of each: the text is read once for both
 BATCH = PROMPTS * LAYOUTS
 PROMPT_DROP = 0.1  # share of prompts left out, for classifier-free guidance
+# how often each kind of content is shown: most often what puts several things together, which takes
+# longest to learn
+KINDS = {
+    "single_object": 0.03,
+    "colors": 0.04,
+    "counting": 0.07,
+    "colored_count": 0.04,
+    "two_object": 0.06,
+    "color_attr": 0.22,
+    "position": 0.24,
+    "compose": 0.30,
+}
 READ = 0.1  # weight of the answers beside the velocity's error
 EARLY = 0.7  # sigma above which what is drawn, and where, is being decided
 # Spread of the words' vectors at the start. T5's is 1: as loud as a hundred times what attention
@@ -149,7 +161,7 @@ class Batches:
 
     def __call__(self, step: int) -> Batch:
         rng = random.Random(f"flow/{self._seed}/{step}")
-        groups = [training_scenes(rng, LAYOUTS) for _ in range(PROMPTS)]
+        groups = [training_scenes(rng, LAYOUTS, KINDS) for _ in range(PROMPTS)]
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
         z = self._table([scene for group in groups for scene in group]) * self._scale
         tokens = encode(self._tokenizer, [group[0].prompt for group in groups])

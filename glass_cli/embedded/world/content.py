@@ -8,7 +8,7 @@ share, or stands in the list of GenEval's own contents, is never trained on.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -178,9 +178,9 @@ def random_content(rng: random.Random, kind: str) -> Content:
     return Content((Group(first, colors[0]), Group(second, colors[1])), relation)
 
 
-def training_content(rng: random.Random) -> Content:
-    """A content that no test prompt has."""
-    kind = rng.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
+def training_content(rng: random.Random, weights: Mapping[str, float] = WEIGHTS) -> Content:
+    """A content that no test prompt has, of kinds as often as ``weights`` say."""
+    kind = rng.choices(tuple(weights), tuple(weights.values()))[0]
     while True:
         content = random_content(rng, kind)
         if not held_out(content):

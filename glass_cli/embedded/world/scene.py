@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from glass_cli.embedded.world.content import Content, training_content
+from glass_cli.embedded.world.content import WEIGHTS, Content, training_content
 from glass_cli.embedded.world.grammar import random_prompt
 from glass_cli.embedded.world.layout import possible, random_layout
 from glass_cli.embedded.world.objects import BACKGROUNDS
@@ -44,9 +45,11 @@ def place(content: Content, rng: random.Random, prompt: str) -> Scene:
     return Scene(content, items, rng.randrange(len(BACKGROUNDS)), prompt)
 
 
-def training_scenes(rng: random.Random, layouts: int = 1) -> list[Scene]:
+def training_scenes(
+    rng: random.Random, layouts: int = 1, weights: Mapping[str, float] = WEIGHTS
+) -> list[Scene]:
     """One prompt and ``layouts`` scenes of it; no test prompt's content (see ``content``)."""
-    while not possible(content := training_content(rng)):
+    while not possible(content := training_content(rng, weights)):
         pass
     prompt = random_prompt(content, rng)
     return [place(content, rng, prompt) for _ in range(layouts)]
