@@ -79,6 +79,17 @@ embedded detector (`python -m glass_cli.embedded.train.measure`):
 {table}
 """
 
+_BINDING = """
+## Whose colour, whose side
+
+Two prompts of the same words, such as "a red dog and a blue cat" and "a blue dog and a red cat":
+the share of {count:,} held-out scenes a row whose noise the flow predicts better under their own
+(`python -m glass_cli.embedded.train.binding`). 0.5 is chance: to such a flow a prompt is a list of
+words, and of two objects rightly there it gives half the wrong colours.
+
+{table}
+"""
+
 _DETECTOR = """
 ## The detector of `glass eval`
 
@@ -223,6 +234,9 @@ def render(figures: dict[str, Any]) -> str:
         text = {"flow": _FLOW, "detector": _DETECTOR}.get(part, _REWARD)
         table = drawing.table(found["shares"], head)
         measured += text.format(name=part, table=table, **_plain(found))
+        if part == "flow" and "binding" in figures:
+            of = figures["binding"]
+            measured += _BINDING.format(count=of["count"], table=drawing.table(of["of"], "asked"))
     if "draws" in figures:
         measured += draws_section(figures["draws"])
     return _CARD.format(rows="\n".join(rows), measured=measured)
