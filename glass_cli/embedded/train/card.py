@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 
 # what each part is, and pictures a step
 PARTS = {
-    "codec": ("patch autoencoder", codec.BATCH),
+    "codec": ("patch autoencoder; errors through noised codes", codec.BATCH),
     "reader": ("the flow's text encoder by itself: prompts, no pictures", reading.PROMPTS),
     "flow": ("U-Net on 8x8 codes, with its text encoder", flow.BATCH),
     "distil": ("the flow with its guidance built in", flow.BATCH),
