@@ -7,12 +7,13 @@ import random
 from types import SimpleNamespace
 from typing import Any
 
+import code_tables
 import pytest
 import torch
 from transformers import CLIPTokenizer
 
 from glass_cli.common.hub import EMBEDDED
-from glass_cli.embedded.train import binding, card, codec
+from glass_cli.embedded.train import binding, card
 from glass_cli.embedded.train.data import unseen_content
 from glass_cli.embedded.world.grammar import describe
 from glass_cli.embedded.world.render import FONT
@@ -34,10 +35,11 @@ def test_swapped_prompts_have_the_same_words(name: str) -> None:
 @pytest.mark.parametrize(
     ("knows", "share"), [(None, 0.5), (True, 1.0), (False, 0.0)], ids=["blind", "right", "wrong"]
 )
-def test_shares_of_flows_that_are_known(knows: bool | None, share: float) -> None:
+def test_shares_of_flows_that_are_known(
+    knows: bool | None, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With sigma near 1, x itself is nearer to eps - z than -x is. Own prompts are asked first."""
-    vae = codec.shipped(EMBEDDED)
-    vae.register_to_config(scaling_factor=0.8)
+    monkeypatch.setattr(binding, "CodeTable", lambda vae: code_tables.shipped())
     turn = itertools.cycle((True, False))
 
     def velocity(x: torch.Tensor, time: torch.Tensor, states: torch.Tensor) -> Any:
@@ -45,7 +47,7 @@ def test_shares_of_flows_that_are_known(knows: bool | None, share: float) -> Non
         return SimpleNamespace(sample=x if knows is None or own == knows else -x)
 
     pipe: Any = SimpleNamespace(
-        vae=vae,
+        vae=SimpleNamespace(config=SimpleNamespace(scaling_factor=0.8)),
         tokenizer=CLIPTokenizer.from_pretrained(EMBEDDED / "emoji" / "tokenizer"),
         text_encoder=lambda tokens: (tokens,),
         unet=velocity,

@@ -6,13 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import code_tables
 import pytest
 import torch
 from transformers import CLIPTokenizer
 
 from glass_cli.common.hub import EMBEDDED
-from glass_cli.embedded.train import codec, distil, flow
-from glass_cli.embedded.train.codes import CodeTable
+from glass_cli.embedded.train import distil, flow
 from glass_cli.embedded.train.loop import averaged
 from glass_cli.embedded.world.render import FONT
 
@@ -53,7 +53,7 @@ def test_guidance_is_built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(flow, "build", small)
     monkeypatch.setattr(distil, "EMA_DECAY", 0.9)
-    table = CodeTable(codec.shipped(EMBEDDED))
+    table = code_tables.shipped()
     strength, steps = 3.0, 250
     monkeypatch.setattr(distil, "LEARNING_RATE", 2e-2)
     teacher = flow.build(tokenizer)
