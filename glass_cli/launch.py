@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from glass_cli.common.errors import GlassError, Unfinished, one_line
 from glass_cli.common.messages import describe, output_is_closed, say
 from glass_cli.common.paths import ERROR_FILE, EVAL_CONFIG, MAIN_CONFIG
-from glass_cli.common.signals import code_of, signals_raise
+from glass_cli.common.signals import code_of, interruptions_kept, signals_raise
 from glass_cli.output.sweep_errors import errors_in, new_name, place_of, say_errors
 
 if TYPE_CHECKING:
@@ -63,8 +63,10 @@ class Job:
         (folder / ERROR_FILE).unlink(missing_ok=True)
         typed = list(hydra.overrides.task)
         try:
-            settings = in_sweep(build_settings(cfg, typed), Path(hydra.sweep.dir).name, self.swept)
-            return _run(self.engine, settings, folder)
+            with interruptions_kept():
+                settings = build_settings(cfg, typed)
+                settings = in_sweep(settings, Path(hydra.sweep.dir).name, self.swept)
+                return _run(self.engine, settings, folder)
         except Exception as error:
             known = isinstance(error, GlassError)
             if self.raises and not known:
@@ -146,7 +148,8 @@ def _single(engine: str, checked: CheckedLine, settings: Settings) -> int:
     error_file = folder / ERROR_FILE
     error_file.unlink(missing_ok=True)
     try:
-        _run(engine, settings, folder)
+        with interruptions_kept():
+            _run(engine, settings, folder)
     except KeyboardInterrupt as stopped:
         return _stopped(checked, stopped)
     except Unfinished as error:
@@ -181,6 +184,7 @@ def _hydra(engine: str, checked: CheckedLine, conf: Path, config_name: str) -> i
     try:
         # without it Hydra prints what its plugins raise, in many lines, and ends the process
         with (
+            interruptions_kept(),
             _environment({_TRACEBACKS: "1"}),
             _quiet_logging(checked.folder is None),
             _job_progress(checked),

@@ -80,8 +80,11 @@ class Page:
         )
 
     def open(self, path: Path, seconds: float = 30.0) -> None:
+        self.go(path.resolve().as_uri(), seconds)
+
+    def go(self, url: str, seconds: float = 30.0) -> None:
         self._loaded = False
-        self.send("Page.navigate", url=path.resolve().as_uri())
+        self.send("Page.navigate", url=url)
         end = time.monotonic() + seconds
         while not self._loaded:
             self._next(end)

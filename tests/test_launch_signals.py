@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from child_process import Child, run
 from eval_runs import ENVIRONMENT
 
+from glass_cli.common.errors import GlassError
 from glass_cli.engine.launchers.local import Local
 from glass_cli.launch import launch
 
@@ -162,3 +164,37 @@ def test_a_stopped_sweep_goes_on_with_what_is_missing(
     third = drawn(None)
     assert launch([*sweep, word, "fresh=true"], sweep=True) == 0
     assert third == [2, 3, 4]
+
+
+class _Cleanup:
+    """A library's object whose closing stumbles over what the signal left half done."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'x'")
+
+
+@pytest.mark.parametrize("where", ["preflight", "engine"])
+def test_an_error_in_the_clean_up_of_a_stopped_run(
+    where: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is still the signal that ended the run, whatever was raised over it."""
+    monkeypatch.chdir(tmp_path)
+
+    def stopped(*_: Any, **__: Any) -> Any:
+        try:
+            with _Cleanup():
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+        except AttributeError as error:
+            raise GlassError("cannot be composed") from error
+
+    place = {"preflight": "config.preflight.build_settings", "engine": "engine.sample.completed"}
+    monkeypatch.setattr(f"glass_cli.{place[where]}", stopped)
+    assert launch([*MIXTURE, "hydra.run.dir=run"]) == 128 + signal.SIGTERM
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("glass: stopped") and not Path("run").exists()

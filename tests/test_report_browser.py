@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from chromium import Page
 from example_runs import STEPS, sample_run
 from hostile_prompts import PROMPTS
+from typer.testing import CliRunner
 
+from glass_cli.cli import app
 from glass_cli.output.reader import read_run
 from glass_cli.report.page import write_report
 
@@ -111,6 +115,51 @@ def test_tab_reaches_every_part(tab: Page) -> None:
         tab.press("Tab")
         reached.append(tab.run("(e => e.id || e.className || e.tagName)(document.activeElement)"))
     assert {"find", "sort", "scroll tree"} <= set(reached)
+
+
+class _Unnamed(BaseHTTPRequestHandler):
+    """Serves a table whose kind the browser must guess from its bytes."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(Path("table.csv").read_bytes())
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_table_of_hostile_prompts_is_no_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a file it is kept, not shown; from a server that does not say what it is, it is text."""
+    monkeypatch.chdir(tmp_path)
+    for i in range(len(PROMPTS)):
+        config = {"particles": 4, "sampler": {"_target_": "x.Glass", "rho": i}}
+        sample_run(Path(f"run{i}"), {"a dog": [1.0, 2.0]}, size=None, config=config)
+    runs = [f"run{i}" for i in range(len(PROMPTS))]
+    labels = [word for prompt in PROMPTS for word in ("--label", prompt)]
+    done = CliRunner().invoke(app, ["compare", *runs, "--csv", "table.csv", *labels])
+    assert done.exit_code == 0, done.output[:500]
+    text = Path("table.csv").read_text(encoding="utf-8")
+    with HTTPServer(("127.0.0.1", 0), _Unnamed) as server, Page() as page:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/table"
+        page.go(url)
+        assert page.run("document.contentType") == "text/plain"
+        assert page.run("document.scripts.length") == 0 and page.run("document.title") == ""
+        shown = page.run("document.body.textContent")
+        assert "<script>document.title='hostile'</script>" in shown and "</title><h1>x" in shown
+        assert set(page.requests) <= {url, url.replace("/table", "/favicon.ico")}
+        assert page.run("location.href") == url and page.errors == []
+        kept = page.send("Page.navigate", url=Path("table.csv").resolve().as_uri())
+        assert kept.get("errorText") == "net::ERR_ABORTED" or kept.get("isDownload")
+        assert page.run("location.href") == url
+        server.shutdown()
+    # of the encoding it was told nothing, and a text has no zero byte
+    plain, kept_text = (
+        each.replace("\x00", "").encode("ascii", "ignore").split() for each in (shown, text)
+    )
+    assert plain == kept_text
 
 
 def test_hostile_prompts_are_text(tmp_path: Path) -> None:

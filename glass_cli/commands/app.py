@@ -18,11 +18,13 @@ comfort = typer.Typer()
 
 
 def or_exit(work: Callable[[], T]) -> T:
-    """The result of ``work``; where it raises GlassError, prints its lines and exits with 2.
+    """The result of ``work``; where it raises GlassError, or meets a file that it may not touch,
+    prints the lines of that and exits with 2.
 
     A signal that asks the process to end is said in a line, and exits with its code.
     """
     from glass_cli.common.errors import GlassError
+    from glass_cli.common.files import why
     from glass_cli.common.messages import say
     from glass_cli.common.signals import code_of, signals_raise
 
@@ -35,6 +37,11 @@ def or_exit(work: Callable[[], T]) -> T:
     except GlassError as error:
         for line in getattr(error, "lines", [str(error)]):
             say(line)
+        raise typer.Exit(2) from None
+    except OSError as error:
+        if error.filename is None:  # of standard output
+            raise
+        say(f"{error.filename}: {why(error)}; see to its permissions, or name another")
         raise typer.Exit(2) from None
 
 

@@ -26,6 +26,23 @@ def code_of(stopped: KeyboardInterrupt) -> int:
 
 
 @contextmanager
+def interruptions_kept() -> Iterator[None]:
+    """Raises the interruption again where the block's own closing raised another error over it.
+
+    A signal may meet a library in the middle of a change that its clean-up then stumbles over.
+    """
+    try:
+        yield
+    except Exception as error:
+        above: BaseException | None = error
+        while above is not None:
+            if isinstance(above, KeyboardInterrupt):
+                raise above from error
+            above = above.__cause__ or above.__context__
+        raise
+
+
+@contextmanager
 def signals_raise() -> Iterator[None]:
     """SIGTERM and SIGHUP end the run as Ctrl-C does, so that all files are closed.
 
@@ -46,7 +63,8 @@ def signals_raise() -> Iterator[None]:
         with suppress(ValueError):  # not the main thread, whose process is someone else's
             before[number] = signal.signal(number, stop)
     try:
-        yield
+        with interruptions_kept():
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
