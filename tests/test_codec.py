@@ -12,6 +12,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor
 
+from glass_cli.common.hub import EMBEDDED
 from glass_cli.embedded.train import codec as training
 from glass_cli.embedded.world.render import FONT
 from glass_cli.pipelines.codec import PatchAutoencoder
@@ -157,3 +158,10 @@ def test_in_a_stable_diffusion_pipeline(tmp_path: Path) -> None:
         decoded = vae.decode(latents / vae.config.scaling_factor).sample
     assert torch.equal(images, (decoded / 2 + 0.5).clamp(0, 1))
     assert torch.equal(draw(again, "pt"), images)
+
+
+def test_the_shipped_codec_loads_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    """Its parameters have no memory while it is built, so nothing may be copied into them."""
+    vae = PatchAutoencoder.from_pretrained(EMBEDDED / "emoji" / "vae")
+    assert not [w for w in recwarn if "no-op" in str(w.message)]
+    assert all(parameter.device.type == "cpu" for parameter in vae.parameters())

@@ -28,9 +28,10 @@ class _Block(nn.Module):
         self.around: nn.Module = nn.Identity()
         if kernel > 1:
             self.around = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
-            start = {"weight": torch.zeros_like(self.around.weight), "bias": torch.zeros(width)}
-            start["weight"][:, 0, kernel // 2, kernel // 2] = 1.0
-            self.around.load_state_dict(start)
+            for parameter in self.around.parameters():
+                nn.init.zeros_(parameter)
+            with torch.no_grad():
+                self.around.weight[:, 0, kernel // 2, kernel // 2] = 1.0
         self.inner = nn.Conv2d(width, width, 1)
         self.outer = nn.Conv2d(width, width, 1)
         for parameter in self.outer.parameters():
