@@ -25,20 +25,22 @@ def code_of(stopped: KeyboardInterrupt) -> int:
     return stopped.code if isinstance(stopped, Stopped) else 128 + signal.SIGINT
 
 
+# Those that were raised within the `signals_raise` that are open, in order.
+_raised: list[KeyboardInterrupt] = []
+
+
 @contextmanager
 def interruptions_kept() -> Iterator[None]:
-    """Raises the interruption again where the block's own closing raised another error over it.
+    """Raises an interruption again where the block's own closing raised another error over it.
 
     A signal may meet a library in the middle of a change that its clean-up then stumbles over.
     """
+    before = len(_raised)
     try:
         yield
     except Exception as error:
-        above: BaseException | None = error
-        while above is not None:
-            if isinstance(above, KeyboardInterrupt):
-                raise above from error
-            above = above.__cause__ or above.__context__
+        if len(_raised) > before:
+            raise _raised[before] from error
         raise
 
 
@@ -50,16 +52,21 @@ def signals_raise() -> Iterator[None]:
     started to ignore, as under nohup, it ignores.
     """
     before: dict[int, Any] = {}
+    already = len(_raised)
 
     def stop(number: int, _: FrameType | None) -> None:
         for other in before:  # not SIG_IGN, which processes started from here would inherit
-            signal.signal(other, lambda *_: None)
-        raise Stopped(number)
+            if other != signal.SIGINT:
+                signal.signal(other, lambda *_: None)
+        _raised.append(Stopped(number))
+        raise _raised[-1]
 
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         number = getattr(signal, name, None)
         if number is None or signal.getsignal(number) == signal.SIG_IGN:
             continue
+        if number == signal.SIGINT and signal.getsignal(number) != signal.default_int_handler:
+            continue  # its owner's
         with suppress(ValueError):  # not the main thread, whose process is someone else's
             before[number] = signal.signal(number, stop)
     try:
@@ -68,3 +75,4 @@ def signals_raise() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        del _raised[already:]
