@@ -35,9 +35,9 @@ KINDS = {
     "colors": 0.04,
     "counting": 0.07,
     "colored_count": 0.04,
-    "two_object": 0.06,
+    "two_object": 0.10,
     "color_attr": 0.22,
-    "position": 0.24,
+    "position": 0.20,
     "compose": 0.30,
 }
 READ = 0.1  # weight of the answers beside the velocity's error
