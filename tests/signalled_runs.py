@@ -6,8 +6,9 @@ WORD... is a command line of glass that writes to FOLDER, TARGET the process tha
 glass, or of one that draws by Ray the worker or the raylet, which hosts the object store. First a
 child is left alone, and FOLDER renamed to undisturbed/. Then children are sent SIGINT, SIGTERM,
 SIGHUP and SIGKILL in turn, until COUNT were there to be met: a quarter before the first result of
-an undisturbed run, the others between that and its end. After every fifth, and at last, one is let
-through, and FOLDER compared and removed. Prints a line of JSON for each.
+an undisturbed run, the others between that and its end. After every fifth, at last, and where all
+results are there, one is let through, and FOLDER compared and removed. Prints a line of JSON for
+each.
 
 Children are forked, what glass imports on its way is imported before, and densities are not
 plotted, which would be most of the time: signals then meet what a run does for its results.
@@ -135,7 +136,7 @@ def main() -> None:
     code, first, seconds = undisturbed(words, folder)
     print(json.dumps({"code": code, "first": first, "seconds": seconds}), flush=True)
     folder.rename("undisturbed")
-    met = 0
+    met, every = 0, results(Path("undisturbed"))
     for number in range(3 * most):
         sent = SIGNALS[met % len(SIGNALS)]
         process = child(words)
@@ -148,7 +149,7 @@ def main() -> None:
             found = {"sent": sent, "code": code, "results": results(folder)}
             said = Path("said.txt").read_text(errors="replace")
             print(json.dumps({**found, "said": said}), flush=True)
-        if number % 5 == 4 or met == most:
+        if number % 5 == 4 or met == most or results(folder) == every:
             code = ended(child(words))
             print(json.dumps({"code": code, "same": same(folder)}), flush=True)
             shutil.rmtree(folder)
