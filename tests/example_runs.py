@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from glass_cli.output import thumbnails
+from glass_cli.output.finished import Finished, Unit
 from glass_cli.output.png import png_bytes
 from glass_cli.output.units import units_summary
-from glass_cli.output.writer import Finished, RunFolder, Unit
+from glass_cli.output.writer import RunFolder
 
 CONFIG: dict[str, Any] = {
     "model": {

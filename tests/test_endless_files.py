@@ -18,8 +18,9 @@ from example_runs import STEPS, sample_run
 from glass_cli.cli import main
 from glass_cli.common.errors import GlassError
 from glass_cli.launch import launch
+from glass_cli.output.finished import Unit
 from glass_cli.output.reader import read_run
-from glass_cli.output.writer import RunFolder, Unit
+from glass_cli.output.writer import RunFolder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices of POSIX")
 TINY = ["model=gaussian_mixture", "wandb.mode=disabled", "particles=1", "sampler.transitions=1"]

@@ -12,7 +12,7 @@ import torch
 
 from glass_cli.engine.live import Live
 from glass_cli.engine.summary import numbers
-from glass_cli.output.writer import Unit
+from glass_cli.output.finished import Unit
 
 RESULTS: list[dict[str, Any]] = [
     {

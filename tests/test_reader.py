@@ -10,10 +10,10 @@ import pytest
 from example_runs import STEPS, Rewards, eval_run, sample_run
 
 from glass_cli.common.errors import GlassError
+from glass_cli.output.finished import Unit
 from glass_cli.output.reader import Unfinished, read_results, read_run
 from glass_cli.output.results import Score
 from glass_cli.output.units import units_summary
-from glass_cli.output.writer import Unit
 
 
 def test_a_run_of_sample(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from glass_cli.engine.tracked import track_results, track_summary
 from glass_cli.engine.tracked_tree import tree_rows
 from glass_cli.launch import launch
 from glass_cli.output import wandb_tracker
+from glass_cli.output.finished import Unit, short
 from glass_cli.output.reader import read_run
 from glass_cli.output.tracking import NullTracker
 from glass_cli.output.wandb_tracker import WandbTracker
-from glass_cli.output.writer import RunFolder, Unit, short
+from glass_cli.output.writer import RunFolder
 from glass_cli.report.scoring import score_runs
 
 

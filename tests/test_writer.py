@@ -17,9 +17,10 @@ import yaml
 from PIL import Image
 
 from glass_cli.common.errors import GlassError
+from glass_cli.output.finished import Finished, Unit
 from glass_cli.output.lock import Refused
 from glass_cli.output.png import png_bytes
-from glass_cli.output.writer import Finished, RunFolder, Unit
+from glass_cli.output.writer import RunFolder
 
 PROMPT = 'naïve 红苹果 🍎, "quoted" = ${x} #1\nsecond line'
 CONFIG = {"prompt": PROMPT, "sampler": {"steps": 6, "kappa": 0.5}, "reward": None}

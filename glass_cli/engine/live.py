@@ -10,7 +10,7 @@ from glass_cli.engine.summary import numbers
 from glass_cli.output.progress import Progress
 
 if TYPE_CHECKING:
-    from glass_cli.output.writer import Unit
+    from glass_cli.output.finished import Unit
     from glass_cli.steering.state import Step
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from glass_cli.engine.draw import Drawn
-from glass_cli.output.writer import Unit
+from glass_cli.output.finished import Unit
 from glass_cli.steering.state import Step
 
 

@@ -22,11 +22,12 @@ from glass_cli.engine.live import Live
 from glass_cli.engine.summary import summary_of
 from glass_cli.engine.tracked import track_results, track_summary, track_unit
 from glass_cli.models.base import Model
+from glass_cli.output.finished import Unit, short
 from glass_cli.output.identity import SIZES, identity, same_settings
 from glass_cli.output.tracking import NullTracker, Tracker, make_tracker
 from glass_cli.output.units import units_summary
 from glass_cli.output.versions import note_versions, read_versions
-from glass_cli.output.writer import RunFolder, Unit, short
+from glass_cli.output.writer import RunFolder
 
 _LONG_STEP = 500  # batches of particles
 _UNKNOWN_SHOWN = 3  # prompts with words that the model does not know

@@ -14,11 +14,12 @@ from glass_cli.common.errors import GlassError, one_line
 from glass_cli.config.score_settings import wandb_of
 from glass_cli.engine.summary import with_metrics
 from glass_cli.engine.tracked import track_results, track_summary
+from glass_cli.output.finished import Unit, short
 from glass_cli.output.identity import metric_settings, same_metrics
 from glass_cli.output.pictures import load_picture
 from glass_cli.output.run_sheet import write_sheet
 from glass_cli.output.tracking import make_tracker
-from glass_cli.output.writer import RunFolder, Unit, short
+from glass_cli.output.writer import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path

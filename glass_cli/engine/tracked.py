@@ -8,9 +8,10 @@ from typing import Any
 
 from glass_cli.engine.summary import numbers
 from glass_cli.engine.tracked_tree import COLUMNS, tree_rows
+from glass_cli.output.finished import DIGESTS, Finished, Unit
 from glass_cli.output.reader import read_results
 from glass_cli.output.tracking import Tracker
-from glass_cli.output.writer import DIGESTS, Finished, RunFolder, Unit
+from glass_cli.output.writer import RunFolder
 
 # Pictures that are shown; the folder has them all.
 _SHOWN = 200

@@ -24,8 +24,8 @@ from glass_cli.engine.records import particle_records, result_record, step_recor
 from glass_cli.method.path import TooFewTimes
 from glass_cli.output import thumbnails
 from glass_cli.output.density_sheet import DENSITY_PROMPTS, density_name
+from glass_cli.output.finished import Finished, Unit
 from glass_cli.output.png import png_bytes
-from glass_cli.output.writer import Finished, Unit
 from glass_cli.rewards.base import LoadedReward
 from glass_cli.rewards.pixels import to_uint8
 from glass_cli.steering.state import NotFinite, Step

@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from glass_cli.common.files import atomic_write, writing_to
+from glass_cli.output.finished import Unit
 from glass_cli.output.pictures import load_picture
-from glass_cli.output.writer import Unit
 
 # As of pictures: it is looked at as a whole, and every plot costs a tenth of a second.
 DENSITY_PROMPTS = 24

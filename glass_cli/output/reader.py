@@ -17,11 +17,12 @@ from glass_cli.common.paths import ERROR_FILE
 from glass_cli.common.version import __version__
 from glass_cli.output import record_fields as fields
 from glass_cli.output import thumbnails
+from glass_cli.output.finished import THUMBNAILS, Unit
 from glass_cli.output.identity import IDENTITY
 from glass_cli.output.record_fields import Damaged
 from glass_cli.output.results import Particle, Result, Run, Score, StepRow
 from glass_cli.output.units import units_of
-from glass_cli.output.writer import SUMMARY, THUMBNAILS, Unit
+from glass_cli.output.writer import SUMMARY
 
 
 class Unfinished(GlassError):

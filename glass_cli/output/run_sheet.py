@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glass_cli.common.files import atomic_write, writing_to
+from glass_cli.output.finished import Unit
 from glass_cli.output.reader import read_results
 from glass_cli.output.results import Particle, Result
 from glass_cli.output.sheet import Row, contact_sheet
-from glass_cli.output.writer import Unit
 
 # A sheet is looked at as a whole; the folder has everything.
 SHEET_PROMPTS = 24

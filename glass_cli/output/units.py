@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from glass_cli.output.writer import Unit
+from glass_cli.output.finished import Unit
 
 
 def units_summary(prompts: Iterable[int], images: int) -> dict[str, Any]:

@@ -29,24 +29,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
 from glass_cli.common.files import atomic_write, json_text, plain, regular, writing_to
+from glass_cli.output.finished import (
+    DIGESTS,
+    THUMBNAILS,
+    Finished,
+    Unit,
+    is_whole,
+    read_object,
+    shared_keys,
+    short,
+)
 from glass_cli.output.identity import IDENTITY, METRICS
 from glass_cli.output.lock import Lock, Refused
 from glass_cli.output.versions import VERSIONS
 from glass_cli.output.wandb_tracker import WANDB_ID
 
-DIGESTS, THUMBNAILS = "sha256", "thumbnails_sha256"
 SUMMARY, PARTICLES, STEPS = "summary.json", "particles.jsonl", "steps.jsonl"
-# What a result has for each particle and step; the rest of it is one number or text each.
-LONG = ("particles", "steps", THUMBNAILS)
 _PARTS = ("results", "times", "images", "thumbs", "density", "study")
 _CLOSING = (
     IDENTITY,
@@ -62,30 +68,6 @@ _CLOSING = (
     "config.yaml",
     "overrides.yaml",
 )
-
-
-class Unit(NamedTuple):
-    """One steered run: image ``image_index`` of prompt ``prompt_index``."""
-
-    prompt_index: int
-    image_index: int
-
-    @property
-    def inside(self) -> Path:
-        return Path(f"{self.prompt_index:05d}", f"{self.image_index:04d}")
-
-
-class Finished(NamedTuple):
-    """A finished unit, as plain data that may come from another process or machine.
-
-    ``result`` and ``times`` are what their JSON files hold; ``files`` are further files by their
-    paths within the folder: pictures, thumbnails, plots.
-    """
-
-    unit: Unit
-    result: dict[str, Any]
-    times: dict[str, Any]
-    files: dict[str, bytes]
 
 
 class RunFolder:
@@ -155,8 +137,8 @@ class RunFolder:
 
     def result(self, unit: Unit) -> dict[str, Any] | None:
         """The finished result of ``unit``; None where there is none, or not all of it is there."""
-        result = _json(self.folder / "results" / unit.inside.with_suffix(".json"))
-        if result is None or not _is_whole(result, unit):
+        result = read_object(self.folder / "results" / unit.inside.with_suffix(".json"))
+        if result is None or not is_whole(result, unit):
             return None
         for name, digest in result[DIGESTS].items():
             if Path(name).is_absolute() or ".." in Path(name).parts:
@@ -182,7 +164,7 @@ class RunFolder:
 
     def times(self, unit: Unit) -> dict[str, Any]:
         """Seconds and memory of a finished unit, without the seconds of each step."""
-        times = _json(self.folder / "times" / unit.inside.with_suffix(".json")) or {}
+        times = read_object(self.folder / "times" / unit.inside.with_suffix(".json")) or {}
         return {key: value for key, value in times.items() if key != "seconds_by_step"}
 
     def write(self, finished: Finished) -> dict[str, Any]:
@@ -201,7 +183,7 @@ class RunFolder:
         self._write(self.folder / "times" / unit.inside.with_suffix(".json"), times.encode())
         text = json_text(result, indent=1)
         self._write(self.folder / "results" / unit.inside.with_suffix(".json"), text.encode())
-        read: dict[str, Any] = json.loads(text, object_pairs_hook=_table)
+        read: dict[str, Any] = json.loads(text, object_pairs_hook=shared_keys)
         return read
 
     def rewrite(self, unit: Unit, result: Mapping[str, Any]) -> None:
@@ -231,7 +213,7 @@ class RunFolder:
 
     def study_part(self, number: int, settings: str) -> dict[str, Any] | None:
         """A finished part of a study under the same ``settings``; None where there is none."""
-        part = _json(self.folder / "study" / f"{number:05d}.json")
+        part = read_object(self.folder / "study" / f"{number:05d}.json")
         return part if part is not None and part.get("settings") == settings else None
 
     def write_study_part(self, number: int, settings: str, part: Mapping[str, Any]) -> Any:
@@ -261,7 +243,7 @@ class RunFolder:
                 self._write(path, (now + "\n").encode())
 
     def _prompt(self, results: Path) -> str | None:
-        earlier = (_json(path) for path in sorted(results.glob("*.json")))
+        earlier = (read_object(path) for path in sorted(results.glob("*.json")))
         return next((str(r["prompt"]) for r in earlier if r and "prompt" in r), None)
 
     def _other_list(self, number: int, before: str, now: str) -> Refused:
@@ -285,23 +267,6 @@ class RunFolder:
         return {unit: short(result) for unit, result in results if result is not None}
 
 
-def short(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A result without its particles and steps: what is kept in memory of thousands."""
-    return {key: value for key, value in result.items() if key not in LONG}
-
-
-def _is_whole(result: Mapping[str, Any], unit: Unit) -> bool:
-    """Whether a result is of ``unit``, and has what each has."""
-    lists = [result.get(key) for key in ("particles", "steps")]
-    return (
-        (result.get("prompt_index"), result.get("image_index")) == unit
-        and isinstance(result.get("prompt"), str)
-        and isinstance(result.get(DIGESTS), Mapping)
-        and all(isinstance(rows, list) for rows in lists)
-        and all(isinstance(row, Mapping) for rows in lists for row in rows or ())
-    )
-
-
 def _record_text(path: Path) -> str | None:
     """The JSON text of a benchmark's record; None where there is none, or none that is whole."""
     try:
@@ -310,16 +275,3 @@ def _record_text(path: Path) -> str | None:
     except (OSError, ValueError, RecursionError):
         return None
     return text
-
-
-def _table(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose keys are kept once for all that have them: thousands are in memory."""
-    return {sys.intern(key): value for key, value in pairs}
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(regular(path).read_text(encoding="utf-8"), object_pairs_hook=_table)
-    except (OSError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
     from glass_cli.engine.draw import Work
-    from glass_cli.output.writer import Finished, Unit
+    from glass_cli.output.finished import Finished, Unit
     from glass_cli.steering.state import Step
 
 Keep = Literal["particles", "answer"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from glass_cli.engine.launchers.base import Task, Watch
-    from glass_cli.output.writer import Finished
+    from glass_cli.output.finished import Finished
 
 
 @dataclass(frozen=True)

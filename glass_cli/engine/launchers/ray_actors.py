@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
     from glass_cli.engine.launchers.base import Keep, Task, Watch
     from glass_cli.engine.worker import Worker
-    from glass_cli.output.writer import Finished, Unit
+    from glass_cli.output.finished import Finished, Unit
 
 log = logging.getLogger("glass")
 
