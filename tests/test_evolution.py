@@ -5,6 +5,8 @@ That more budget finds more, and how its tree is written, is in test_search.py.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from searches import EMPTY, run
@@ -18,7 +20,10 @@ from glass_cli.steering.base import Steering
 from glass_cli.steering.evolution import Evolution
 from glass_cli.steering.independent import BestOfN
 from glass_cli.steering.loop import steer
+from glass_cli.steering.node import reward_of
 from glass_cli.steering.noise_search import NoiseSearch
+from glass_cli.steering.search import Search
+from glass_cli.steering.state import CountedFlow
 
 
 @pytest.mark.parametrize("rules", [Evolution(first=1.0), NoiseSearch(method="random")])
@@ -68,6 +73,25 @@ def test_children_are_nearer_the_later_they_begin() -> None:
         far.append(found)
         assert found == pytest.approx(wanted, abs=4 * (1 - wanted**2) / 600**0.5 + 0.01), t
     assert far[0] < far[1] < far[2]
+
+
+@pytest.mark.parametrize(("keep", "finished"), [(0.25, 2), (0.5, 4), (1.0, 8)])
+def test_the_best_of_a_generation_are_finished(keep: float, finished: int) -> None:
+    """Those of the highest reward of x_hat are, and each of the rest has cost one call."""
+    rules = Evolution(first=0.5, parents=2, children=4, window=(0.5, 0.5), keep=keep)
+    times, calls, pictures = (0.0, 0.25, 0.5, 0.75, 1.0), (2, 2, 2, 2), 8
+    generation = 8 + finished * 3  # x_hat of each, and what is left of two transitions
+    budget = pictures * 8 + generation
+    flow, noise = CountedFlow(GaussianFlow()), ParticleNoise(0, "p", 1, (1,), EMPTY)
+    share = replace(rules, first=pictures * 8 / budget)
+    search = Search(flow, Ode(4, 2), linear, noise, times, calls, budget, 1, generator(0))
+    list(share.search(search))
+    children = search.levels[2][pictures:]
+    assert len(children) == 8 and flow.calls == budget
+    drawn_on = {node for node in children if node.children}
+    assert len(drawn_on) == finished
+    if keep < 1.0:
+        assert drawn_on == {*sorted(children, key=lambda node: -reward_of(node))[:finished]}
 
 
 def test_children_begin_at_the_nearest_transition() -> None:

@@ -38,10 +38,12 @@ SEARCHES: dict[str, Steering] = {
     "random": NoiseSearch(method="random"),
     "dfs": DepthFirst(),
     "evolution": Evolution(),
+    "evolution_kept": Evolution(children=4, keep=0.25),
     "dts": TreeSampling(lam=2.0),
     "dts_star": TreeSampling(lam=2.0, method="search"),
 }
-WITH_ODE = ("zero_order", "random", "dfs", "evolution")  # a sampler without noise has no offspring
+# a sampler without noise has no offspring
+WITH_ODE = ("zero_order", "random", "dfs", "evolution", "evolution_kept")
 PAIRS = [(n, s) for n in SEARCHES for s in SAMPLERS if s != "ode" or n in WITH_ODE]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glass_cli.steering.guidance import check_guidance, check_window
-from glass_cli.steering.node import reward_of
+from glass_cli.steering.node import Node, reward_of
 from glass_cli.steering.searching import Searching
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ class Evolution(Searching):
     A child is its parent, noised to a time of ``window`` and drawn on from there: a draw of
     p(x_1 | x_t) for x_t ~ p(x_t | x_1). This is a step of Gibbs sampling, so that children of draws
     of the model's law are draws of it: a picture changes as a whole by little, and stays one that
-    the model would draw. Rewards are those of finished pictures alone, so that nothing rests on
-    what x_hat foretells. In the spirit of EvoSearch (arXiv 2505.17618), which mutates the starting
-    noise and states on the way. Works with any sampler of several transitions, an ODE too.
+    the model would draw. With ``keep`` below 1 children are scored at once, by the x_hat that their
+    first network call gives, and the worst are not drawn on; else rewards are those of finished
+    pictures alone. In the spirit of EvoSearch (arXiv 2505.17618), which mutates the starting noise
+    and states on the way. Works with any sampler of several transitions, an ODE too.
 
     first: share of the budget for the pictures from new noise, above 0, at most 1 (best-of-N).
     parents: how many of the best have children in each generation, 1 or more.
@@ -33,6 +34,7 @@ class Evolution(Searching):
     window: the first and the last time that children are noised to, from 0 to 1: the starts of
         transitions within it, in turn, or the nearest where none is. Later is nearer to the parent,
         and costs fewer calls.
+    keep: share of a generation's children that are finished, above 0, at most 1 (all of them).
     guidance: strength of reward guidance, 0 or more, in units of 1/reward; 0 is off.
     guidance_window: the first and the last time at which it is applied, from 0 to 1.
 
@@ -43,14 +45,16 @@ class Evolution(Searching):
     parents: int = 4
     children: int = 2
     window: tuple[float, float] = (0.15, 0.65)
+    keep: float = 1.0
     guidance: float = 0.0
     guidance_window: tuple[float, float] = (0.2, 0.7)
 
     def __post_init__(self) -> None:
         check_guidance(self)
         object.__setattr__(self, "window", check_window(self.window, "steering.window"))
-        if not 0.0 < self.first <= 1.0:
-            raise ValueError(f"steering.first must be above 0 and at most 1 (got {self.first})")
+        for name in ("first", "keep"):
+            if not 0.0 < (share := getattr(self, name)) <= 1.0:
+                raise ValueError(f"steering.{name} must be above 0 and at most 1 (got {share})")
         for name in ("parents", "children"):
             if getattr(self, name) < 1:
                 raise ValueError(f"steering.{name} must be at least 1 (got {getattr(self, name)})")
@@ -59,15 +63,33 @@ class Evolution(Searching):
         picture = search.cost(0, known=False)
         search.finish(search.roots(max(1, int(self.first * search.budget) // picture)))
         starts = self._starts(search.times)
-        cheapest = search.cost(starts[-1], known=False)
         for k in itertools.cycle(starts):
-            count = min(self.parents * self.children, search.left // search.cost(k, known=False))
+            count = self._children(search, k, search.left)
             if count:
                 best = sorted(search.finished, key=lambda node: -reward_of(node))[: self.parents]
-                search.finish([search.noised(best[i % len(best)], k) for i in range(count)])
-            elif search.left < cheapest:
+                children = [search.noised(best[i % len(best)], k) for i in range(count)]
+                search.finish(self._kept(search, children))
+            elif not self._children(search, starts[-1], search.left):
                 break
         yield from search.steps()
+
+    def _finished(self, count: int) -> int:
+        """How many of ``count`` children are drawn to the end."""
+        return max(1, round(self.keep * count))
+
+    def _children(self, search: Search, k: int, calls: int) -> int:
+        """How many children from transition k on ``calls`` network calls buy, a generation's at
+        most."""
+        cost = search.cost(k)  # beyond the first call, which says what x_hat is
+        counts = range(self.parents * self.children, 0, -1)
+        return next((n for n in counts if n + self._finished(n) * cost <= calls), 0)
+
+    def _kept(self, search: Search, children: list[Node]) -> list[Node]:
+        """Those of a generation that are worth finishing."""
+        if self.keep == 1.0:
+            return children
+        search.score(children)
+        return sorted(children, key=lambda node: -reward_of(node))[: self._finished(len(children))]
 
     def _starts(self, times: Sequence[float]) -> list[int]:
         """The transitions before which children begin."""
