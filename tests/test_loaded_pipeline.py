@@ -134,3 +134,13 @@ def test_a_negative_prompt_that_would_be_ignored_is_refused() -> None:
     with pytest.raises(GlassError, match=r"true_cfg_scale is above 1"):
         model.prompted(PROMPT, "a cat", 2)
     LoadedPipeline(model.pipe, {**words, "true_cfg_scale": 2.0}).prompted(PROMPT, "a cat", 2)
+
+
+@pytest.mark.parametrize(("name", "least"), [("sd_v", 1.0), ("sd3", 1.0), ("z_image", 0.0)])
+def test_a_negative_prompt_needs_guidance(name: str, least: float) -> None:
+    """Z-Image counts guidance from 0, the others from 1."""
+    words = {**family_calls.SIZE, **family_calls.SHORT.get(name, {})}
+    pipe = family_calls.FAMILIES[name]()
+    with pytest.raises(GlassError, match=r"set model.guidance above 1, or leave"):
+        LoadedPipeline(pipe, {**words, "guidance_scale": least}).prompted(PROMPT, "a cat", 2)
+    LoadedPipeline(pipe, {**words, "guidance_scale": least + 0.5}).prompted(PROMPT, "a cat", 2)

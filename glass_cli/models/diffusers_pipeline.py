@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -110,10 +110,25 @@ class LoadedPipeline(LoadedModel):
                     f"{kind.__name__} heeds a negative_prompt only where"
                     " model.arguments.true_cfg_scale is above 1; set it, or leave the prompt empty"
                 )
+            if not true_cfg and not self._guided(takes):
+                raise GlassError(
+                    f"{kind.__name__} heeds a negative_prompt only with classifier-free guidance,"
+                    " which this model is used without; set model.guidance above 1, or leave the"
+                    " prompt empty"
+                )
             arguments["negative_prompt"] = negative_prompt
         # decoding is a call of the pipeline too: by the same words nothing is encoded anew
         self._prompted = arguments
         return PromptedPipeline(self, arguments, micro_batch)
+
+    def _guided(self, takes: Mapping[str, Any]) -> bool:
+        """Whether the pipeline asks its network without the prompt too, by its own rule."""
+        if "guidance_scale" not in takes:
+            return True
+        default = takes["guidance_scale"].default
+        # what a call sets before its first look at the rule
+        self.pipe._guidance_scale = self.arguments.get("guidance_scale", default)
+        return bool(getattr(self.pipe, "do_classifier_free_guidance", True))
 
     def decode(self, x: Tensor) -> Tensor:
         """Latents (N, *shape) to images (N, 3, H, W), float32 in [0, 1]; differentiable."""
