@@ -26,9 +26,10 @@ PROCESSOR = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 class PickScore(FollowsModel):
     """exp(logit_scale) times the cosine of picture and prompt, by a CLIP ViT-H/14 trained on picks.
 
-    Kirstain et al., arXiv 2305.01569. The published scale, usually 18 to 24; a difference of 1
-    means odds of e in the authors' model of people's choices. Pictures are preprocessed as by the
-    authors: rounded to 8 bits, shortest side to 224 by Pillow's bicubic, the centre cut out.
+    Kirstain et al., arXiv 2305.01569. The published scale, usually 18 to 24, and about 30 by
+    the embedded one; a difference of 1 means odds of e in the authors' model of people's choices.
+    Pictures are preprocessed as by the authors: rounded to 8 bits, shortest side to 224 by Pillow's
+    bicubic, the centre cut out.
 
     path: the model, a repository of the hub or a folder; ``embedded:pickscore`` for a small one in
         the package; None for that one with the embedded model, and for the published one with any
