@@ -238,8 +238,13 @@ def test_metrics_with_settings_of_their_own(mine: Path) -> None:
     plan = preflight(read_arguments(arguments), CONF)
     assert plan.settings is not None
     assert plan.settings.metrics["composite"].terms["clip"].weight == 2.0  # type: ignore[attr-defined]
+    example = "metrics='[clip, {pickscore: {path: FOLDER}}]'"
     help_text = (REPOSITORY / "glass_cli" / "cli.py").read_text()
     guide = (REPOSITORY / "docs" / "guides" / "draw.md").read_text()
     for text in (help_text, guide):
-        assert "metrics='[clip, {pickscore: {path: FOLDER}}]'" in text
+        assert example in text
+    typed = example.replace("'", "").replace("FOLDER", "owner/name")
+    plan = preflight(read_arguments([typed]), CONF)
+    assert plan.settings is not None
+    assert plan.settings.metrics["pickscore"].path == "owner/name"  # type: ignore[attr-defined]
     assert OmegaConf.load(CONF / "config.yaml").metrics == []

@@ -208,7 +208,7 @@ def test_the_repositorys_files_are_said_to_be_there() -> None:
     """A command that reads the repository's files stands below a line that says so."""
     for page in [README, *PAGES]:
         text = page.read_text()
-        for found in re.finditer(r"\bglass .*(docs/|glass_cli/)", text):
+        for found in re.finditer(r"\bglass (?:.*\\\n)*.*(docs/|glass_cli/)", text):
             above = text[max(0, found.start() - 900) : found.start()]
             assert re.search(r"repository's\s+folder", above), f"{name(page)}: {found[0]}"
 

@@ -12,6 +12,7 @@ import pytest
 
 from glass_cli.config.command_line import read_arguments
 from glass_cli.config.preflight import preflight
+from glass_cli.launch import launch
 from glass_cli.output.sweep_progress import sweep_progress
 
 
@@ -69,3 +70,17 @@ def test_jobs_are_watched_where_they_run_apart(
         pytest.importorskip("submitit")
     plan = preflight(read_arguments(["seed=1,2", *words], sweep=True), tiny_conf)
     assert plan.apart is apart
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_sweep_says_where_its_jobs_run(
+    apart: bool,
+    tiny_conf: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("glass_cli.config.preflight._launched_apart", lambda master: apart)
+    words = ["seed=1,2", "hydra.sweep.dir=sweep"]
+    assert launch(words, True, conf=tiny_conf, engine="tiny_settings") == 0
+    said = "the jobs run in processes of their own; their folders are in sweep"
+    assert (said in capsys.readouterr().err) == apart
