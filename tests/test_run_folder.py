@@ -129,8 +129,9 @@ def test_a_sweep_of_evaluations_has_its_name_once(arguments: list[str], name: st
 
 def test_a_sweep_of_samples_has_its_name_once() -> None:
     small = ["model=gaussian_mixture", "seed=1,2"]
-    assert folder(*small, "name=wide", sweep=True, config="config").name.endswith("-sweep-wide")
-    assert folder(*small, sweep=True, config="config").name.endswith("-sweep-seed")
+    for words, name in (["name=wide"], "wide"), ([], "seed"):
+        found = folder(*small, *words, sweep=True, config="config").name
+        assert re.fullmatch(rf"[\d-]+-sweep-{name}", found)
 
 
 def test_what_was_made_for_a_run_is_known() -> None:
