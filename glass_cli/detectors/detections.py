@@ -27,11 +27,14 @@ COLOURS = (
 
 
 class Detection(NamedTuple):
-    """One object: its class, its score in [0, 1], and where it is.
+    """One object that was found.
 
-    ``box`` is x0, y0, x1, y1 in pixels from the picture's top left corner, far sides excluded.
-    ``mask`` (H, W, bool) is None where the detector makes none. ``colour`` is set by detectors that
-    see colours themselves: one of COLOURS, or "" for an object in colours of its own.
+    name: its class.
+    score: in [0, 1].
+    box: x0, y0, x1, y1 in pixels from the picture's top left corner, far sides excluded.
+    mask: (H, W), bool; None where the detector makes none.
+    colour: of detectors that see colours themselves: one of COLOURS, or "" for an object in colours
+        of its own.
     """
 
     name: str
@@ -44,9 +47,10 @@ class Detection(NamedTuple):
 class ObjectBelief(NamedTuple):
     """One object with all that a detector believes of it.
 
-    ``presence`` is the probability that it is there at all; ``classes`` and ``colours`` are those
-    of what it is, given that it is there, and each sum to 1 ("" is an object in colours of its
-    own). ``box`` as in :class:`Detection`.
+    presence: the probability that it is there at all.
+    classes, colours: the probabilities of what it is, given that it is there; each sum to 1, and ""
+        is an object in colours of its own.
+    box: as of :class:`Detection`.
     """
 
     presence: float

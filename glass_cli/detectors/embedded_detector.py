@@ -30,7 +30,12 @@ SAME = 0.4  # boxes that overlap by more (IoU) are one object
 
 @dataclass(frozen=True)
 class EmbeddedDetector:
-    """``path`` is a folder with config.json and model.safetensors, or ``embedded:<name>``."""
+    """The detector of the embedded world.
+
+    path: a folder with config.json and model.safetensors, or embedded:<name>.
+
+    Raises ValueError for a path that is neither.
+    """
 
     path: str = "embedded:detector"
 

@@ -18,8 +18,10 @@ STRIDE = 8
 class Cells(NamedTuple):
     """What the network says of each cell, (N, ..., H/8, W/8).
 
-    ``presence`` (N, ...) and ``classes``, ``colours`` (N, C, ...) are logits; ``sides`` (N, 4, ...)
-    the distances from the cell's centre to the box's left, top, right and bottom side, in cells.
+    presence: logits (N, ...) of an object's centre being there.
+    classes, colours: logits (N, C, ...).
+    sides: distances from the cell's centre to the box's left, top, right and bottom side, in cells,
+        (N, 4, ...).
     """
 
     presence: Tensor
@@ -44,7 +46,12 @@ class _Residual(nn.Module):
 
 
 class GridNetwork(nn.Module):
-    """Pictures (N, 3, H, W) in [0, 1], H and W multiples of 8, to :class:`Cells`."""
+    """Pictures (N, 3, H, W) in [0, 1], H and W multiples of 8, to :class:`Cells`.
+
+    classes, colours: how many there are to tell apart.
+    width: channels of the cells, a multiple of 8.
+    blocks: residual blocks at that width.
+    """
 
     def __init__(self, classes: int, colours: int, width: int = 160, blocks: int = 4) -> None:
         super().__init__()

@@ -26,6 +26,10 @@ from glass_cli.steering.state import NotFinite, Step, finite
 class Work(NamedTuple):
     """Everything loaded that a run needs.
 
+    model, sampler, steering: what draws the particles and moves them.
+    reward: steers; None for runs without one.
+    micro_batch: particles a network call, 1 or more.
+    stages: where seconds are booked.
     metrics: score final samples only.
     calls: network calls a particle, where they are asked for.
     budget: network calls of all particles together, where they are asked for.
@@ -55,10 +59,12 @@ class _TimedFlow(FlowAround):
 
 
 class Drawn(NamedTuple):
-    """A step of the run; at the last one also the decoded samples, on the CPU.
+    """A step of the run; all but ``step`` only at the last one, on the CPU.
 
-    There ``metrics`` has each metric's scores (N,), and ``terms`` the raw scores (N,) of each term
-    of a reward that is made of several; float64, on the CPU.
+    step: particles, rewards and weights at one time.
+    samples: decoded pictures (N, 3, H, W) in [0, 1], or points (N, d); None before the end.
+    metrics: name -> scores (N,), float64.
+    terms: of a reward that is made of several: name -> raw scores (N,), float64.
     """
 
     step: Step

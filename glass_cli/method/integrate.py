@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 class Node(NamedTuple):
-    """Where the path stands: y = A z + S eps, and v, in which A and S are linear."""
+    """Where the path stands.
+
+    A, S: of y = A z + S eps, 0 or more.
+    v: the variable in which A and S are linear.
+    """
 
     A: float
     S: float
@@ -28,7 +32,12 @@ class Node(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """A step is ``y' = y * y + now * z_hat + slope * d z_hat/dv``."""
+    """The weights of a step ``y' = y * y + now * z_hat + slope * d z_hat/dv``.
+
+    y: of the state.
+    now: of z_hat, the denoiser at the start of the step.
+    slope: of its derivative in v.
+    """
 
     y: float
     now: float
@@ -36,7 +45,11 @@ class Weights(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The weights of a step between two nodes, and by how much v grows on it."""
+    """A step between two nodes.
+
+    weights: its weights.
+    dv: by how much v grows on it.
+    """
 
     weights: Weights
     dv: float

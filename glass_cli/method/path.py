@@ -21,7 +21,11 @@ class TooFewTimes(ValueError):
 
 
 class Coefficients(NamedTuple):
-    """alpha_t, sigma_t and their derivatives in t."""
+    """A path at one time t.
+
+    alpha, sigma: of x_t = alpha_t z + sigma_t eps, 0 or more.
+    d_alpha, d_sigma: their derivatives in t.
+    """
 
     alpha: float
     sigma: float

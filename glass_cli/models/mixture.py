@@ -13,9 +13,11 @@ from glass_cli.method.path import Path
 
 @dataclass(frozen=True)
 class Mixture:
-    """sum_j w_j N(m_j, c_j^2 I); ``log_w`` (..., J), ``means`` (..., J, d), ``stds`` (..., J).
+    """sum_j w_j N(m_j, c_j^2 I), float64; leading dimensions are a batch of mixtures.
 
-    Leading dimensions are a batch of mixtures. All float64.
+    log_w: logarithms of the weights w_j, which sum to 1, (..., J).
+    means: m_j, (..., J, d).
+    stds: c_j, above 0, (..., J).
     """
 
     log_w: Tensor

@@ -16,7 +16,11 @@ LONG = ("particles", "steps", THUMBNAILS)
 
 
 class Unit(NamedTuple):
-    """One steered run: image ``image_index`` of prompt ``prompt_index``."""
+    """One steered run.
+
+    prompt_index: the number of its prompt, from 0.
+    image_index: its number among that prompt's, from 0.
+    """
 
     prompt_index: int
     image_index: int
@@ -29,8 +33,9 @@ class Unit(NamedTuple):
 class Finished(NamedTuple):
     """A finished unit, as plain data that may come from another process or machine.
 
-    ``result`` and ``times`` are what their JSON files hold; ``files`` are further files by their
-    paths within the folder: pictures, thumbnails, plots.
+    unit: which one.
+    result, times: what their JSON files hold.
+    files: further files by their paths within the folder: pictures, thumbnails, plots.
     """
 
     unit: Unit

@@ -14,10 +14,11 @@ log = logging.getLogger("glass")
 
 
 class Batches:
-    """Applies functions to at most ``size`` particles at a time.
+    """Applies functions to a few particles at a time.
 
-    Where the device runs out of memory the size is halved for good, with a warning, and the part
-    is done again. ``before_retry`` lets go of whatever was made for the old size.
+    size: how many at most, 1 or more. Where the device runs out of memory it is halved for good,
+        with a warning, and the part is done again.
+    before_retry: lets go of whatever was made for the old size.
     """
 
     def __init__(self, size: int, before_retry: Callable[[], None] = lambda: None) -> None:

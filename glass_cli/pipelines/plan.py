@@ -16,7 +16,12 @@ from glass_cli.pipelines.prediction import Prediction
 
 
 class Call(NamedTuple):
-    """A network call: the ``j``-th of transition ``k``, at time ``t``."""
+    """A network call.
+
+    k: the number of its transition, from 0.
+    j: its number within that, from 0.
+    t: the time at which the network is asked.
+    """
 
     k: int
     j: int
@@ -24,7 +29,13 @@ class Call(NamedTuple):
 
 
 class CallPlan(NamedTuple):
-    """The sampler, the K + 1 times between its transitions, the calls of each, and every call."""
+    """What a sampler will ask of the network.
+
+    sampler: with times that are known.
+    ends: the K + 1 times between its transitions, from 0 to 1.
+    shares: the network calls of each of the K transitions.
+    calls: every call, in its order.
+    """
 
     sampler: Sampler
     ends: tuple[float, ...]

@@ -25,11 +25,14 @@ _NO_SIGNAL = 2.0**-24
 
 @dataclass(frozen=True)
 class Prediction:
-    """``kind`` of the network's output, its path, and the ``shift`` of its own schedule.
+    """What a pipeline's network predicts, and at which times it is asked.
 
-    ``train_steps`` is the vendor's number of times: its clock reads ``train_steps`` at t=0. Some
-    pipelines tell their network the time before the shift, as if the schedule had none; then
-    ``clock_shift`` is that shift.
+    kind: of its output.
+    path: alpha_t and sigma_t.
+    train_steps: the vendor's number of times: its clock reads ``train_steps`` at t=0.
+    shift: of its own schedule, above 0; 1 is none.
+    clock_shift: of pipelines that tell their network the time before the shift, as if the schedule
+        had none: that shift; else 1.
     """
 
     kind: Kind

@@ -253,7 +253,12 @@ def replaced(owner: Any, **by: Any) -> Iterator[None]:
 
 
 class Session:
-    """One pipeline call, suspended between network calls, for one prompt and one batch size."""
+    """One pipeline call, suspended between network calls.
+
+    pipe: a diffusers pipeline.
+    arguments: of its call, the prompt among them.
+    batch: particles of every network call.
+    """
 
     def __init__(self, pipe: Any, arguments: dict[str, Any], batch: int) -> None:
         self._pipe, self._arguments, self._batch = pipe, arguments, batch

@@ -97,11 +97,13 @@ def _normalised(x: Tensor, like: Tensor, mean: tuple[float, ...], std: tuple[flo
 
 @dataclass(frozen=True)
 class ShortestSide:
-    """CLIP's: shortest side to ``side`` by Pillow's bicubic, the centre cut out, normalised.
+    """CLIP's: shortest side to a given one by Pillow's bicubic, the centre cut out, normalised.
 
-    The longer side is rounded down. Where the cut cannot be central, torchvision rounds its corner
-    to the even neighbour ("even") and transformers down ("down"). ``unit`` is the step of the
-    rounding, in levels: only tests have another than 1.
+    side: in pixels; the longer side is rounded down.
+    mean, std: of each channel, that are taken off and divided by.
+    corner: where the cut cannot be central, torchvision rounds its corner to the "even" neighbour,
+        transformers "down".
+    unit: the step of the rounding, in levels: only tests have another than 1.
     """
 
     side: int
@@ -126,10 +128,13 @@ class ShortestSide:
 
 @dataclass(frozen=True)
 class LongestSide:
-    """HPSv2's: made floating point first, longest side to ``side``, padded with black, normalised.
+    """HPSv2's: floating point first, longest side to a given one, padded with black, normalised.
 
     Its package resizes tensors, so nothing is rounded nor cut to [0, 1] afterwards; antialiased, as
-    torchvision does it from 0.17 on. ``unit`` as in :class:`ShortestSide`.
+    torchvision does it from 0.17 on.
+
+    side: in pixels.
+    mean, std, unit: as of :class:`ShortestSide`.
     """
 
     side: int

@@ -47,7 +47,13 @@ _RESBLOCK = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+?)[._](wei
 
 
 class TwoTowers:
-    """A ``transformers.CLIPModel`` with its tokenizer and preprocessing."""
+    """A CLIP with what it needs.
+
+    model: a ``transformers.CLIPModel``.
+    tokenizer: of its text tower.
+    pixels: images (N, 3, H, W) in [0, 1] to what its vision tower takes.
+    batch: images a pass, 1 or more.
+    """
 
     def __init__(
         self, model: Any, tokenizer: Any, pixels: Callable[[Tensor], Tensor], batch: int

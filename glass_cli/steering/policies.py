@@ -28,6 +28,8 @@ STRENGTHS = (1.0, 2.5, 5.0)  # of lam, in standard deviations of the first rewar
 class Way(NamedTuple):
     """A way of sampling: what a table holds the rewards of.
 
+    sampler: "ode" or "glass".
+    transitions: K, 1 or more.
     calls: network calls of a particle.
     times: where its transitions end; None for the model's own schedule.
     rho: of GLASS, see :func:`glass_cli.method.glass.correlation`.

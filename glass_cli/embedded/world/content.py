@@ -36,7 +36,12 @@ WEIGHTS = {
 
 @dataclass(frozen=True)
 class Group:
-    """``count`` objects of one class, in one colour (None: the object's own)."""
+    """Objects of one kind.
+
+    name: their class.
+    color: one of COLORS; None for the class's own.
+    count: how many, 1 to 4.
+    """
 
     name: str
     color: str | None = None
@@ -49,7 +54,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Relation:
-    """Every object of group ``subject`` stands ``word`` every object of group ``object``."""
+    """Every object of one group stands on one side of every object of another.
+
+    subject: the number, from 0, of the group that stands there.
+    word: "left of", "right of", "above" or "below".
+    object: the number of the group that it is seen from.
+    """
 
     subject: int
     word: str
@@ -58,7 +68,11 @@ class Relation:
 
 @dataclass(frozen=True)
 class Content:
-    """Groups of different classes, and relations between them (at most one a pair)."""
+    """What a picture shows.
+
+    groups: of different classes.
+    relations: between them, at most one a pair.
+    """
 
     groups: tuple[Group, ...]
     relations: tuple[Relation, ...] = ()

@@ -15,7 +15,13 @@ from glass_cli.embedded.world.objects import BACKGROUNDS
 
 @dataclass(frozen=True)
 class Item:
-    """One object: its class, its colour (None: the glyph's own), and its box in pixels."""
+    """One object in a picture.
+
+    name: its class.
+    color: one of COLORS; None for the glyph's own.
+    x, y: the left and the upper side of its box, in pixels.
+    size: of the square box, in pixels.
+    """
 
     name: str
     color: str | None
@@ -26,7 +32,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture's content, the objects that show it, its ground and its prompt."""
+    """A picture, before it is rendered.
+
+    content: what it shows.
+    items: the objects that show it.
+    background: the number of its ground among BACKGROUNDS.
+    prompt: what it is called.
+    """
 
     content: Content
     items: tuple[Item, ...]

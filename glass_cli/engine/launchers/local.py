@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Local:
-    """``threads`` of the CPU for each operation; None: as many as torch finds.
+    """Draws in this process, one picture after the other.
 
-    On a CPU the number of threads decides the order of sums, and with it the last digits.
+    threads: of the CPU for each operation, 1 or more; None: as many as torch finds. On a CPU it
+        decides the order of sums, and with it the last digits.
+
+    Raises ValueError for a number below 1.
     """
 
     in_process: ClassVar[bool] = True

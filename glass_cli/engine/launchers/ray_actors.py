@@ -32,10 +32,17 @@ _ITS_END = "Ray ended (its raylet, which holds the object store, was killed or f
 
 @dataclass(frozen=True)
 class RayActors:
-    """One actor a GPU, or for every ``cpus_per_worker`` CPUs where there is no GPU.
+    """Draws in actors of Ray, each of which loads the model once and takes a picture at a time.
 
-    Each loads the model once and takes a picture at a time. A worker that dies leaves its
-    pictures to the others. ``gpus_per_worker`` may be a fraction: several workers share a GPU then.
+    A worker that dies leaves its pictures to the others.
+
+    workers: how many, 1 or more; None: one a GPU, or for every ``cpus_per_worker`` CPUs where there
+        is no GPU.
+    cpus_per_worker: 1 or more.
+    gpus_per_worker: 0 or more, a fraction where several share a GPU; None: 1 where there is one.
+    address: of a running cluster; None starts one on this machine.
+
+    Raises ValueError for a value out of range.
     """
 
     in_process: ClassVar[bool] = False
