@@ -166,6 +166,20 @@ def test_every_prompt_has_its_own_density() -> None:
     assert [path.name for path in (folder / "density").iterdir()] == ["00000.png"]
 
 
+@pytest.mark.plots
+def test_plots_of_the_first_prompts_say_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in ("engine.worker", "engine.sample"):
+        monkeypatch.setattr(f"glass_cli.{module}.DENSITY_PROMPTS", 2)
+    words = [*MIXTURE, "particles=2", "sampler.steps=1", "hydra.run.dir=run"]
+    folder = run(*words, "prompts=[one, two, three]")
+    assert len(list((folder / "density").iterdir())) == 2
+    assert "density.png (the first 2 of 3 prompts)" in capsys.readouterr().out
+    run(*words, "prompts=[one, two, three]", "limit=2", "fresh=true")
+    assert "the first" not in capsys.readouterr().out
+
+
 def test_a_direction_that_is_too_long_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert launch([*MIXTURE, "reward.direction=[1,0,0]"]) == 2
     assert "reward.direction" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from typing import Any
 from glass_cli.config.settings import Settings
 from glass_cli.engine.run import Done, Request, completed
 from glass_cli.engine.summary import best_reward, mean_reward
-from glass_cli.output.density_sheet import write_density
+from glass_cli.output.density_sheet import DENSITY_PROMPTS, write_density
 from glass_cli.output.progress import closing_table
 from glass_cli.output.run_sheet import write_sheet
 from glass_cli.output.terminal_picture import print_picture
@@ -64,4 +64,6 @@ def _paths(done: Done, sheet: Path | None, density: Path | None) -> Mapping[str,
         paths["contact sheet"] = os.path.relpath(sheet)
     if density is not None:
         paths["plot"] = os.path.relpath(density)
+        if (count := len(done.results)) > DENSITY_PROMPTS:
+            paths["plot"] += f" (the first {DENSITY_PROMPTS} of {count} prompts)"
     return paths
