@@ -17,7 +17,6 @@ from glass_cli.embedded.train.codes import CodeTable
 from glass_cli.embedded.train.text import train_tokenizer
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-GUIDANCE = 3.0
 STEPS = {
     "codec": 1600,
     "reader": 1500,
@@ -46,7 +45,7 @@ def arguments() -> argparse.Namespace:
         help="a folder of weights to begin with where they fit; its codec's encoder is kept",
     )
     parser.add_argument(
-        "--guidance", type=float, default=GUIDANCE, help="strength that distil builds in"
+        "--guidance", type=float, default=distil.GUIDANCE, help="strength that distil builds in"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -16,7 +16,16 @@ import torch
 from glass_cli.benchmarks.geneval import LoadedGenEval
 from glass_cli.common.files import atomic_write
 from glass_cli.detectors.embedded_detector import EmbeddedDetector
-from glass_cli.embedded.train import clip, codec, detector, flow, imagereward, judging, reading
+from glass_cli.embedded.train import (
+    clip,
+    codec,
+    detector,
+    distil,
+    flow,
+    imagereward,
+    judging,
+    reading,
+)
 from glass_cli.embedded.train import measure as drawing
 from glass_cli.embedded.train.preferences import PICTURES
 from glass_cli.embedded.train.ranking import accuracy
@@ -73,7 +82,7 @@ again, not the same bits. The rewards and the judge share neither weights nor tr
 _FLOW = """
 ## What the flow draws
 
-Plain ODE, guidance {guidance:g}, one picture a prompt, {count:,} prompts a row, judged by the
+Plain ODE, guidance {guidance:g}{how}, one picture a prompt, {count:,} prompts a row, judged by the
 embedded detector (`python -m glass_cli.embedded.train.measure`):
 
 {table}
@@ -84,8 +93,9 @@ _BINDING = """
 
 Two prompts of the same words, such as "a red dog and a blue cat" and "a blue dog and a red cat":
 the share of {count:,} held-out scenes a row whose noise the flow predicts better under their own
-(`python -m glass_cli.embedded.train.binding`). 0.5 is chance: to such a flow a prompt is a list of
-words, and of two objects rightly there it gives half the wrong colours.
+(`python -m glass_cli.embedded.train.binding`), before guidance is built in. 0.5 is chance: to such
+a flow a prompt is a list of words, and of two objects rightly there it gives half the wrong
+colours.
 
 {table}
 """
@@ -137,13 +147,14 @@ def _samples(folder: Path, part: str, before: int) -> dict[str, Any]:
     return {"pictures": before + line["step"] * PARTS[part][1], "last": last}
 
 
-def _flow(out: Path, count: int) -> dict[str, Any]:
+def _flow(out: Path, count: int, guidance: float) -> dict[str, Any]:
     pipe = drawing.load(out / "emoji")
     judge = LoadedGenEval(EmbeddedDetector(str(out / "detector")).load(CPU, torch.float32))
     shares = {
-        f"{calls} calls": drawing.correctness(pipe, judge, count, calls) for calls in drawing.CALLS
+        f"{calls} calls": drawing.correctness(pipe, judge, count, calls, guidance)
+        for calls in drawing.CALLS
     }
-    return {"count": count, "guidance": drawing.GUIDANCE, "shares": shares}
+    return {"count": count, "guidance": distil.GUIDANCE, "shares": shares}
 
 
 def _changed(out: Path, measured: Callable[[Any], dict[str, float]]) -> dict[str, Any]:
@@ -160,6 +171,12 @@ def _detector(out: Path, count: int) -> dict[str, Any]:
     }
 
 
+# what the rows of a part's table are, and its words; of all others they are a reward's
+SECTIONS = {
+    "flow": ("prompts", _FLOW),
+    "distil": ("prompts", _FLOW),
+    "detector": ("verdict", _DETECTOR),
+}
 REWARDS: dict[str, Callable[[str], Reward]] = {
     "imagereward": ImageReward,
     "clip": Clip,
@@ -182,11 +199,11 @@ def _reward(out: Path, name: str, count: int) -> dict[str, Any]:
     return {"count": pairs, **_changed(out, lambda change: accuracy(loaded, pairs, change))}
 
 
-def _measured(out: Path, part: str, count: int) -> dict[str, Any]:
-    if part in ("codec", "reader", "distil"):
+def _measured(out: Path, part: str, count: int, distilled: bool) -> dict[str, Any]:
+    if part in ("codec", "reader") or (part == "flow" and distilled):
         return {}
-    if part == "flow":
-        return _flow(out, max(1, count // 20))
+    if part in ("flow", "distil"):
+        return _flow(out, max(1, count // 20), drawing.GUIDANCE if distilled else distil.GUIDANCE)
     return _detector(out, count) if part == "detector" else _reward(out, part, count)
 
 
@@ -197,10 +214,11 @@ def write(folder: Path, out: Path, count: int, start: Path | None = None) -> Non
     start: the weights that training began with, whose pictures were seen too.
     """
     figures, before = kept(out), {} if start is None else kept(start)
+    distilled = (folder / "distil.pt").exists()
     for part in PARTS:
         if (folder / f"{part}.pt").exists():
             seen = _samples(folder, part, before.get(part, {}).get("pictures", 0))
-            figures[part] = {**seen, **_measured(out, part, count)}
+            figures[part] = {**seen, **_measured(out, part, count, distilled)}
     save({part: figures[part] for part in (*PARTS, *figures) if part in figures}, out)
 
 
@@ -228,15 +246,15 @@ def render(figures: dict[str, Any]) -> str:
         rows.append(f"| {part} | {PARTS[part][0]} | {found['pictures']:,} | {last} |")
     measured = ""
     for part, found in parts.items():
-        if "shares" not in found:
-            continue
-        head = {"flow": "prompts", "detector": "verdict"}.get(part, "respect")
-        text = {"flow": _FLOW, "detector": _DETECTOR}.get(part, _REWARD)
-        table = drawing.table(found["shares"], head)
-        measured += text.format(name=part, table=table, **_plain(found))
+        if "shares" in found:
+            head, text = SECTIONS.get(part, ("respect", _REWARD))
+            table = drawing.table(found["shares"], head)
+            how = " built in" if part == "distil" else ""
+            measured += text.format(name=part, table=table, how=how, **_plain(found))
         if part == "flow" and "binding" in figures:
             of = figures["binding"]
-            measured += _BINDING.format(count=of["count"], table=drawing.table(of["of"], "asked"))
+            binding = _BINDING.format(count=of["count"], table=drawing.table(of["of"], "asked"))
+            measured += binding
     if "draws" in figures:
         measured += draws_section(figures["draws"])
     return _CARD.format(rows="\n".join(rows), measured=measured)

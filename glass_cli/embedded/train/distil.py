@@ -18,6 +18,8 @@ from glass_cli.embedded.train import flow
 from glass_cli.embedded.train.codes import CodeTable
 from glass_cli.embedded.train.loop import averaged, fit
 
+# The strength that draws most right among 2, 3, 4.5, 6 and 8: two objects, counts, sides, colours.
+GUIDANCE = 4.5
 LEARNING_RATE = 4e-4
 EMA_DECAY = 0.998
 
