@@ -19,7 +19,7 @@ CONFIG: dict[str, Any] = {
     "model": {
         "_target_": "glass_cli.models.diffusers_pipeline.DiffusersPipeline",
         "path": "embedded:emoji",
-        "guidance": 3.0,
+        "guidance": 1.0,
     },
     "sampler": {"_target_": "glass_cli.method.glass.Glass", "transitions": 2, "rho": "ddpm"},
     "steering": {

@@ -103,7 +103,7 @@ def test_nothing_chosen_means_the_highest_reward(points: LoadedModel) -> None:
 
 
 def test_a_folder_is_a_model(emoji: LoadedModel) -> None:
-    model = glass.load_model(str(EMOJI), guidance=3.0, device=torch.device("cpu"))
+    model = glass.load_model(str(EMOJI), guidance=1.0, device=torch.device("cpu"))
     pictures = [
         glass.draw(m, PROMPT, particles=1, calls=5, sampler=glass.Ode()).samples
         for m in (model, emoji)
