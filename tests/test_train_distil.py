@@ -12,7 +12,7 @@ import torch
 from transformers import CLIPTokenizer
 
 from glass_cli.common.hub import EMBEDDED
-from glass_cli.embedded.train import distil, flow
+from glass_cli.embedded.train import card, distil, flow
 from glass_cli.embedded.train.loop import averaged
 from glass_cli.embedded.world.render import FONT
 
@@ -79,3 +79,13 @@ def test_guidance_is_built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         far = (guided - told).square().mean()
         assert (velocity(student, batch.tokens) - guided).square().mean() < 0.1 * far
         assert (velocity(student, none.expand(32, -1)) - without).square().mean() < 0.1 * far
+
+
+def test_the_card_says_where_guidance_is() -> None:
+    """Built into the network that ships; of a flow without it, what was asked for."""
+    figures = card.kept(EMBEDDED)
+    assert "Plain ODE, guidance 4.5 built in, one picture" in card.render(figures)
+    drawn = {key: figures["distil"][key] for key in ("count", "guidance", "shares")}
+    before = {**figures, "flow": {**figures["flow"], **drawn}}
+    del before["distil"]
+    assert "Plain ODE, guidance 4.5, one picture" in card.render(before)
