@@ -64,12 +64,12 @@ class Evolution(Searching):
         search.finish(search.roots(max(1, int(self.first * search.budget) // picture)))
         starts = self._starts(search.times)
         for k in itertools.cycle(starts):
-            count = self._children(search, k, search.left)
+            count = self._affordable(search, k)
             if count:
                 best = sorted(search.finished, key=lambda node: -reward_of(node))[: self.parents]
                 children = [search.noised(best[i % len(best)], k) for i in range(count)]
                 search.finish(self._kept(search, children))
-            elif not self._children(search, starts[-1], search.left):
+            elif not self._affordable(search, starts[-1]):
                 break
         yield from search.steps()
 
@@ -77,12 +77,11 @@ class Evolution(Searching):
         """How many of ``count`` children are drawn to the end."""
         return max(1, round(self.keep * count))
 
-    def _children(self, search: Search, k: int, calls: int) -> int:
-        """How many children from transition k on ``calls`` network calls buy, a generation's at
-        most."""
+    def _affordable(self, search: Search, k: int) -> int:
+        """How many children from transition k on can be paid for, a generation's at most."""
         cost = search.cost(k)  # beyond the first call, which says what x_hat is
         counts = range(self.parents * self.children, 0, -1)
-        return next((n for n in counts if n + self._finished(n) * cost <= calls), 0)
+        return next((n for n in counts if n + self._finished(n) * cost <= search.left), 0)
 
     def _kept(self, search: Search, children: list[Node]) -> list[Node]:
         """Those of a generation that are worth finishing."""
