@@ -1,7 +1,8 @@
 """Measured figures in a page, and whether the files of results have them.
 
 A figure is a mean with its interval, as in "83.3 [75.0, 91.7]" or "+2.1 [-6.2, 10.4]", wherever it
-stands; in a row of a table that has one, the row's other numbers are figures too.
+stands; in a row of a table that has one, the row's other numbers are figures too. What a column
+with "less" in its head has is a difference of two runs, and stands alone.
 """
 
 from __future__ import annotations
@@ -26,15 +27,27 @@ class Figures(NamedTuple):
 def figures(page: str) -> Iterator[Figures]:
     """Those of a page in Markdown, without what stands in blocks of code."""
     text = re.sub(r"(?ms)^```.*?^```|^(?: {4}|\t).*?$", "", page)
-    rows = [line for line in text.splitlines() if line.lstrip().startswith("|")]
-    for row in rows:
-        triples = tuple(found.groups() for found in TRIPLE.finditer(row))
+    differences: list[bool] = []  # of each column
+    prose = []
+    for line in text.splitlines():
+        if not line.lstrip().startswith("|"):
+            prose.append(line)
+            differences = []
+            continue
+        cells = [cell.strip() for cell in line.strip().removeprefix("|").split("|")]
+        differences = differences or [" less " in f" {cell} " for cell in cells]
+        own = [cell for cell, less in zip(cells, differences, strict=True) if not less]
+        triples = _triples(" | ".join(own))
         if triples:
-            cells = [cell.strip() for cell in TRIPLE.sub("", row).strip("| ").split("|")]
-            yield Figures(triples, tuple(c for c in cells if re.fullmatch(NUMBER, c)))  # type: ignore[arg-type]
-    prose = " ".join(line for line in text.splitlines() if line not in rows)
-    for found in TRIPLE.finditer(prose):
-        yield Figures((found.groups(),))  # type: ignore[arg-type]  # of three groups
+            yield Figures(triples, tuple(cell for cell in own if re.fullmatch(NUMBER, cell)))
+        for cell, less in zip(cells, differences, strict=True):
+            if less:
+                yield from (Figures((triple,)) for triple in _triples(cell))
+    yield from (Figures((triple,)) for triple in _triples(" ".join(prose)))
+
+
+def _triples(text: str) -> tuple[tuple[str, str, str], ...]:
+    return tuple((mean, low, high) for mean, low, high in TRIPLE.findall(text))
 
 
 def shows(written: str, value: float) -> bool:

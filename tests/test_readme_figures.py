@@ -71,6 +71,22 @@ def test_any_other_digit_is_missed(files: list[Path], shown: str, other: str) ->
     assert len(missing(PAGE.replace(shown, other), files)) == 1
 
 
+def test_a_difference_in_a_table_stands_alone(files: list[Path]) -> None:
+    """It is of two runs, so no row of results has it beside the run's own figures."""
+    page = """
+| run | right, % | less best of N, points |
+|---|--:|--:|
+| SDE | 85.4 [77.1, 93.8] | +2.7 [1.9, 3.8] |
+"""
+    assert [each.triples for each in figures(page)] == [
+        (("85.4", "77.1", "93.8"),),
+        (("+2.7", "1.9", "3.8"),),
+    ]
+    assert missing(page, files) == []
+    assert len(missing(page.replace("2.7", "2.8"), files)) == 1
+    assert len(missing(page.replace(" less ", " "), files)) == 1
+
+
 def test_figures_of_a_row_are_of_one_run(files: list[Path]) -> None:
     mixed = "| x | 85.4 [77.1, 93.8] | 70.0 [69.0, 71.0] |"
     assert missing(mixed, files) == []
