@@ -216,7 +216,9 @@ class Shell:
         return re.findall(r"w([^%\s]*)!", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown))
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(
+    params=["bash", *(pytest.param(name, marks=pytest.mark.slow) for name in ("zsh", "fish"))]
+)
 def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shell]:
     if shutil.which(request.param) is None:
         pytest.skip(f"{request.param} is not installed")

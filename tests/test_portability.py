@@ -67,6 +67,7 @@ def test_glass_runs_without_what_windows_lacks(tmp_path: Path, words: list[str])
     as_on_windows(tmp_path, words)
 
 
+@pytest.mark.slow
 def test_a_run_and_its_tables_without_what_windows_lacks(tmp_path: Path) -> None:
     points = ["model=gaussian_mixture", "reward=linear", "calls=5", "particles=3", "--open"]
     prompts = 'prompts=["naïve ☃ in Łódź: 20 %?", "two words"]'
