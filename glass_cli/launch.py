@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.errors import GlassError, Unfinished, one_line
+from glass_cli.common.files import FULL, cannot_write, why
 from glass_cli.common.messages import describe, output_is_closed, say
 from glass_cli.common.paths import ERROR_FILE, EVAL_CONFIG, MAIN_CONFIG
 from glass_cli.common.signals import code_of, interruptions_kept, signals_raise
@@ -32,6 +33,7 @@ ENGINES = {MAIN_CONFIG: "glass_cli.engine.sample", EVAL_CONFIG: "glass_cli.engin
 # In which finished work is kept: a folder that has one of them is never removed.
 _WORK = ("results", "study")
 _TRACEBACKS = "HYDRA_FULL_ERROR"
+_FREE_IT = "free it, or choose another with hydra.sweep.dir=FOLDER; the same command goes on"
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ def _write(path: Path, line: str, error: Exception) -> str:
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     try:
         path.write_text(f"{line}\n\n{trace}", encoding="utf-8", errors="backslashreplace")
-    except OSError as why:
-        return f" ({path} cannot be written: {why.strerror}; {_TRACEBACKS}=1 shows where)"
+    except OSError as problem:
+        return f" ({path} cannot be written: {problem.strerror}; {_TRACEBACKS}=1 shows where)"
     return f" (traceback in {path})"
 
 
@@ -195,6 +197,9 @@ def _hydra(engine: str, checked: CheckedLine, conf: Path, config_name: str) -> i
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED if end.code else 0
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL and checked.folder is not None:
+            say(str(cannot_write(checked.folder, why(error), _FREE_IT)))  # what Hydra writes there
+            return USER_ERROR
         shown = checked.folder is None and isinstance(error, BrokenPipeError)
         if raises or shown or output_is_closed(error):
             raise

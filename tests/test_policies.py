@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 from scipy.stats import norm
 
-from glass_cli.engine.auto_plan import choose, to_check
+from glass_cli.engine.auto_plan import choose, race, to_check
 from glass_cli.launch import launch
 from glass_cli.method.budget import picture_calls, spread_calls
 from glass_cli.output.reader import read_run
@@ -154,6 +155,39 @@ def test_best_of_n_is_replaced_only_by_what_is_clearly_better() -> None:
     assert chosen([(0.0, 1.0), (0.0, 1.2), (0.5, 1.0), (0.0, 0.9)]) == other.policy
     assert chosen([(0.0, 3.0), (0.0, -2.8), (0.5, 0.6), (0.0, 0.1)]) == base.policy
     assert chosen([(1.0, 0.0), (1.0, 0.2), (1.5, 1.0), (1.0, 0.9)]) == base.policy
+
+
+def runs_of(means: list[float], spread: float, calls: int, prompts: int) -> list[dict[str, Any]]:
+    """A race whose policies get these mean rewards, each with its own noise, 10 calls a run."""
+    rng = np.random.default_rng(0)
+
+    def check(which: Sequence[int], prompt: str) -> dict[str, Any]:
+        rewards = [means[i] + spread * rng.standard_normal() for i in which]
+        return {"rewards": rewards, "nfe": 10 * len(which), "prompt": prompt}
+
+    return race(len(means), [f"p{i}" for i in range(prompts)], 3, calls, check)
+
+
+def test_a_race_goes_on_with_those_that_are_not_behind() -> None:
+    runs = runs_of([0.0, 0.5, -5.0], 1.0, 10_000, 200)
+    still = [[reward is not None for reward in run["rewards"]] for run in runs]
+    assert [run["prompt"] for run in runs] == [f"p{i}" for i in range(len(runs))]
+    assert still[:8] == [[True] * 3] * 8 and still[8] == [True, True, False]
+    assert still == sorted(still, reverse=True)  # who has left it stays out
+    # a difference of .5 with a spread of sqrt 2 is two standard errors after 32 prompts or so
+    assert 8 < len(runs) < 100
+    forecasts = [Forecast(Policy("ode", 5, (8 + i,), "best_of_n"), 0.0) for i in range(3)]
+    choice = choose(forecasts, [], runs)
+    assert choice.policy.sizes == (9,) and choice.nfe == sum(run["nfe"] for run in runs)
+    assert [len(one.rewards) for one in choice.checked] == [len(runs), len(runs), 8]
+
+
+def test_a_race_ends_with_its_calls_or_its_prompts() -> None:
+    even = runs_of([0.0, 0.0], 1.0, 200, 100)
+    assert len(even) == 10 and sum(run["nfe"] for run in even) == 200
+    assert len(runs_of([0.0, 0.0], 1.0, 10_000, 6)) == 6
+    assert len(runs_of([0.0, 0.0], 1.0, 0, 6)) == 3  # all run on the table's prompts
+    assert len(runs_of([0.0, 9.0], 0.1, 10_000, 100)) == 8
 
 
 POINTS = ["model=gaussian_mixture", "reward=linear", "wandb.mode=disabled"]

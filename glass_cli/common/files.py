@@ -16,6 +16,9 @@ from glass_cli.common.errors import GlassError
 
 P = TypeVar("P", str, Path)
 
+# of errors that say that a disk has no room, or none for this user
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:

@@ -1,15 +1,18 @@
 """``steering=auto``: how a budget is spent, from what was measured of this model and reward.
 
 A table of rewards is measured once on the run's own prompts, policies are replayed on it
-(:mod:`glass_cli.steering.replay`), the best of each kind is checked by real runs, and the choice
-is cached for the model, the reward and the budget. ``glass plan`` does the same with more words.
+(:mod:`glass_cli.steering.replay`), the best of each kind is checked by real runs until the others
+have fallen behind, and the choice is cached for the model, the reward and the budget. ``glass
+plan`` does the same with more words, all checks on all of its prompts.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
     from glass_cli.steering.replay import Forecast
 
 KINDS = 5  # that are checked at most
+# Network calls within which checks go on to more prompts than the table has: a small budget's cost
+# little, and eight prompts seldom tell two good ways apart.
+CHECK_CALLS = 16_000
+FEWEST = 8  # prompts, before a standard error is believed
 FILE = "plan.json"  # in the folder of a run, which keeps to the plan that it began with
 
 
@@ -50,20 +57,21 @@ def choose(
     """The policy of the highest real rewards; best-of-N, the first, unless another is better by
     more than the standard error of their difference over the prompts.
 
-    parts: the table's, runs: the checks', one of each a prompt.
+    parts: the table's, runs: the checks', one of each a prompt; a reward is None where a policy
+        was no longer run, which had fallen behind.
     """
     checked = [
-        Checked(one, [float(run["rewards"][i]) for run in runs]) for i, one in enumerate(forecasts)
+        Checked(one, [float(run["rewards"][i]) for run in runs if run["rewards"][i] is not None])
+        for i, one in enumerate(forecasts)
     ]
     base = best = checked[0]
+    most = 0.0
     line = "nothing else that was tried is clearly better"
-    for one in checked[1:]:
-        gains = [a - b for a, b in zip(one.rewards, base.rewards, strict=True)]
-        mean = sum(gains) / len(gains)
-        spread = sum((gain - mean) ** 2 for gain in gains) / max(1, len(gains) - 1)
-        error = math.sqrt(spread / len(gains))
-        if mean > error and one.mean > best.mean:
-            best = one
+    for i, one in enumerate(checked[1:], 1):
+        gains = _gains(runs, i, 0)
+        mean, error = _mean_and_error(gains)
+        if mean > max(error, most):
+            best, most = one, mean
             line = (
                 f"{mean:+.3g} (standard error {error:.2g}) in reward against"
                 f" {base.forecast.policy.title()} on"
@@ -71,6 +79,56 @@ def choose(
             )
     nfe = sum(int(part["nfe"]) for part in [*parts, *runs])
     return Choice(best.forecast.policy, line, checked, nfe)
+
+
+def _gains(runs: Sequence[Mapping[str, Any]], one: int, other: int) -> list[float]:
+    """How much more a policy got than another, on the prompts on which both were run."""
+    pairs = [(run["rewards"][one], run["rewards"][other]) for run in runs]
+    return [a - b for a, b in pairs if a is not None and b is not None]
+
+
+def _mean_and_error(gains: Sequence[float]) -> tuple[float, float]:
+    mean = sum(gains) / len(gains)
+    spread = sum((gain - mean) ** 2 for gain in gains) / max(1, len(gains) - 1)
+    return mean, math.sqrt(spread / len(gains))
+
+
+def race(
+    count: int,
+    prompts: Iterable[str],
+    least: int,
+    calls: int,
+    check: Callable[[Sequence[int], str], Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Real runs of ``count`` policies on one prompt after another, of those still in the race.
+
+    From FEWEST prompts on one leaves it that is behind another by more than two standard errors of
+    their difference. It ends with one, with the prompts, or, after ``least`` prompts, where one
+    more would exceed ``calls`` network calls.
+
+    check: of these policies (numbers from 0) on a prompt: their "rewards", and their "nfe" in all.
+    """
+    running = list(range(count))
+    runs: list[dict[str, Any]] = []
+    for prompt in prompts:
+        if len(runs) >= FEWEST:
+            behind = {
+                worse
+                for worse, better in itertools.permutations(running, 2)
+                for mean, error in [_mean_and_error(_gains(runs, better, worse))]
+                if mean > 2.0 * error
+            }
+            running = [i for i in running if i not in behind]
+        spent = sum(run["nfe"] for run in runs)
+        last = runs[-1]["nfe"] if runs else 0
+        if len(runs) >= least and (len(running) < 2 or spent + last > calls):
+            break
+        part = check(running, prompt)
+        rewards: list[float | None] = [None] * count
+        for i, reward in zip(running, part["rewards"], strict=True):
+            rewards[i] = reward
+        runs.append({**part, "rewards": rewards})
+    return runs
 
 
 def with_policy(settings: Settings, policy: Policy) -> Settings:
@@ -185,10 +243,13 @@ def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice
     chosen = [prompts[i * len(prompts) // count] for i in range(count)]
     first = ways(budget)
     table = count * rules.samples * (sum(way.calls for way in first) + 3 * max(splits(budget)))
-    most = table + KINDS * count * budget
+    most = table + max(KINDS * count * budget, CHECK_CALLS)
+    others = [prompt for prompt in dict.fromkeys(prompts) if prompt not in chosen]
+    random.Random(0).shuffle(others)  # a list may be in order, of task or length
+    raced = [*chosen, *others[: max(0, CHECK_CALLS // (2 * budget) - count)]]
     say(
         "steering=auto: no plan is cached for this model, reward and budget; one is made with at"
-        f" most {most} network calls on {count} of the {len(prompts)} prompts"
+        f" most {most} network calls on {len(raced)} of the {len(prompts)} prompts"
     )
     work, _ = load(settings, Stages())
     negative = settings.root.negative_prompt
@@ -203,8 +264,13 @@ def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice
     second = second_ways(work, parts, chosen[0], budget)
     parts += measured(second, "second table") if second else []
     forecasts = to_check(ranked(budget, table_of(parts), second))
-    runs = [
-        check_prompt(work, forecasts, prompt, negative, budget)
-        for prompt in counted(chosen, "plan: check of prompt")
-    ]
+    runs = race(
+        len(forecasts),
+        counted(raced, "plan: check of prompt"),
+        count,
+        CHECK_CALLS,
+        lambda which, prompt: check_prompt(
+            work, [forecasts[i] for i in which], prompt, negative, budget
+        ),
+    )
     return choose(forecasts, parts, runs), work

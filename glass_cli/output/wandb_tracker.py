@@ -224,7 +224,19 @@ def _import_wandb() -> Any:
     import wandb
 
     _log_quietly()
+    _tell_no_imports()
     return wandb
+
+
+def _tell_no_imports() -> None:
+    """By itself W&B is told, in the importing thread, of every torch and the like that is imported
+    once a run has begun; where its service has died, that import raises and ends the run."""
+    telemetry: Any = sys.modules.get("wandb.sdk.lib.telemetry")
+    listed = getattr(telemetry, "list_telemetry_imports", None)
+    if listed is not None:
+        telemetry.list_telemetry_imports = lambda only_imported=False: (
+            listed(True) if only_imported else set()
+        )
 
 
 def _log_quietly() -> None:

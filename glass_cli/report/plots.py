@@ -38,10 +38,16 @@ def write_plots(comparison: Comparison, folder: Path) -> list[Path]:
     for name, figure in figures.items():
         if figure is None:
             continue
-        for suffix in ("png", "pdf"):
+        # without the moment at which it was made, equal plots are equal files
+        for suffix, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
             path = folder / f"{name}.{suffix}"
-            with atomic_write(path) as part, boxes_for_missing_letters():
-                figure.savefig(part, dpi=160, bbox_inches="tight")
+            drawn = io.BytesIO()  # of a full disk matplotlib's own writer prints a traceback
+            with boxes_for_missing_letters():
+                figure.savefig(
+                    drawn, format=suffix, dpi=160, bbox_inches="tight", metadata=metadata
+                )
+            with atomic_write(path) as part:
+                part.write_bytes(drawn.getvalue())
             written.append(path)
     return written
 
