@@ -77,7 +77,7 @@ $(VENV)/.torch.stamp: constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.run.stamp: $(INPUTS) $(VENV)/.torch.stamp
-	@echo "installing glass"
+	@echo "installing glass, which takes some minutes the first time"
 	@$(PIP) -e .
 	@touch $@
 

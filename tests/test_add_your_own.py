@@ -179,3 +179,12 @@ def test_a_required_member_left_out_is_one_line(
     assert done.returncode == 2
     assert done.stderr == f"glass: {shown}; see README, Add your own\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_record_without_a_prompt_is_one_line(tmp_path: Path) -> None:
+    words = write("benchmark", tmp_path)
+    path = tmp_path / "warm.py"
+    path.write_text(path.read_text().replace('"prompt"', '"text"'))
+    done = glass(words, tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "warm.Warm.records()[0] has no text as its prompt (it has text)" in done.stderr

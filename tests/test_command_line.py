@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -212,6 +213,14 @@ def test_errors_of_a_users_module_are_one_line(
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"glass: {message}")
     assert not list(Path().iterdir())
+    # where Python was not told of this folder, as by `glass` itself
+    (mine / "sampler" / "far_module.yaml").write_text("# own\n_target_: far_module.Own\n")
+    Path("far_module.py").touch()
+    monkeypatch.setattr(
+        sys, "path", [place for place in sys.path if place not in ("", str(Path.cwd()))]
+    )
+    assert launch(["-cd", str(mine), "sampler=far_module"]) == 2
+    assert "this folder, where `python -m glass_cli` looks" in capsys.readouterr().err
 
 
 def test_an_error_of_glass_itself_is_one_line_too(

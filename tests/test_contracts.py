@@ -132,6 +132,29 @@ def test_optional_members_come_from_the_contract() -> None:
     )
 
 
+@dataclass(frozen=True)
+class WithoutFirst(Sampler):
+    """A sampler that cannot be asked to go on in the middle of a transition."""
+
+    def outer_times(self, flow: Any) -> tuple[float, ...]:
+        return (0.0, 1.0)
+
+    def transition(  # type: ignore[override]
+        self, flow: Any, x: Any, x_hat: Any, t: float, t_next: float, normal: Any, calls: int
+    ) -> Any:
+        return x
+
+
+def test_a_method_takes_what_its_contract_says() -> None:
+    with pytest.raises(GlassError) as refused:
+        made(WithoutFirst, "sampler")
+    assert str(refused.value) == (
+        f"sampler: {__name__}.WithoutFirst.transition() is called as transition(flow, x, x_hat, t,"
+        " t_next, normal, calls, first=0): got an unexpected keyword argument 'first'; see README,"
+        " Add your own"
+    )
+
+
 def test_a_class_with_every_member_need_not_inherit() -> None:
     assert made(Whole, "reward") == Whole()
 

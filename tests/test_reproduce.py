@@ -57,6 +57,19 @@ def test_what_cannot_be_run_is_one_line(name: str, scope: Scope, message: str) -
     assert "\n" not in str(refused.value)
 
 
+def test_without_a_network_geneval_is_refused_before_anything_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def run(words: list[str], config: str) -> int:
+        raise AssertionError(words)
+
+    with pytest.raises(GlassError, match=r"--geneval FILE, or .* --benchmark compose"):
+        reproduce("embedded", Scope(("ode1_50",)), [], tmp_path / "runs", tmp_path / "out", run=run)
+
+
 def test_where_a_list_lies_here_is_not_published(tmp_path: Path) -> None:
     """Neither in the command of a row nor in its settings."""
     file = tmp_path / "evaluation_metadata.jsonl"
@@ -104,6 +117,7 @@ def test_every_run_is_checked_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     only = ("best_of_n_*", "fk_sde_auto_*", "fk_glass_uniform_*", "posterior")
     scope = Scope(seeds=1, only=only)
+    monkeypatch.setattr("glass_cli.benchmarks.lists.public", lambda url, name: "")
     assert reproduce("embedded", scope, ["device=cpu"], Path("runs"), Path("out"), run=pretend) == 0
     best = [words for words in asked if any(word.startswith("particles=") for word in words)]
     assert len(best) == 3 * 2 * 2, "three methods, two budgets, two benchmarks"
@@ -126,7 +140,7 @@ def test_stopped_and_failed_runs(tmp_path: Path, capsys: pytest.CaptureFixture[s
         reproduce("embedded", scope, [], runs, out, run=lambda words, config: 2)
     written(runs, "ode2_50", "compose", (0.5, 50, 0.0))
     assert reproduce("embedded", scope, [], runs, out, run=lambda words, config: 2) == 1
-    assert "2 runs failed, and are left out of the pages" in capsys.readouterr().err
+    assert "2 runs failed and are left out of the pages" in capsys.readouterr().err
     words = ["dtype=bfloat16", "wandb.mode=offline"]
     assert reproduce("embedded", scope, words, runs, out, draw=False) == 0
     (row,) = read_rows(out / "embedded.csv")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from worlds import GaussianFlow, fk, linear, steered
 
 from glass_cli.method.glass import Glass
+from glass_cli.steering.base import Steering
 from glass_cli.steering.independent import BestOfN, NoSteering
 from glass_cli.steering.particles import Particles
 from glass_cli.steering.state import NotFinite
@@ -137,6 +140,24 @@ def test_the_answer_is_the_particle_of_highest_reward() -> None:
         assert float(last.rewards[last.chosen]) == float(last.rewards.max())
     assert steered(NoSteering(), linear)[-1].chosen is None
     assert steered(NoSteering(), None)[-1].rewards is None
+
+
+@dataclass(frozen=True)
+class Chooses(Steering):
+    """A steering whose answer is what it is given."""
+
+    answer: Any = None
+
+    def choose(self, particles: Particles, r: Tensor | None, u: Tensor) -> Any:
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [torch.tensor(1.5), 4, -1, "0"])
+def test_an_answer_is_the_number_of_a_particle(answer: Any) -> None:
+    with pytest.raises(ValueError, match=r"Chooses\.choose\(\) gave .* from 0 to 3, or None"):
+        steered(Chooses(answer), particles=4)
+    for given in (torch.tensor(3), np.int64(3), 3):
+        assert steered(Chooses(given), particles=4)[-1].chosen == 3
 
 
 def test_best_of_n_and_unsteered_draw_the_same_particles() -> None:

@@ -119,7 +119,8 @@ def _device() -> Iterator[Finding]:
             text = f"cuda:{number}, {name}, {free:.0f} of {total:.0f} GiB free, dtype={dtype}"
             yield Finding("" if number else "device", text)
         return
-    text = f"{device.type}, dtype={dtype}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    text = f"{device.type}, dtype={dtype}, {threads} thread{'s' * (threads > 1)}"
     unused = device.type == "cpu" and shutil.which("nvidia-smi") is not None
     advice = (
         f"nvidia-smi is here, but torch {torch.__version__} sees no GPU: install its CUDA build"

@@ -7,6 +7,7 @@ cache. ``HF_HUB_OFFLINE=1`` keeps to the cache. Every failure is one line that s
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -109,9 +110,10 @@ def explained(name: str, key: str) -> Iterator[None]:
     except errors.RevisionNotFoundError as error:
         raise GlassError(f"{key}={name} has no such revision; see its page on the hub") from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+        unset = " and unset HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise GlassError(
-            f"{key}={name} is not in the cache and the hub cannot be reached; connect (and unset"
-            f" HF_HUB_OFFLINE), or give a folder: {key}=PATH"
+            f"{key}={name} is not in the cache and the hub cannot be reached; connect{unset}, or"
+            f" give a folder: {key}=PATH"
         ) from error
     except errors.EntryNotFoundError as error:
         raise GlassError(f"{key}={name} lacks a file: {one_line(error)}") from error

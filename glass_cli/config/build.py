@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import math
 import types
 import typing
@@ -38,14 +39,23 @@ def find_class(target: str, where: str) -> Callable[..., Any]:
     try:
         imported = importlib.import_module(module)
     except Exception as error:  # a module of the user's may raise anything
+        advice = "install what is missing, or correct that module or _target_ in its yaml"
+        if _is_here(module):
+            advice = "it is in this folder, where `python -m glass_cli` looks and `glass` does not"
         raise GlassError(
-            f"{where}: cannot import {target} ({describe_error(error)}); install what is missing,"
-            " or correct that module or _target_ in its yaml"
+            f"{where}: cannot import {target} ({describe_error(error)}); {advice}"
         ) from error
     if not callable(getattr(imported, name, None)):
         raise GlassError(f"{where}: there is no {target}; correct _target_ in its yaml")
     target_class: Callable[..., Any] = getattr(imported, name)
     return target_class
+
+
+def _is_here(module: str) -> bool:
+    """Whether Python does not find a module although it is in this folder."""
+    top = module.partition(".")[0]
+    here = Path(f"{top}.py").is_file() or Path(top).is_dir()
+    return here and importlib.util.find_spec(top) is None
 
 
 def build(node: Any, where: str, group: str | None = None) -> Any:

@@ -46,6 +46,7 @@ def check_instance(settings: object, group: str, where: str) -> None:
         return
     module, _, name = CONTRACTS[group].rpartition(".")
     contract = getattr(importlib.import_module(module), name)
+    _check_signatures(kind, contract, where)
     if contract in kind.__mro__ or issubclass(kind, Study):
         return  # it has the optional members from there; check_class has seen to the others
     members = members_of(contract)
@@ -57,6 +58,25 @@ def check_instance(settings: object, group: str, where: str) -> None:
     shown = ", ".join(_shown(getattr(contract, name, None), name) for name in needed or missing)
     hint = _README if needed else f"inherit from {CONTRACTS[group]}, which has defaults ({_README})"
     raise GlassError(f"{where}: {_name(kind)} lacks {shown}; {hint}")
+
+
+def _check_signatures(kind: type, contract: type, where: str) -> None:
+    """Raises GlassError for a method that cannot be called as the contract's is: arguments without
+    a default by position, others by name."""
+    for name in members_of(contract):
+        asked, own = getattr(contract, name, None), getattr(kind, name, None)
+        if own is asked or not (inspect.isfunction(asked) and inspect.isfunction(own)):
+            continue
+        parameters = inspect.signature(asked).parameters.values()
+        positional = [p.name for p in parameters if p.default is p.empty]
+        named = {p.name: p.default for p in parameters if p.default is not p.empty}
+        try:
+            inspect.signature(own).bind(*positional, **named)
+        except TypeError as error:
+            shown = ", ".join([*positional[1:], *(f"{k}={v!r}" for k, v in named.items())])
+            raise GlassError(
+                f"{where}: {_name(kind)}.{name}() is called as {name}({shown}): {error}; {_README}"
+            ) from None
 
 
 def members_of(contract: type) -> list[str]:

@@ -43,6 +43,13 @@ def _records(benchmark: Benchmark) -> dict[int, Mapping[str, Any]]:
     A benchmark may take its first few from all its parts: they keep their places.
     """
     records: list[Mapping[str, Any]] = list(benchmark.records())
+    for place, record in enumerate(records):
+        if not isinstance(record.get("prompt"), str):
+            kind, has = type(benchmark), ", ".join(map(str, record)) or "nothing"
+            raise GlassError(
+                f"benchmark: {kind.__module__}.{kind.__qualname__}.records()[{place}] has no text"
+                f" as its prompt (it has {has})"
+            )
     if benchmark.limit is None:
         return dict(enumerate(records))
     whole = dataclasses.replace(benchmark, limit=None)  # type: ignore[type-var]  # a dataclass

@@ -62,6 +62,8 @@ def _reproduce(
         if "=" not in word or word.startswith("-"):
             raise GlassError(f"{word} is not key=value; settings are such as device=cuda")
     asked, seeds = evaluations(name, scope), range(scope.seeds)
+    if draw and scope.geneval is None and any(each.benchmark == "geneval" for each in asked):
+        _published_prompts()
     failed = 0
     for more in (False, True):
         if more:  # what was best is known now
@@ -88,8 +90,23 @@ def _reproduce(
     for path in paths:
         print(f"wrote {os.path.relpath(path)}")
     if failed:
-        say(f"{failed} run{'s' * (failed > 1)} failed, and are left out of the pages")
+        which = "1 run failed and is" if failed == 1 else f"{failed} runs failed and are"
+        say(f"{which} left out of the pages")
     return int(failed > 0)
+
+
+def _published_prompts() -> None:
+    """Fetches GenEval's list before anything is drawn. Raises GlassError."""
+    from glass_cli.benchmarks.geneval import NAME, URL
+    from glass_cli.benchmarks.lists import public
+
+    try:
+        public(URL, NAME)
+    except GlassError as error:
+        reason = str(error).rpartition(";")[0]
+        raise GlassError(
+            f"{reason}; give the file, --geneval FILE, or leave GenEval out: --benchmark compose"
+        ) from error
 
 
 def _seeds(evaluation: Evaluation, scope: Scope) -> range:

@@ -22,7 +22,7 @@ from glass_cli.steering.particles import Particles
 from glass_cli.steering.search import Search
 from glass_cli.steering.searching import Searching
 from glass_cli.steering.sizes import steering_sizes
-from glass_cli.steering.state import CountedFlow, Step, finite, scores
+from glass_cli.steering.state import CountedFlow, Step, finite, particle_number, scores
 
 
 class Driver:
@@ -85,7 +85,7 @@ class Driver:
         """The step at t=1: final rewards of ``x`` (N, *shape), weights and the answer.
 
         Raises NotFinite for a particle or a reward that is NaN or infinite, ValueError for rewards
-        of another shape than (N,).
+        of another shape than (N,) and for a choice that is none of the particles.
         """
         assert self._particles is not None
         k, particles = len(self.times) - 1, replace(self._particles, x=x, x_hat=x, t=1.0)
@@ -94,7 +94,7 @@ class Driver:
         if r is not None:
             particles = self._steering.finish(particles, r)
         u = torch.rand(1, generator=self._choice, dtype=torch.float64)
-        chosen = self._steering.choose(particles, r, u)
+        chosen = particle_number(self._steering.choose(particles, r, u), len(x), self._steering)
         log_w, ess = particles.log_w, particles.ess
         return Step(k, 1.0, particles, r, log_w, ess, None, self._nfe(), chosen)
 

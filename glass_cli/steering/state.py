@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, replace
 
 import torch
@@ -66,6 +67,23 @@ def finite(values: Tensor, what: str, k: int, t: float) -> Tensor:
         n = int(bad[0])
         raise NotFinite(f"{what} of particle {n} is {float(values[n])} at step {k} (t={t:.3g})")
     return values
+
+
+def particle_number(chosen: object, n: int, steering: object) -> int | None:
+    """What a steering chose of ``n`` particles: a number from 0 on, or None. Raises ValueError."""
+    if chosen is None:
+        return None
+    try:
+        number = operator.index(chosen)  # type: ignore[arg-type]  # which is what is asked
+    except TypeError:
+        number = -1
+    if not 0 <= number < n:
+        kind = type(steering)
+        raise ValueError(
+            f"{kind.__module__}.{kind.__qualname__}.choose() gave {chosen!r}; it must give a"
+            f" particle's number, from 0 to {n - 1}, or None"
+        )
+    return number
 
 
 def scores(r: Tensor, n: int, k: int, t: float) -> Tensor:
