@@ -198,3 +198,23 @@ def test_an_error_in_the_clean_up_of_a_stopped_run(
     assert launch([*MIXTURE, "hydra.run.dir=run"]) == 128 + signal.SIGTERM
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("glass: stopped") and not Path("run").exists()
+
+
+@pytest.mark.parametrize("where", ["preflight", "engine"])
+def test_a_library_that_forgets_the_signal(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray, waiting for a result, raises a KeyboardInterrupt of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def stopped(*_: Any, **__: Any) -> Any:
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            pass
+        raise KeyboardInterrupt
+
+    place = {"preflight": "config.preflight.build_settings", "engine": "engine.sample.completed"}
+    monkeypatch.setattr(f"glass_cli.{place[where]}", stopped)
+    assert launch([*MIXTURE, "hydra.run.dir=run"]) == 128 + signal.SIGHUP

@@ -31,15 +31,17 @@ _raised: list[KeyboardInterrupt] = []
 
 @contextmanager
 def interruptions_kept() -> Iterator[None]:
-    """Raises an interruption again where the block's own closing raised another error over it.
+    """Raises an interruption again where the block's own closing raised another error over it, or
+    a bare KeyboardInterrupt, which knows no signal.
 
-    A signal may meet a library in the middle of a change that its clean-up then stumbles over.
+    A signal may meet a library in the middle of a change that its clean-up then stumbles over; Ray
+    raises one of its own for any signal that meets it while it waits.
     """
     before = len(_raised)
     try:
         yield
-    except Exception as error:
-        if len(_raised) > before:
+    except (Exception, KeyboardInterrupt) as error:
+        if len(_raised) > before and not isinstance(error, Stopped):
             raise _raised[before] from error
         raise
 
