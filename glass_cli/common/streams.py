@@ -7,8 +7,6 @@ import os
 import sys
 from contextlib import suppress
 
-from glass_cli.common.files import why
-
 # of a full disk, of a terminal that has gone, of a stream that was opened to be read
 _UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EBADF)
 
@@ -40,5 +38,7 @@ def output_problem(error: BaseException) -> str | None:
     Only a stream's errors name no file.
     """
     if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
+        from glass_cli.common.files import why
+
         return f"standard output cannot be written: {why(error)}"
     return None
