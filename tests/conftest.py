@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib
 import io
@@ -100,7 +101,11 @@ def tiny_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def pytest_configure() -> None:
     """Signals as a terminal has them: a program started by nohup, or in the background of a script,
-    ignores two, glass heeds that, and tests that send them would see nothing end."""
+    ignores two, glass heeds that, and tests that send them would see nothing end.
+
+    The many objects of torch and of Hydra are looked through for garbage less often.
+    """
+    gc.set_threshold(50_000, 20, 50)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     hangup = getattr(signal, "SIGHUP", None)

@@ -140,6 +140,7 @@ def test_memory_says_why_a_command_failed() -> None:
         memory.peak(4, ["model=gaussian_mixture", "sampler.steps=0"])
 
 
+@pytest.mark.slow
 def test_rewards_are_measured_one_by_one() -> None:
     names = ("imagereward", "hpsv2")
     times, moved = rewards.rewards((1, 2), True, names, run=rewards.measure)

@@ -62,6 +62,7 @@ def assert_no_time_is_negative(folder: Path) -> None:
         assert all(seconds >= 0.0 for seconds in stages.values())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("falling")
 def test_a_sweep_whose_first_job_fails(capsys: pytest.CaptureFixture[str]) -> None:
     words = [*POINTS, "benchmark.missing=true,false", "hydra.sweep.dir=sweep"]

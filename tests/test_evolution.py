@@ -36,7 +36,9 @@ def test_without_children_evolution_is_best_of_n(rules: Steering, sampler: Sampl
     assert last.nfe == 64
 
 
-@pytest.mark.parametrize("flow", [GaussianFlow(), GaussianFlow(VP)])
+@pytest.mark.parametrize(
+    "flow", [GaussianFlow(), pytest.param(GaussianFlow(VP), marks=pytest.mark.slow)]
+)
 def test_children_of_the_models_law_are_of_it(flow: GaussianFlow) -> None:
     """Without a choice between them (all rewards equal) a child is noised and drawn again: the
     mean and deviation of the law that the sampler gives."""

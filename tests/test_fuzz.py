@@ -19,7 +19,7 @@ from fuzz_lines import Line, lines, perhaps_right
 from glass_cli import launch as launching
 from glass_cli.cli import main
 
-QUICK, ALL = 60, 300
+QUICK, ALL = 40, 300
 ADVICE = re.compile(
     r"\b(must|use|choose|write|set|leave|name|see|shows|did you mean|known here|needs?|give|is not"
     r"|correct|close|install|unknown|cannot|missing|requires|takes|belongs|there is no|not a"

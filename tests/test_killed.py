@@ -30,7 +30,7 @@ SAMPLE += [f"prompts=[{','.join(f'p{i}' for i in range(12))}]", "hydra.run.dir=o
     ("config", "seed", "kills", "seconds", "words", "results"),
     [
         ("eval", 0, 6, 0.5, [*POINTS, "benchmark.images=4"], 24),
-        ("config", 3, 8, 2.0, SAMPLE, 12),
+        ("config", 3, 4, 2.0, SAMPLE, 12),
         pytest.param("eval", 1, 20, 3.0, EMOJI, 12, marks=pytest.mark.slow),
     ],
 )

@@ -33,7 +33,14 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @posix
-@pytest.mark.parametrize("name", ["ünï 猫 🍎", "a=b, c", "[x]{y}", "q'uo\"te", "-x", "per\\back"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ünï 猫 🍎",
+        "q'uo\"te, [x]{y}",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("a=b, c", "[x]{y}", "-x", "per\\back")),
+    ],
+)
 def test_names_of_the_working_directory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path(name).mkdir()
     monkeypatch.chdir(name)
@@ -117,7 +124,14 @@ main()
 
 
 @posix
-@pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr", "stdin,stdout,stderr"])
+@pytest.mark.parametrize(
+    "closed",
+    [
+        "stdout",
+        "stdin,stdout,stderr",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("stdin", "stderr")),
+    ],
+)
 def test_closed_streams(closed: str) -> None:
     """The run is that of open ones, and nothing is printed into its files."""
     for folder, names in (("closed", closed), ("open", "")):

@@ -110,7 +110,7 @@ def test_a_family_draws_by_the_reward() -> None:
     assert torch.allclose(share.double(), (1.3 * r).softmax(0), atol=1 / 2000)
 
 
-@pytest.mark.parametrize("sampler", ["glass", "sde"])
+@pytest.mark.parametrize("sampler", ["glass", pytest.param("sde", marks=pytest.mark.slow)])
 def test_tree_sampling_tilts_a_gaussian(sampler: str) -> None:
     """The mean of exp(lam v) at the top, and the mean over the leaves' weights, are those of the
     tilted law up to the bias of a tree that grows where its values are high.

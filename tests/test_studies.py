@@ -126,7 +126,13 @@ def test_a_reward_that_is_not_a_number_is_one_line(
     assert line.startswith("glass: reward.target=no_number.score (") and "gave nan" in line
 
 
-@pytest.mark.parametrize("words", [WINDOW, POSTERIOR], ids=["window", "posterior"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(WINDOW, id="window", marks=pytest.mark.slow),
+        pytest.param(POSTERIOR, id="posterior"),
+    ],
+)
 def test_a_study_goes_on_where_it_stopped(
     words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

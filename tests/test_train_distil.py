@@ -42,6 +42,7 @@ class ToyNetwork(torch.nn.Module):
 
 
 @pytest.mark.skipif(not FONT.exists(), reason="fonts-noto-color-emoji is missing")
+@pytest.mark.slow
 def test_guidance_is_built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The student begins at the flow, nears its guided velocity, and keeps that of no prompt."""
     tokenizer = CLIPTokenizer.from_pretrained(EMBEDDED / "emoji" / "tokenizer")

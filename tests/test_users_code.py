@@ -108,7 +108,9 @@ def test_a_long_call_is_named_once(
     assert not capsys.readouterr().err
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_stopped_in_a_call(sent: signal.Signals) -> None:
     Path("hang").touch()
