@@ -231,6 +231,8 @@ def test_linear_reward() -> None:
 
 
 def test_linear_direction_longer_than_the_points() -> None:
-    with pytest.raises(ValueError, match=r"reward\.direction has 3 coordinates, more than the 2"):
+    with pytest.raises(
+        ValueError, match=r"reward\.direction=\[1,0,2\] has 3 coordinates, more than the 2"
+    ):
         Linear((1.0, 0.0, 2.0)).check_model(SimpleNamespace(dim=2))
     Linear((1.0, 0.0, 2.0)).check_model(SimpleNamespace(dim=3))

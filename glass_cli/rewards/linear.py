@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from glass_cli.common.errors import shown
 from glass_cli.rewards.base import LoadedReward, Reward, ScoredModel
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ class Linear(Reward):
     def check_model(self, model: ScoredModel) -> None:
         """Raises ValueError where the model's points have too few coordinates."""
         if model.dim is not None and len(self.direction) > model.dim:
+            given = ",".join(f"{value:g}" for value in self.direction)
             raise ValueError(
-                f"reward.direction has {len(self.direction)} coordinates, more than the"
-                f" {model.dim} of the model; give at most {model.dim}, or set"
+                f"reward.direction={shown(f'[{given}]')} has {len(self.direction)} coordinates,"
+                f" more than the {model.dim} of the model; give at most {model.dim}, or set"
                 f" model.dim={len(self.direction)}"
             )
 
