@@ -143,7 +143,9 @@ def plan(ctx: typer.Context, fresh: Fresh = False) -> None:
 @app.command(context_settings=HYDRA_ARGUMENTS)
 def reproduce(
     ctx: typer.Context,
-    comparison: Annotated[str, typer.Argument(help="embedded: that of the embedded model.")],
+    comparison: Annotated[
+        str, typer.Argument(metavar="embedded", help="That of the embedded model.")
+    ],
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many prompts.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0, 1, ...: how many.")] = 2,
     only: Annotated[

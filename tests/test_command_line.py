@@ -121,6 +121,11 @@ def test_one_source_of_prompts(mine: Path) -> None:
             ["model=gaussian_mixture", "reward.direction=[1,2,3]"],
             "more than the 2 of the model; give at most 2, or set model.dim=3",
         ),
+        (
+            ["steering.lam=intervall(0.1,5)"],
+            "steering.lam: unknown function intervall; did you mean interval? (bool, choice, ",
+        ),
+        (["steering.lam=interval(0.1)"], "missing a required argument: 'end'; correct it, or put"),
         (["sampler.times=[0,1"], "close its brackets and quotes, or put it in two pairs of quotes"),
     ],
 )

@@ -16,7 +16,7 @@ import pytest
 import typer
 from conftest import REPOSITORY
 
-from glass_cli.cli import app
+from glass_cli.cli import app, main
 from glass_cli.commands.candidates import candidates
 from glass_cli.commands.completion import SCRIPTS, answer, commands_of
 from glass_cli.config.listing import choices
@@ -39,6 +39,18 @@ def test_commands_and_their_options() -> None:
     assert "--cfg" not in words("compare", "--")
     assert words("sample", "--cfg", "") == ["job", "hydra", "all"]
     assert words("nothing", "") == []
+
+
+@pytest.mark.parametrize(
+    ("command", "choices"), [("completion", "|".join(SCRIPTS)), ("reproduce", "embedded")]
+)
+def test_a_missing_word_is_named_by_its_choices(
+    command: str, choices: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["glass", command])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert f"Missing argument '{choices}'" in capsys.readouterr().err
 
 
 def test_groups_and_their_choices_are_those_of_the_yaml_files() -> None:

@@ -84,6 +84,20 @@ def test_it_is_the_scheduler_and_the_callback(pipe: Any) -> None:
     assert not torch.equal(pixels(found.images), pixels(by_hand[0]))
 
 
+def test_a_reward_that_cannot_be_had_is_a_line_before_anything_else(tmp_path: Path) -> None:
+    command = [PROMPT, "--model", "nowhere", "--reward", "imagereward"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(REPOSITORY),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(tmp_path),
+    }
+    done = child_process.run([sys.executable, str(FLUX), *command], environment, tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("pipeline_flux_glass.py: reward.path=")
+    assert "Traceback" not in done.stderr
+
+
 def test_it_is_a_script(folder: Path, tmp_path: Path) -> None:
     command = [PROMPT, "--model", str(folder), "--reward", "clip", "--particles", "2"]
     command += ["--calls", "5", "--size", "64", "64"]

@@ -115,6 +115,18 @@ def test_slurm_without_slurm_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_launcher_of_sweeps_is_not_passed_over_in_a_single_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.chdir(tmp_path)
+    assert launch([*MIXTURE, "hydra/launcher=processes"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "hydra/launcher=processes starts the jobs of a sweep, and this is a single run" in line
+    assert "add -m" in line and "launcher=ray" in line
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("choice", "plugin", "extra"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import family_calls
 import pytest
 import torch
 from conftest import REPOSITORY
+from diffusers import DiffusionPipeline
 from huggingface_hub import snapshot_download
 from loaded_pipelines import denoised, load
 from loopback import serving
@@ -24,6 +26,7 @@ from glass_cli.config.command_line import read_arguments
 from glass_cli.config.composition import composing
 from glass_cli.config.preflight import build_settings, compose_or_explain
 from glass_cli.models.diffusers_pipeline import DiffusersPipeline, LoadedPipeline
+from glass_cli.pipelines import loading
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +113,27 @@ def test_quantisation_by_the_vendors_classes(folder: Path) -> None:
     ):
         with pytest.raises(GlassError, match=f"model.quantization: .*{message}"):
             load(folder, quantization=wrong)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"unet": {"config": "BitsAndBytesConfig", "load_in_4bit": True}},
+        {"text_encoder": {"config": "BitsAndBytesConfig", "load_in_8bit": True}},
+        {"quant_backend": "bitsandbytes_4bit", "quant_kwargs": {"load_in_4bit": True}},
+    ],
+)
+def test_a_quantiser_that_is_not_installed(
+    folder: Path, words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(loading, "version", missing)
+    monkeypatch.setattr(DiffusionPipeline, "from_pretrained", None)  # nothing is loaded before
+    line = r"^model\.quantization: \S+ needs bitsandbytes, which is not installed; pip install"
+    with pytest.raises(GlassError, match=line):
+        load(folder, quantization=words)
 
 
 @pytest.mark.slow

@@ -173,6 +173,16 @@ def test_a_density_plot_says_what_it_shows(dim: int, tilted: bool) -> None:
     assert legend.get_window_extent().y1 <= axes.get_window_extent().y0  # over no point
 
 
+def test_points_close_together_leave_the_density_to_be_seen() -> None:
+    from glass_cli.models.density_plot import density_figure
+
+    target = GaussianMixture(dim=1, components=1, std=20.0).mixture()
+    points = torch.linspace(15.0, 36.0, 16, dtype=torch.float64)[:, None]
+    (axes,) = density_figure(points, torch.zeros(16), target, True, "prompt 0").axes
+    (curve,) = axes.get_lines()
+    assert max(bar.get_height() for bar in axes.patches) < 3 * max(curve.get_ydata())
+
+
 @pytest.mark.parametrize("letter", ["W", "红", "i", "🍎"])
 def test_a_density_plot_shows_wide_prompts_whole(
     letter: str, capfd: pytest.CaptureFixture[str]

@@ -77,6 +77,18 @@ def test_outputs_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert len(list((tmp_path / "disk").rglob("summary.json"))) == 1
 
 
+def test_a_folder_elsewhere_is_told_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "there"
+    for folder, told in ((Path("here").absolute(), "here"), (there, str(there))):
+        assert launch([*TINY, f"hydra.run.dir={folder}"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        (line,) = (line for line in lines if line.startswith("folder"))
+        assert line.split()[1] == told
+        assert not any("../" in line for line in lines)
+
+
 def test_moved_and_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a relative path before, by an absolute one afterwards."""
     assert evaluate(*POINTS, "hydra.run.dir=whole") == 0

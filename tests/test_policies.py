@@ -13,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 from scipy.stats import norm
 
-from glass_cli.engine.auto_plan import choose, race, to_check
+from glass_cli.engine.auto_plan import choose, race, to_check, with_turns
 from glass_cli.launch import launch
 from glass_cli.method.budget import picture_calls, spread_calls
 from glass_cli.output.reader import read_run
@@ -147,7 +147,7 @@ def test_best_of_n_is_replaced_only_by_what_is_clearly_better() -> None:
     parts = [{"nfe": 10}] * 4
 
     def chosen(rewards: list[tuple[float, float]]) -> Policy:
-        runs = [{"rewards": list(pair), "nfe": 5} for pair in rewards]
+        runs = [{"rewards": list(p), "nfe": 5, "prompt": f"p{i}"} for i, p in enumerate(rewards)]
         choice = choose([base, other], parts, runs)
         assert choice.nfe == 60
         return choice.policy
@@ -155,17 +155,28 @@ def test_best_of_n_is_replaced_only_by_what_is_clearly_better() -> None:
     assert chosen([(0.0, 1.0), (0.0, 1.2), (0.5, 1.0), (0.0, 0.9)]) == other.policy
     assert chosen([(0.0, 3.0), (0.0, -2.8), (0.5, 0.6), (0.0, 0.1)]) == base.policy
     assert chosen([(1.0, 0.0), (1.0, 0.2), (1.5, 1.0), (1.0, 0.9)]) == base.policy
+    parts = [{"nfe": 10}] * 5 + [{"nfe": 5}]
+    assert chosen([(0.0, 9.0)]) == base.policy  # one check tells of no error
+
+
+def test_few_prompts_are_checked_more_than_once() -> None:
+    """Eight checks at least, of which those of one prompt differ in their noise."""
+    assert with_turns(["a"]) == [("a", turn) for turn in range(8)]
+    assert with_turns(["a", "b", "c"])[2:] == [
+        ("c", 0), ("a", 1), ("b", 1), ("c", 1), ("a", 2), ("b", 2)
+    ]  # fmt: skip
+    assert with_turns([f"p{i}" for i in range(20)]) == [(f"p{i}", 0) for i in range(20)]
 
 
 def runs_of(means: list[float], spread: float, calls: int, prompts: int) -> list[dict[str, Any]]:
     """A race whose policies get these mean rewards, each with its own noise, 10 calls a run."""
     rng = np.random.default_rng(0)
 
-    def check(which: Sequence[int], prompt: str) -> dict[str, Any]:
+    def check(which: Sequence[int], prompt: str, turn: int) -> dict[str, Any]:
         rewards = [means[i] + spread * rng.standard_normal() for i in which]
         return {"rewards": rewards, "nfe": 10 * len(which), "prompt": prompt}
 
-    return race(len(means), [f"p{i}" for i in range(prompts)], 3, calls, check)
+    return race(len(means), [(f"p{i}", 0) for i in range(prompts)], 3, calls, check)
 
 
 def test_a_race_goes_on_with_those_that_are_not_behind() -> None:

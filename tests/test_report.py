@@ -118,6 +118,17 @@ def test_numbers_and_pictures(steered_run: Path) -> None:
         assert image.size == (64, 64)  # never enlarged
 
 
+@pytest.mark.parametrize("prompts", [1, 2])
+def test_intervals_are_named_where_there_are_any(tmp_path: Path, prompts: int) -> None:
+    rewards: Rewards = {str(i): [r + i for r in FINAL] for i in range(prompts)}
+    html = page(read_run(sample_run(tmp_path / "run", rewards, steps=STEPS)))
+    assert "t runs from noise (0)" in html
+    several = prompts > 1
+    assert ("bootstrap" in html, "Bands" in html) == (several, several)
+    html = page(read_run(sample_run(tmp_path / "other", rewards)))
+    assert 'class="chart"' in html and "Bands" not in html  # a histogram alone
+
+
 def test_the_tree_shows_who_was_killed_and_why(steered_run: Path) -> None:
     parsed = Parsed(page(read_run(steered_run)))
     assert len(parsed.of("div", "tree")) == 2

@@ -62,6 +62,17 @@ def test_settings_that_differ_are_shown(tmp_path: Path) -> None:
     assert labels(mixed) == ["glass, transitions=2", "glass, transitions=6", "sde"]
 
 
+def test_what_is_not_set_is_named_only_where_nothing_else_tells_runs_apart(tmp_path: Path) -> None:
+    by_budget = {**CONFIG, "budget": 400, "calls": None, "particles": None}
+    by_calls = {**CONFIG, "budget": None, "calls": 50, "particles": 8}
+    assert labels(runs_of(tmp_path, by_budget, by_calls)) == [
+        "budget=400",
+        "calls=50, particles=8",
+    ]
+    runs = runs_of(tmp_path / "one", {**CONFIG, "calls": None}, {**CONFIG, "calls": 50})
+    assert labels(runs) == ["calls=null", "calls=50"]
+
+
 def test_equal_last_parts_are_told_apart(tmp_path: Path) -> None:
     reward = with_setting("reward.path", "one")
     both = with_setting("model.path", "other", with_setting("reward.path", "two"))

@@ -12,6 +12,9 @@ import pytest
 from conftest import REPOSITORY
 from eval_runs import EMOJI, POINTS, files, write_benchmarks
 
+from glass_cli.common.errors import GlassError
+from glass_cli.engine.launchers.ray_actors import RayActors
+
 SWEEPS = Path("outputs/eval")
 ENVIRONMENT = {
     **os.environ,
@@ -79,6 +82,23 @@ def test_an_error_in_a_ray_worker_is_one_line() -> None:
     assert done.stderr.splitlines()[-1] == "glass: the judge's weights are not there; fetch them"
 
 
+def test_no_cluster_is_told_without_options_of_rays_commands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ray = pytest.importorskip("ray")
+
+    def refuse(**_: object) -> None:
+        raise ConnectionError(
+            "Could not find any running Ray instance. Please specify the one to connect to by"
+            " setting `--address` flag or `RAY_ADDRESS` environment variable."
+        )
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(GlassError, match="no Ray cluster runs on this machine") as refused:
+        RayActors(address="auto")._connect()
+    assert "--address" not in str(refused.value) and "ray start --head" in str(refused.value)
+
+
 @pytest.mark.slow
 def test_jobs_of_submitit() -> None:
     """One of two jobs fails: it is reported with its words, the other is done."""
@@ -93,6 +113,18 @@ def test_jobs_of_submitit() -> None:
     assert "benchmark.missing=True" in done.stderr and "weights are not there" in done.stderr
     (summary,) = SWEEPS.glob("*/*/summary.json")
     assert summary.parent.name.lower() == "benchmark.missing=false"
+
+
+@pytest.mark.slow
+def test_jobs_of_ray() -> None:
+    """They say what those of submitit say; Ray itself, and the jobs, say nothing."""
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    done = evaluate("-m", *POINTS, "hydra/launcher=ray_jobs", "benchmark.missing=true,false")
+    assert done.returncode == 1
+    assert "glass: failed, " in done.stderr and "weights are not there" in done.stderr
+    assert "glass: finished, " in done.stderr and "1 job of the sweep failed" in done.stderr
+    for noise in ("_run_job", "WARNING", "Started a local Ray", "Traceback"):
+        assert noise not in done.stderr + done.stdout
 
 
 @pytest.mark.slow

@@ -105,15 +105,25 @@ def test_window_plot_has_labels_and_a_legend() -> None:
     parts = []
     for _ in range(3):
         seen = rng.normal(size=(3, 8))
-        finals = seen[..., None] + rng.normal(size=(3, 8, 4))
+        # at the first time nothing is foretold
+        told = np.array([0.0, 1.0, 1.0])[:, None, None]
+        finals = told * seen[..., None] + rng.normal(size=(3, 8, 4))
         grid = [0.2, 0.5, 0.8]
         parts.append({"t": grid, "even": grid, "x_hat": seen, "finals": finals})
-    figure = window_figure(summarise_window(parts), (0.0, 0.3, 0.6, 1.0))
+    summary = summarise_window(parts)
+    figure = window_figure(summary, (0.0, 0.3, 0.6, 1.0))
     (axes,) = figure.axes
     assert axes.get_xlabel() and axes.get_ylabel() and axes.get_title()
     (legend,) = figure.legends
     texts = [text.get_text().partition(":")[0] for text in legend.get_texts()]
-    assert texts == ["still open", "agreement", "foretold", "proposed ends of transitions"]
+    names = ["still open", "agreement", "foretold"]
+    assert texts == [*names, "proposed ends of transitions"]
+    assert list(summary.table().head[1:]) == names
+    # every number of the table, those that are noise and those below 0 too
+    for line, curve in zip(axes.get_lines(), summary.curves, strict=False):
+        assert line.get_ydata() == pytest.approx(curve)
+    lowest = min(band[0] for bands in summary.intervals.values() for band in bands if band)
+    assert lowest < -0.05 and axes.get_ylim()[0] < lowest
 
 
 def _normals(shape: tuple[int, ...]) -> Any:

@@ -116,6 +116,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("flux_glass"))
     args = parser.parse_args()
 
+    try:  # before the pipeline, which takes minutes
+        scorer = glass.load_reward(args.reward)
+    except glass.GlassError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
     cuda = torch.cuda.is_available()
     dtype = torch.bfloat16 if cuda else torch.float32
     pipe = FluxGlassPipeline.from_pretrained(args.model, dtype=dtype)
@@ -123,7 +127,6 @@ def main() -> None:
         pipe.enable_model_cpu_offload()
     elif cuda:
         pipe.to("cuda")
-    scorer = glass.load_reward(args.reward)
     height, width = args.size
     result = pipe.steered(
         args.prompt,

@@ -88,7 +88,8 @@ def doctor() -> None:
 
 @comfort.command()
 def completion(
-    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")],
+    # where it is missing, this is all that is said of it
+    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help="Your shell.")],
 ) -> None:
     """Print what makes bash, zsh or fish complete groups and keys.
 

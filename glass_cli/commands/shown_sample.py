@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from glass_cli.common.messages import say
+from glass_cli.common.paths import from_here
 from glass_cli.config.settings import Settings
 from glass_cli.engine import sample
 
@@ -28,7 +29,7 @@ def run(settings: Settings, folder: Path) -> float | None:
         if path.is_file():
             problem = open_file(path)
             if problem is not None:
-                say(f"{os.path.relpath(path)} is not opened: {problem}")
+                say(f"{from_here(path)} is not opened: {problem}")
             break
     return score
 

@@ -63,6 +63,12 @@ def _advice(key: str) -> str:
     return f"choose another folder with {key}=FOLDER"
 
 
+def from_here(path: Path) -> str:
+    """``path`` for a message: relative where it lies in the working directory, else absolute."""
+    whole, here = Path(os.path.abspath(path)), Path.cwd()
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+
+
 def cache() -> Path:
     """Where downloaded lists and measured windows are kept.
 

@@ -37,20 +37,32 @@ _OTHER_KIND = re.compile(
 )
 # of the settings at the top prompts alone may be a list, and metrics, which are built apart
 _TAKE_NO_LIST = {*GROUPS, *MORE_GROUPS, *(f.name for f in fields(Root) if f.name != "prompts")}
+# Hydra's, of choice(...), interval(...) and the like in a value
+_UNKNOWN_FUNCTION = re.compile(r"Unknown function '(.+?)'\nAvailable: (\S+)")
+_FAILED_CALL = re.compile(r"while evaluating '.*': (.+)")
 _NO_BENCHMARK = "Could not override 'benchmark'"  # Hydra's, where glass sample composes
 
 
-def parse_error(argument: str) -> GlassError:
-    """An argument that is not `key=value` in Hydra's grammar."""
+def parse_error(argument: str, error: Exception) -> GlassError:
+    """An argument that is not `key=value` in Hydra's grammar; ``error`` is Hydra's."""
     key, equals, value = argument.partition("=")
     if not equals:
         text = shown(argument)
         return GlassError(f'"{text}" is not key=value; a prompt is written prompt="{text}"')
     if not key.strip():
         return GlassError(f'"{shown(argument)}" has no key before =; write key=value')
+    quotes = f"""put it in two pairs of quotes: {shown(key)}="'...'\""""
+    unknown = _UNKNOWN_FUNCTION.search(str(error))
+    if unknown:
+        known = unknown[2].split(",")
+        return GlassError(
+            f"{shown(key)}: unknown function {shown(unknown[1])}{near(unknown[1], known)}"
+            f" ({', '.join(known)}); where it is text, {quotes}"
+        )
+    call = _FAILED_CALL.search(str(error))
+    remedy = f"{shown(masked(call[1]))}; correct it" if call else "close its brackets and quotes"
     return GlassError(
-        f"cannot read the value of {shown(key)} ({shown(masked(value))}); close its brackets and"
-        f""" quotes, or put it in two pairs of quotes: {shown(key)}="'...'\""""
+        f"cannot read the value of {shown(key)} ({shown(masked(value))}); {remedy}, or {quotes}"
     )
 
 

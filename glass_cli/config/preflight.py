@@ -160,7 +160,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
                 raise HydraException("no key")
             parsed += parser.parse_overrides([override])
         except (HydraException, ValueError) as error:  # ValueError: a number of 5000 digits
-            raise parse_error(override) from error
+            raise parse_error(override, error) from error
     return parsed
 
 
@@ -185,6 +185,12 @@ def preflight(line: CommandLine, conf: Path) -> CheckedLine:
         for override in overrides:
             if override.is_sweep_override():
                 raise several_values(override)
+            if override.key_or_group == "hydra/launcher" and not _is_basic(master):
+                raise GlassError(
+                    f"{shown(override.input_line)} starts the jobs of a sweep, and this is a single"
+                    " run; add -m for a sweep, or use launcher=ray to share out the pictures of one"
+                    " run"
+                )
         _check_prompt_keys(master, given)
         typed = [override for override in line.overrides if not override.startswith("hydra.")]
         settings = build_settings(master, typed)
@@ -252,13 +258,23 @@ def _check_prompt_keys(cfg: DictConfig, given: Sequence[str]) -> None:
 
 def _launched_apart(master: DictConfig) -> bool:
     """Whether the jobs of a sweep run in other processes. Raises GlassError where they cannot."""
-    target = str(OmegaConf.select(master, "hydra.launcher._target_"))
+    target = _sweep_launcher(master)
     if target.endswith(".SlurmLauncher") and shutil.which("srun") is None:
         raise GlassError(
             "hydra/launcher=slurm needs SLURM's srun, which this machine does not have; start it on"
             " a login node of the cluster, or use hydra/launcher=processes"
         )
-    return not target.endswith(".BasicLauncher")
+    return not _is_basic(master)
+
+
+def _sweep_launcher(master: DictConfig) -> str:
+    """The class of Hydra's launcher, which starts the jobs of a sweep."""
+    return str(OmegaConf.select(master, "hydra.launcher._target_"))
+
+
+def _is_basic(master: DictConfig) -> bool:
+    """Whether Hydra's launcher runs them here, one after the other."""
+    return _sweep_launcher(master).endswith(".BasicLauncher")
 
 
 def _named_by(line: CommandLine, fixed: Sequence[str]) -> CommandLine:

@@ -34,7 +34,7 @@ KINDS = 5  # that are checked at most
 # Network calls within which checks go on to more prompts than the table has: a small budget's cost
 # little, and eight prompts seldom tell two good ways apart.
 CHECK_CALLS = 16_000
-FEWEST = 8  # prompts, before a standard error is believed
+FEWEST = 8  # checks, before a standard error is believed
 FILE = "plan.json"  # in the folder of a run, which keeps to the plan that it began with
 
 
@@ -55,10 +55,10 @@ def choose(
     runs: Sequence[Mapping[str, Any]],
 ) -> Choice:
     """The policy of the highest real rewards; best-of-N, the first, unless another is better by
-    more than the standard error of their difference over the prompts.
+    more than the standard error of their difference over the checks.
 
-    parts: the table's, runs: the checks', one of each a prompt; a reward is None where a policy
-        was no longer run, which had fallen behind.
+    parts: the table's, runs: the checks'; a reward is None where a policy was no longer run, which
+        had fallen behind.
     """
     checked = [
         Checked(one, [float(run["rewards"][i]) for run in runs if run["rewards"][i] is not None])
@@ -72,10 +72,12 @@ def choose(
         mean, error = _mean_and_error(gains)
         if mean > max(error, most):
             best, most = one, mean
+            prompts = len({run["prompt"] for run in runs if run["rewards"][i] is not None})
+            counted = f"{prompts} prompt{'s' * (prompts > 1)}"
             line = (
                 f"{mean:+.3g} (standard error {error:.2g}) in reward against"
-                f" {base.forecast.policy.title()} on"
-                f" {len(gains)} prompt{'s' * (len(gains) > 1)}"
+                f" {base.forecast.policy.title()}"
+                f" {f'in {len(gains)} runs of' if len(gains) > prompts else 'on'} {counted}"
             )
     nfe = sum(int(part["nfe"]) for part in [*parts, *runs])
     return Choice(best.forecast.policy, line, checked, nfe)
@@ -89,28 +91,41 @@ def _gains(runs: Sequence[Mapping[str, Any]], one: int, other: int) -> list[floa
 
 def _mean_and_error(gains: Sequence[float]) -> tuple[float, float]:
     mean = sum(gains) / len(gains)
-    spread = sum((gain - mean) ** 2 for gain in gains) / max(1, len(gains) - 1)
+    if len(gains) < 2:
+        return mean, math.inf
+    spread = sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)
     return mean, math.sqrt(spread / len(gains))
+
+
+def with_turns(prompts: Sequence[str]) -> list[tuple[str, int]]:
+    """What is checked: each prompt once, and fewer than FEWEST again, with other noise.
+
+    A prompt comes with the number of its turn, from 0.
+    """
+    count = max(FEWEST, len(prompts))
+    return [(prompts[i % len(prompts)], i // len(prompts)) for i in range(count)]
 
 
 def race(
     count: int,
-    prompts: Iterable[str],
+    prompts: Iterable[tuple[str, int]],
     least: int,
     calls: int,
-    check: Callable[[Sequence[int], str], Mapping[str, Any]],
+    check: Callable[[Sequence[int], str, int], Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
     """Real runs of ``count`` policies on one prompt after another, of those still in the race.
 
-    From FEWEST prompts on one leaves it that is behind another by more than two standard errors of
-    their difference. It ends with one, with the prompts, or, after ``least`` prompts, where one
+    From FEWEST checks on one leaves it that is behind another by more than two standard errors of
+    their difference. It ends with one, with the prompts, or, after ``least`` checks, where one
     more would exceed ``calls`` network calls.
 
-    check: of these policies (numbers from 0) on a prompt: their "rewards", and their "nfe" in all.
+    prompts: see :func:`with_turns`.
+    check: of these policies (numbers from 0) on a prompt, in this turn: their "rewards", and their
+        "nfe" in all.
     """
     running = list(range(count))
     runs: list[dict[str, Any]] = []
-    for prompt in prompts:
+    for prompt, turn in prompts:
         if len(runs) >= FEWEST:
             behind = {
                 worse
@@ -123,7 +138,7 @@ def race(
         last = runs[-1]["nfe"] if runs else 0
         if len(runs) >= least and (len(running) < 2 or spent + last > calls):
             break
-        part = check(running, prompt)
+        part = check(running, prompt, turn)
         rewards: list[float | None] = [None] * count
         for i, reward in zip(running, part["rewards"], strict=True):
             rewards[i] = reward
@@ -239,12 +254,13 @@ def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice
 
     assert isinstance(settings.steering, Auto)
     rules, budget = settings.steering, picture_budget(settings.root)
+    prompts = list(dict.fromkeys(prompts))
     count = min(rules.prompts, len(prompts))
     chosen = [prompts[i * len(prompts) // count] for i in range(count)]
     first = ways(budget)
     table = count * rules.samples * (sum(way.calls for way in first) + 3 * max(splits(budget)))
-    most = table + max(KINDS * count * budget, CHECK_CALLS)
-    others = [prompt for prompt in dict.fromkeys(prompts) if prompt not in chosen]
+    most = table + max(KINDS * max(count, FEWEST) * budget, CHECK_CALLS)
+    others = [prompt for prompt in prompts if prompt not in chosen]
     random.Random(0).shuffle(others)  # a list may be in order, of task or length
     raced = [*chosen, *others[: max(0, CHECK_CALLS // (2 * budget) - count)]]
     say(
@@ -266,11 +282,11 @@ def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice
     forecasts = to_check(ranked(budget, table_of(parts), second))
     runs = race(
         len(forecasts),
-        counted(raced, "plan: check of prompt"),
-        count,
+        counted(with_turns(raced), "plan: check of prompt"),
+        max(count, FEWEST),
         CHECK_CALLS,
-        lambda which, prompt: check_prompt(
-            work, [forecasts[i] for i in which], prompt, negative, budget
+        lambda which, prompt, turn: check_prompt(
+            work, [forecasts[i] for i in which], prompt, negative, budget, turn
         ),
     )
     return choose(forecasts, parts, runs), work

@@ -7,13 +7,13 @@ without loading anything.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from glass_cli.benchmarks.base import Benchmark
 from glass_cli.common.errors import GlassError
+from glass_cli.common.paths import from_here
 from glass_cli.config.settings import Settings, Study
 from glass_cli.engine.run import Request, completed, identity_of, prepared
 from glass_cli.engine.summary import table
@@ -92,6 +92,6 @@ def _study(settings: Settings, study: Study, folder: Path) -> float | None:
 def _say(summary: Mapping[str, Any], path: Path) -> float | None:
     """Prints the answer; returns the score in it."""
     print(table(summary))
-    print(f"\nfolder   {os.path.relpath(path.parent)}\nsummary  {os.path.relpath(path)}")
+    print(f"\nfolder   {from_here(path.parent)}\nsummary  {from_here(path)}")
     score = summary.get("score")
     return None if score is None else float(score)

@@ -94,15 +94,23 @@ def measure_prompt(
 
 
 def check_prompt(
-    work: Work, forecasts: Sequence[Forecast], prompt: str, negative_prompt: str, budget: int
+    work: Work,
+    forecasts: Sequence[Forecast],
+    prompt: str,
+    negative_prompt: str,
+    budget: int,
+    turn: int = 0,
 ) -> dict[str, Any]:
-    """The rewards of the answers of real runs of each policy. Raises GlassError."""
+    """The rewards of the answers of real runs of each policy, with noise of this turn.
+
+    Raises GlassError.
+    """
     began = time.monotonic()
     rewards, nfe, reward_calls = list[float](), 0, 0
     for one in forecasts:
         policy = one.policy
         plan = work_of(work, policy, budget)
-        steps = _drawn(plan, prompt, negative_prompt, policy.sizes[0], SEED + 1)
+        steps = _drawn(plan, prompt, negative_prompt, policy.sizes[0], SEED + 1 + turn)
         last = steps[-1]
         assert last.rewards is not None and last.chosen is not None
         rewards.append(float(last.rewards[last.chosen]))

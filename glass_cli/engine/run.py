@@ -6,7 +6,6 @@ run says its result again without loading anything.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from glass_cli.common.errors import GlassError, one_line, shown
 from glass_cli.common.files import json_text
 from glass_cli.common.messages import say
+from glass_cli.common.paths import from_here
 from glass_cli.config.settings import Root, Settings
 from glass_cli.engine import auto_plan, auto_times
 from glass_cli.engine.launchers.base import Keep, Task
@@ -83,7 +83,7 @@ def prepared(settings: Settings, folder: Path) -> RunFolder:
     """The run's folder, which the caller has locked, without what an earlier run left half done."""
     out = RunFolder(folder)
     if settings.root.fresh and (moved := out.set_aside()) is not None:
-        print(f"earlier results are in {os.path.relpath(moved)}")
+        print(f"earlier results are in {from_here(moved)}")
     out.remove_partial_files()
     return out
 

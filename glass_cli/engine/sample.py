@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from glass_cli.common.paths import from_here
 from glass_cli.config.settings import Settings
 from glass_cli.engine.run import Done, Request, completed
 from glass_cli.engine.summary import best_reward, mean_reward
@@ -54,16 +54,16 @@ def _rows(done: Done) -> list[dict[str, Any]]:
 
 def _paths(done: Done, sheet: Path | None, density: Path | None) -> Mapping[str, str]:
     folder = done.folder.folder
-    paths = {"folder": os.path.relpath(folder)}
+    paths = {"folder": from_here(folder)}
     if done.plan_note is not None:
         paths["plan"] = done.plan_note
     if done.times_note is not None:
         paths["times"] = done.times_note
     if sheet is not None:
-        paths["pictures"] = os.path.relpath(folder / "images")
-        paths["contact sheet"] = os.path.relpath(sheet)
+        paths["pictures"] = from_here(folder / "images")
+        paths["contact sheet"] = from_here(sheet)
     if density is not None:
-        paths["plot"] = os.path.relpath(density)
+        paths["plot"] = from_here(density)
         if (count := len(done.results)) > DENSITY_PROMPTS:
             paths["plot"] += f" (the first {DENSITY_PROMPTS} of {count} prompts)"
     return paths

@@ -15,6 +15,7 @@ from glass_cli.common.errors import shown
 from glass_cli.common.letters import boxes_for_missing_letters
 from glass_cli.models.mixture import Mixture
 
+_BINS = 50
 _TITLE_WIDTH = 60  # letters
 _TITLE_SIZE, _TITLE_SHARE = 10.0, 0.97
 
@@ -47,7 +48,9 @@ def density_figure(
         density = marginal.log_density(grid[:, None]).exp()
         axes.hist(
             points[:, 0].tolist(),
-            bins=40,
+            bins=_BINS,
+            # of the axis, not of the points: hairlines of points close together hid the density
+            range=(-reach, reach),
             weights=weights,
             density=True,
             color="#9ecae1",

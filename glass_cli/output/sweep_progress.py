@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from glass_cli.common.messages import say
-from glass_cli.common.paths import ERROR_FILE
+from glass_cli.common.paths import ERROR_FILE, from_here
 from glass_cli.output.writer import SUMMARY
 
 _EVERY = 2.0  # seconds
@@ -65,7 +64,7 @@ class _Ends:
             if ended[path] in (0, self._before.get(path)):  # of an earlier sweep, or gone
                 continue
             self._shown.add(path)
-            where = f"{len(self._shown)} ended so far: {os.path.relpath(path.parent)}"
+            where = f"{len(self._shown)} ended so far: {from_here(path.parent)}"
             if path.name == ERROR_FILE:
                 line = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
                 say(f"failed, {where}: {line}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ from glass_cli.pipelines.lora import load_lora
 from glass_cli.pipelines.options import PipelineOptions
 from glass_cli.pipelines.pipeline_class import call_arguments, find_class, without_watermark
 from glass_cli.pipelines.vendors import quiet
+
+# how the names of quantisation classes and backends begin, in lower case -> the package behind them
+_QUANTISERS = {
+    "bitsandbytes": "bitsandbytes",
+    "gguf": "gguf",
+    "quanto": "optimum-quanto",
+    "torchao": "torchao",
+}
 
 
 def load(settings: PipelineOptions, device: torch.device, dtype: torch.dtype) -> Any:
@@ -150,6 +159,7 @@ def _quantization(settings: PipelineOptions) -> Any:
         return None
     try:
         if "quant_backend" in given or "quant_mapping" in given:
+            _check_installed(str(given.get("quant_backend")))
             return diffusers.PipelineQuantizationConfig(**given)
         mapping = {part: _config_of(part, dict(config)) for part, config in given.items()}
         return diffusers.PipelineQuantizationConfig(quant_mapping=mapping)
@@ -167,7 +177,22 @@ def _config_of(part: str, settings: dict[str, Any]) -> Any:
             f"{part} needs config=NAME, a quantisation class of {library.__name__} such as"
             f" BitsAndBytesConfig (got {name!r})"
         )
+    _check_installed(name)
     return config_class(**settings)
+
+
+def _check_installed(quantiser: str) -> None:
+    """Raises GlassError where the package behind a quantisation class or backend is missing."""
+    for beginning, package in _QUANTISERS.items():
+        if not quantiser.lower().startswith(beginning):
+            continue
+        try:
+            version(package)
+        except PackageNotFoundError as error:
+            raise GlassError(
+                f"model.quantization: {quantiser} needs {package}, which is not installed; pip"
+                f" install {package}, or leave model.quantization out"
+            ) from error
 
 
 def network(pipe: Any) -> Any:

@@ -13,11 +13,15 @@ Point = tuple[float, float, float, float]
 
 
 class Chart(NamedTuple):
-    """An inline drawing, and a description for those who do not see it."""
+    """An inline drawing, and a description for those who do not see it.
+
+    over_time: whether it shows means over t, with bands of their intervals where there are any.
+    """
 
     title: str
     svg: str
     alt: str
+    over_time: bool
 
 
 def charts(run: Run) -> list[Chart]:
@@ -30,7 +34,7 @@ def charts(run: Run) -> list[Chart]:
     }
     if all(len(points) > 1 for points in lines.values()):
         svg = over_time(lines, "reward of x̂", None)
-        drawn.append(Chart("Reward on the way", svg, _description("Reward", lines)))
+        drawn.append(Chart("Reward on the way", svg, _description("Reward", lines), True))
     shares = {
         "ESS": _line(results, lambda s: None if s.ess is None else s.ess / s.number),
         "lineages": _line(results, lambda s: None if s.lineages is None else s.lineages / s.number),
@@ -38,7 +42,8 @@ def charts(run: Run) -> list[Chart]:
     moved = any(step.ancestors is not None for result in results for step in result.steps)
     if moved and all(len(points) > 1 for points in shares.values()):
         svg = over_time(shares, "share of the particles", 1.0)
-        drawn.append(Chart("Effective sample size, lineages", svg, _description("Share", shares)))
+        alt = _description("Share", shares)
+        drawn.append(Chart("Effective sample size, lineages", svg, alt, True))
     values = {
         "all particles": [r for result in results for r in result.known_rewards],
         "answers": [r for result in results if (r := result.reward) is not None],
@@ -47,7 +52,7 @@ def charts(run: Run) -> list[Chart]:
     if sum(map(len, values.values())) > 3:
         ranges = (f"{name} {min(r):.4g} to {max(r):.4g}" for name, r in values.items())
         svg = histogram(values, "final reward")
-        drawn.append(Chart("Final rewards", svg, f"Final rewards: {', '.join(ranges)}."))
+        drawn.append(Chart("Final rewards", svg, f"Final rewards: {', '.join(ranges)}.", False))
     return drawn
 
 

@@ -81,10 +81,14 @@ def labels(runs: Sequence[Run], seeds: bool = False) -> list[str]:
     if len(runs) == 1:
         names = (choice_name(runs[0], group) for group in ("sampler", "steering"))
         return [", ".join(name for name in names if name)]
-    parts = [[*chosen] for chosen in zip(*_choices(runs), strict=True)] or [[] for _ in runs]
-    for part, more in zip(parts, _varying_settings(runs, seeds), strict=True):
-        part += more
-    texts = _with_prompts([", ".join(part) for part in parts], runs)
+    chosen = [[*names] for names in zip(*_choices(runs), strict=True)] or [[] for _ in runs]
+    varying = _varying_settings(runs, seeds)
+    whole = [", ".join(c + v) for c, v in zip(chosen, varying, strict=True)]
+    # what is not set says little where the rest tells the runs apart
+    set_alone = [[part for part in parts if not part.endswith("=null")] for parts in varying]
+    brief = [", ".join(c + s) for c, s in zip(chosen, set_alone, strict=True)]
+    texts = [b if b and brief.count(b) == 1 else w for b, w in zip(brief, whole, strict=True)]
+    texts = _with_prompts(texts, runs)
     alike = [i for i, text in enumerate(texts) if texts.count(text) > 1]
     for i, name in zip(alike, folder_names([runs[i].folder for i in alike]), strict=True):
         texts[i] = f"{texts[i]} ({name})" if texts[i] else name

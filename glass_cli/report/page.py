@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,8 @@ def page(run: Run, megabytes: float = MEGABYTES, trees: int = TREES) -> str:
 def _pieces(run: Run, megabytes: float, trees: int) -> Iterator[str]:
     by_prompt, notes = cards(run.results, int(megabytes * 1e6), trees, _tree_html)
     choices = {group: choice_name(run, group) for group in _GROUPS}
+    numbers, drawn = _numbers(run), charts(run)
+    several = len({r.prompt_index for r in run.results}) > 1
     pieces = (
         _environment()
         .get_template("report.html.j2")
@@ -64,9 +66,12 @@ def _pieces(run: Run, megabytes: float, trees: int) -> Iterator[str]:
             kind=run.command,
             command=shlex.join(["glass", run.command, *map(_typed, run.overrides)]),
             headline=_headline(run),
-            numbers=_numbers(run),
+            numbers=numbers,
+            averaged=_averaged(numbers, several),
             costs=_costs(run),
-            charts=charts(run),
+            charts=drawn,
+            over_time=any(chart.over_time for chart in drawn),
+            several=several,
             density=_density(run),
             groups=[
                 (f"{group}: {name}", _set(run.config[group]))
@@ -145,6 +150,14 @@ def _numbers(run: Run) -> list[tuple[str, str, int]]:
             text = tables.estimate_text(estimate, tables.digits([estimate]))
             rows.append((quantity.label, text, estimate.prompts))
     return rows
+
+
+def _averaged(numbers: Sequence[tuple[str, str, int]], several: bool) -> str:
+    """What the numbers are means of; of their intervals where there are any."""
+    intervals = any(text.endswith("]") for _, text, _ in numbers)
+    if several:
+        return "Mean over prompts [95 % bootstrap]" if intervals else "Mean over prompts"
+    return "Of one prompt [95 % bootstrap over its results]" if intervals else "Of one prompt"
 
 
 def _costs(run: Run) -> list[tuple[str, str]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from glass_cli.common.errors import GlassError
 from glass_cli.common.messages import say
-from glass_cli.common.paths import EVAL_CONFIG
+from glass_cli.common.paths import EVAL_CONFIG, from_here
 from glass_cli.common.signals import code_of, signals_raise
 from glass_cli.config.command_line import quoted
 from glass_cli.launch import launch
@@ -88,7 +87,7 @@ def _reproduce(
     of_all = [word for word in overrides if not word.startswith("wandb.")]
     paths = write_pages(out, name, results, lambda each: command(each, scope, seeds, of_all))
     for path in paths:
-        print(f"wrote {os.path.relpath(path)}")
+        print(f"wrote {from_here(path)}")
     if failed:
         which = "1 run failed and is" if failed == 1 else f"{failed} runs failed and are"
         say(f"{which} left out of the pages")

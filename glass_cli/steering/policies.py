@@ -100,9 +100,10 @@ class Policy:
         n = str(self.sizes[0]) if self.constant else ", ".join(map(str, self.sizes))
         if self.steering == "best_of_n":
             return f"the best of {n} go on, {self.calls} ODE calls to the end"
-        more = "" if self.times is None else ", times of its own"
+        inner = ", ".join(f"{t:.3g}" for t in self.times[1:-1]) if self.times else ""
+        more = f", transitions end at {inner}" if inner else ""
         more += "" if self.rho == "ddpm" else f", rho {self.rho}"
-        strength = f"lam_strength {self.lam_strength}"
+        strength = f"lam_strength {self.lam_strength:g}"
         return f"FK-GLASS, {n} particles, {self.calls} calls each, {strength}{more}"
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from glass_cli.steering.replay import Draws, Forecast
 
 _SECOND, _CHECKS = 10_000, 20_000  # parts of the second table and of the checks begin there
-_Measure = Callable[[str], dict[str, Any]]
+_Measure = Callable[[str, int], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ class PlanStudy(Study):
                 settings,
                 folder,
                 _SECOND,
-                prompts,
+                [(prompt, 0) for prompt in prompts],
                 "second table of prompt",
                 decides,
-                lambda prompt: measure(prompt, lambda share: None),
+                lambda prompt, turn: measure(prompt, lambda share: None),
             )
         table = table_of(parts)
         forecasts = auto_plan.to_check(ranked(budget, table, second))
@@ -95,10 +95,10 @@ class PlanStudy(Study):
             settings,
             folder,
             _CHECKS,
-            prompts,
+            auto_plan.with_turns(prompts),
             "check of prompt",
             [repr(one.policy) for one in forecasts],
-            lambda prompt: _check(settings, loaded, forecasts, prompt),
+            lambda prompt, turn: _check(settings, loaded, forecasts, prompt, turn),
         )
         choice = auto_plan.choose(forecasts, parts, checks)
         cached = plan_cache.save(settings, choice)
@@ -140,35 +140,35 @@ class PlanStudy(Study):
 
 
 def _check(
-    settings: Settings, loaded: _Loaded, forecasts: Sequence[Forecast], prompt: str
+    settings: Settings, loaded: _Loaded, forecasts: Sequence[Forecast], prompt: str, turn: int
 ) -> dict[str, Any]:
     from glass_cli.engine.plan_measurement import check_prompt
 
     root = settings.root
     budget = picture_budget(root)
-    return check_prompt(loaded.work(), forecasts, prompt, root.negative_prompt, budget)
+    return check_prompt(loaded.work(), forecasts, prompt, root.negative_prompt, budget, turn)
 
 
 def _kept(
     settings: Settings,
     folder: RunFolder,
     first: int,
-    prompts: Sequence[str],
+    prompts: Sequence[tuple[str, int]],
     title: str,
     decides: Sequence[str],
     measure: _Measure,
 ) -> list[Part]:
-    """What ``measure`` gives of each prompt, kept in the folder as it is finished.
+    """What ``measure`` gives of each prompt and turn, kept in the folder as it is finished.
 
     first: the number of the first prompt's part. decides: on what a part depends beside its
-        settings, seed and prompt.
+        settings, seed, prompt and turn.
     """
     parts: list[Part] = []
-    for number, prompt in enumerate(counted(prompts, title), first):
-        all_of = [plan_cache.belongs_to(settings), settings.root.seed, prompt, decides]
+    for number, (prompt, turn) in enumerate(counted(prompts, title), first):
+        all_of = [plan_cache.belongs_to(settings), settings.root.seed, prompt, turn, decides]
         digest = hashlib.sha256(json_text(all_of).encode()).hexdigest()
         part = folder.study_part(number, digest)
-        parts.append(part or folder.write_study_part(number, digest, measure(prompt)))
+        parts.append(part or folder.write_study_part(number, digest, measure(prompt, turn)))
     return parts
 
 
@@ -207,8 +207,8 @@ def _forecast_table(forecasts: Sequence[Forecast], choice: Choice) -> str:
 
 
 def _foretold(table: Mapping[str, Draws]) -> str:
-    """How much of the final reward x_hat's explains at the ends of transitions, of GLASS."""
-    lines = []
+    """The share of the final reward's variance that x_hat's explains, of GLASS."""
+    lines = ["The share of the final reward's variance that x_hat explains after each transition:"]
     for name, draws in table.items():
         cov = draws.cov
         if not name.startswith("glass") or not cov[-1, -1] > 0.0:
@@ -217,9 +217,8 @@ def _foretold(table: Mapping[str, Draws]) -> str:
             cov[k, -1] ** 2 / (cov[k, k] * cov[-1, -1]) if cov[k, k] > 0.0 else 0.0
             for k in range(len(cov) - 1)
         ]
-        text = ", ".join(f"{share:.2f}" for share in shares)
-        lines.append(f"x_hat foretells of the final reward, {name} calls: {text}")
-    return "\n".join(lines)
+        lines.append(f"  {name} calls: {', '.join(f'{share:.2f}' for share in shares)}, 1")
+    return "\n".join(lines) if len(lines) > 1 else ""
 
 
 def _write_experiment(settings: Settings, folder: RunFolder, choice: Choice) -> Path:

@@ -15,9 +15,6 @@ _LOOKS = {
     "foretold": ("#0072b2", r"foretold: share of that variance that $r(\hat x_1)$ explains"),
 }
 _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
-# Before anything is decided there is nothing to agree with, only noise: an agreement whose interval
-# is wider is not drawn.
-_WIDEST = 0.5
 
 
 def window_figure(summary: WindowSummary, times: Sequence[float] | None) -> Any:
@@ -26,18 +23,19 @@ def window_figure(summary: WindowSummary, times: Sequence[float] | None) -> Any:
 
     figure = new_figure(7, 4.4)
     axes, t = figure.add_subplot(), summary.t
+    lowest = 0.0  # an agreement can be negative
     for name, (colour, label) in _LOOKS.items():
         values = getattr(summary.curves, name).tolist()
-        bands = list(summary.intervals[name])
-        if name == "agreement":
-            narrow = [band is not None and band[1] - band[0] < _WIDEST for band in bands]
-            values = [v if n else float("nan") for v, n in zip(values, narrow, strict=True)]
-            bands = [band if n else None for band, n in zip(bands, narrow, strict=True)]
         axes.plot(t, values, color=colour, marker="o", markersize=3.5, label=label)
-        known = [(at, *band) for at, band in zip(t, bands, strict=True) if band is not None]
-        if known:
-            where, low, high = zip(*known, strict=True)
-            axes.fill_between(where, low, high, color=colour, alpha=0.15, linewidth=0)
+        # as in the table, a number that is not known has no interval: a gap in curve and band
+        nan = float("nan")
+        bands = [
+            (nan, nan) if band is None or value != value else band
+            for value, band in zip(values, summary.intervals[name], strict=True)
+        ]
+        low, high = zip(*bands, strict=True)
+        axes.fill_between(t, low, high, color=colour, alpha=0.15, linewidth=0)
+        lowest = min([lowest, *(v for v in (*values, *low) if v == v)])
     for i, at in enumerate((times or ())[1:-1]):
         once = "proposed ends of transitions" if i == 0 else None
         axes.axvline(at, color="#555555", linestyle=":", linewidth=1.2, label=once)
@@ -47,7 +45,7 @@ def window_figure(summary: WindowSummary, times: Sequence[float] | None) -> Any:
     axes.xaxis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in _TICKS]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(min(t) * 0.9, 1.0 - (1.0 - max(t)) * 0.9)
-    axes.set_ylim(-0.05, 1.05)
+    axes.set_ylim(lowest - 0.05, 1.05)
     axes.set_title(f"decision window over {of_prompts(summary.prompts)}", fontsize=10)
     axes.set_xlabel("$t$ (0 noise, 1 data)")
     axes.set_ylabel("share, or correlation")

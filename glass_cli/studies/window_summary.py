@@ -79,12 +79,12 @@ class WindowSummary(NamedTuple):
         ]
         return Table(
             f"Decision window over {of_prompts(self.prompts)}",
-            ("t", "still open", "x_hat agrees", "foretold"),
+            ("t", "still open", "agreement", "foretold"),
             rows,
-            "open: variance of the final reward within one x_t over all of it; agrees: correlation"
-            " of r(x_hat)\nwith the mean final reward of its x_t; foretold: share of the final"
-            " reward's variance that r(x_hat)\nexplains. Brackets: 95 % bootstrap over prompts (of"
-            " a single one, over its x_t).",
+            "still open: variance of the final reward within one x_t over all of it; agreement:"
+            " correlation of\nr(x_hat) with the mean final reward of its x_t; foretold: share of"
+            " the final reward's variance that\nr(x_hat) explains. Brackets: 95 % bootstrap over"
+            " prompts (of a single one, over its x_t).",
         )
 
     def _cell(self, name: str, i: int) -> str:

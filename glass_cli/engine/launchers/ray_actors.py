@@ -106,6 +106,12 @@ class RayActors:
             why = one_line(error)[:200]
             if self.address is None:
                 raise Unfinished(f"Ray did not start on this machine ({why})") from error
+            if "Could not find any running Ray" in why:  # goes on to options of Ray's own commands
+                raise GlassError(
+                    f"launcher.address={self.address}: no Ray cluster runs on this machine; start"
+                    " one with ray start --head, give launcher.address=HOST:PORT, or leave"
+                    " launcher.address out"
+                ) from error
             raise GlassError(
                 f"launcher.address={self.address}: Ray cannot be reached ({why}); start it there"
                 " with ray start --head, or use launcher.address=null"
