@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import REPOSITORY
 from PIL import Image
+from tiny_pipeline import pipeline
 from torch import Tensor
 
 import glass_cli as glass
@@ -109,6 +110,22 @@ def test_a_folder_is_a_model(emoji: LoadedModel) -> None:
         for m in (model, emoji)
     ]
     assert torch.equal(*pictures)
+
+
+def test_a_reward_must_know_the_models_pictures(
+    emoji: LoadedModel, points: LoadedModel, tmp_path: Path
+) -> None:
+    """As on the command line: weights of the embedded world would score FLUX without a word."""
+    clip = glass.load_reward("clip", device="cpu")
+    pipeline().save_pretrained(tmp_path)
+    other = glass.load_model(str(tmp_path), device="cpu")
+    with pytest.raises(glass.GlassError, match="embedded:clip has seen the pictures of model=em"):
+        glass.draw(other, PROMPT, reward=clip, particles=1, calls=5)
+    with pytest.raises(glass.GlassError, match="the reward scores images, the model gives points"):
+        glass.draw(points, "points", reward=clip, particles=1, calls=5)
+    detector = glass.load_reward("detector", device="cpu")
+    with pytest.raises(glass.GlassError, match="unicorn"):
+        glass.draw(emoji, "a photo of a unicorn", reward=detector, particles=1, calls=5)
 
 
 def test_settings_of_the_choices_below_are_kept() -> None:

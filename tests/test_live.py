@@ -49,8 +49,11 @@ def test_means_are_of_what_is_there_and_of_earlier_runs_too(
 ) -> None:
     said = io.StringIO()
     monkeypatch.setattr(sys, "stderr", said)
-    step = SimpleNamespace(t=0.5, ess=1.5, rewards=torch.tensor([0.25, 0.75]))
-    with Live(3, RESULTS[:1], particles=2) as live:
+    rewards = torch.tensor([0.25, 0.75])
+    step = SimpleNamespace(t=0.5, ess=1.5, rewards=rewards, log_w=rewards.log_softmax(0))
+    prompts = {0: "a", 1: "b", 2: "c"}
+    monkeypatch.setattr("glass_cli.output.progress._EVERY", -1.0)  # every update is a line
+    with Live(prompts, 3, RESULTS[:1], particles=2) as live:
         live.step(Unit(1, 0), step)  # type: ignore[arg-type]  # as much of a step as is read
         live.finished(RESULTS[1])
         means = live.finished(RESULTS[2])
@@ -61,6 +64,18 @@ def test_means_are_of_what_is_there_and_of_earlier_runs_too(
         "best reward": 1.0,
         "mean reward": 0.5,
     }
-    first, last = said.getvalue().splitlines()
-    assert first == "1/3 pictures"
-    assert last.startswith("c: 3/3 pictures, ESS 1.5, best 0.75, ") and "reward 1.75" in last
+    first, during, _, last = said.getvalue().splitlines()
+    assert first == "1/3 prompts"
+    assert during == "1/3 prompts | b: ESS 1.5, best reward 0.75"
+    assert last.startswith("3/3 prompts, ") and last.endswith("| c") and "ESS" not in last
+    assert "reward 1.75" in last
+
+
+def test_a_search_says_how_many_states_it_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    monkeypatch.setattr("glass_cli.output.progress._EVERY", -1.0)
+    step = SimpleNamespace(t=0.5, ess=5.0, rewards=None, log_w=torch.zeros(5))
+    with Live({0: "a"}, 2, [], particles=3) as live:
+        live.step(Unit(0, 0), step)  # type: ignore[arg-type]
+    assert said.getvalue().splitlines() == ["0/2 pictures | a: particles 5, ESS 5"]

@@ -226,6 +226,10 @@ def test_auto_is_planned_once_and_kept(tmp_path: Path, capsys: pytest.CaptureFix
     assert launch([*AUTO, "seed=1", "hydra.run.dir=two"]) == 0
     assert "no plan is cached" not in capsys.readouterr().err
     assert json.loads((tmp_path / "two" / "summary.json").read_text())["plan_nfe"] == 0
+    # what one prompt says is for it alone
+    assert launch([*AUTO, "prompt=another", "hydra.run.dir=three"]) == 0
+    assert "for them alone (glass plan makes one for all)" in capsys.readouterr().err
+    assert json.loads((tmp_path / "three" / "summary.json").read_text())["plan_nfe"] > 0
     plan.write_text("{")
     (tmp_path / "one" / "summary.json").unlink()
     assert launch([*AUTO, "hydra.run.dir=one"]) == 0

@@ -39,11 +39,26 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bar_shows_units_values_and_label() -> None:
     out = Terminal()
     with Progress(40, "network call", stream=out) as progress:
-        progress.update(10, {"ESS": 6.25, "best": 0.5}, "a red apple")
-        progress.update(30, {"best": 0.75})
-    words = "75 % 30/40 network calls", "ESS 6.25, best 0.75 | a red apple"
+        progress.update(10, {"reward": 6.25, "best reward": 0.5}, "a red apple")
+        progress.update(30, {"best reward": 0.75})
+    words = "75 % 30/40 network calls", "reward 6.25, best reward 0.75 | a red apple"
     assert all(word in out.last() for word in words), out.last()
     assert out.getvalue().endswith("\n\x1b[?25h")  # the cursor is shown
+
+
+def test_numbers_of_what_is_worked_on_stand_beside_it_and_go_with_it() -> None:
+    out = Terminal()
+    with Progress(4, "prompt", stream=out) as progress:
+        progress.update(1, {"reward": 2.0}, "a red apple")
+        progress.update(1.5, label="a blue car", current={"ESS": 6.25, "best reward": 1.5})
+        progress.close()
+        assert "1/4 prompts" in out.last()
+        assert "reward 2 | a blue car: ESS 6.25, best reward 1.5" in out.last()
+    out = Terminal()
+    with Progress(4, "prompt", stream=out) as progress:
+        progress.update(1.5, {"reward": 2.0}, "a blue car", {"ESS": 6.25})
+        progress.update(2, {"reward": 2.5})
+    assert "reward 2.5 | a blue car" in out.last() and "ESS" not in out.last()
 
 
 def test_a_part_of_a_unit_counts_and_nothing_is_taken_back() -> None:
@@ -89,10 +104,10 @@ def test_lines_in_a_log_file(monkeypatch: pytest.MonkeyPatch) -> None:
     progress.close()
     lines = out.getvalue().splitlines()
     assert lines[0] == "1/6 pictures"
-    assert lines[1].startswith("line break x") and lines[1].endswith("...: 2/6 pictures, reward 1")
+    assert lines[1].startswith("2/6 pictures, reward 1 | line break x") and lines[1][-3:] == "..."
     # 2.5 - 2 in 40 s: 80 s each
-    assert lines[2].endswith(": 2/6 pictures, 5 min left, reward 1")
-    assert lines[3] == "b: 4/6 pictures, 80 s left, reward 1.75"
+    assert lines[2].startswith("2/6 pictures, 5 min left, reward 1 | line break x")
+    assert lines[3] == "4/6 pictures, 80 s left, reward 1.75 | b"
     assert len(lines) == 4
 
 

@@ -67,6 +67,22 @@ def test_a_pilot_once_and_its_calls_are_counted(capsys: pytest.CaptureFixture[st
     assert len(cached()) == 1 and not list(cached()[0].parent.glob(".*"))
 
 
+def test_a_window_of_few_prompts_is_for_them_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """A pilot on one prompt would decide for every later run of this model and reward."""
+    sample("a")
+    assert "on 1 prompt, and for it alone (glass eval benchmark=window" in capsys.readouterr().err
+    other = sample("b", "prompts=[one,two]")
+    assert "on 2 prompts, and for these alone" in capsys.readouterr().err
+    assert other["pilot_nfe"] == CALLS and len(cached()) == 2
+    assert sample("c", "prompts=[two,one]")["pilot_nfe"] == 0
+    assert sample("a")["pilot_nfe"] == CALLS and len(cached()) == 2  # the folder's own, as it was
+    many = f"prompts={[f'prompt {i}' for i in range(window_cache.FEWEST)]}".replace("'", "")
+    capsys.readouterr()
+    assert sample("d", many)["pilot_nfe"] == CALLS and "alone" not in capsys.readouterr().err
+    assert len(cached()) == 3
+    assert sample("e", "prompt=another")["pilot_nfe"] == 0  # what many say holds for one
+
+
 def test_a_sample_goes_on_with_the_window_it_began_with(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["prompts=[one,two]", "thumbnails=false"]
     first = sample("a", *words)

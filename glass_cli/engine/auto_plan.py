@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from glass_cli.common.files import json_text, writing_to
 from glass_cli.common.messages import say
 from glass_cli.config.split import picture_budget
-from glass_cli.engine import plan_cache
+from glass_cli.engine import plan_cache, window_cache
 from glass_cli.engine.plan_cache import Checked, Choice
 from glass_cli.steering.auto import Auto
 
@@ -176,12 +176,15 @@ class Planned(NamedTuple):
 
     given: the settings as they came, of which :func:`keep` writes the plan.
     choice: None where the steering was not auto.
+    few: the prompts that the plan was made on where it is for them alone, see
+        :func:`glass_cli.engine.window_cache.of_few`.
     work: what was loaded to make the plan, where this process goes on with it.
     """
 
     settings: Settings
     given: Settings
     choice: Choice | None = None
+    few: tuple[str, ...] = ()
     work: Work | None = None
 
     def summary_with_plan(self, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,17 +210,19 @@ def decide(settings: Settings, folder: Path, prompts: Sequence[str]) -> Planned:
     if not isinstance(settings.steering, Auto):
         return Planned(settings, settings)
     work = None
+    few = window_cache.of_few(prompts)
     choice = plan_cache.read(folder / FILE, settings)
-    cached = plan_cache.path_of(settings)
-    if choice is None and (choice := plan_cache.read(cached, settings)) is not None:
-        choice = choice._replace(nfe=0)
+    for of in dict.fromkeys([(), few]):
+        cached = plan_cache.path_of(settings, of)
+        if choice is None and (choice := plan_cache.read(cached, settings, of)) is not None:
+            choice = choice._replace(nfe=0)
     if choice is None:
         choice, work = _measured_choice(settings, prompts)
     planned = with_policy(settings, choice.policy)
     if work is not None:
         # where others draw, what was loaded here is let go of
         work = _with(work, planned) if settings.launcher.in_process else None
-    return Planned(planned, settings, choice, work)
+    return Planned(planned, settings, choice, few, work)
 
 
 def _with(work: Work, settings: Settings) -> Work:
@@ -234,9 +239,10 @@ def keep(planned: Planned, folder: Path) -> None:
         return
     with writing_to(folder):
         plan_cache.write(folder / FILE, planned.given, planned.choice)
-    cached = plan_cache.path_of(planned.given)
-    if planned.choice.nfe and plan_cache.read(cached, planned.given, quiet=True) is None:
-        plan_cache.save(planned.given, planned.choice)
+    given, few = planned.given, planned.few
+    cached = plan_cache.path_of(given, few)
+    if planned.choice.nfe and plan_cache.read(cached, given, few, quiet=True) is None:
+        plan_cache.save(given, planned.choice, few)
 
 
 def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice, Work]:
@@ -263,9 +269,11 @@ def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice
     others = [prompt for prompt in prompts if prompt not in chosen]
     random.Random(0).shuffle(others)  # a list may be in order, of task or length
     raced = [*chosen, *others[: max(0, CHECK_CALLS // (2 * budget) - count)]]
+    alone = ", and for them alone (glass plan makes one for all)"
     say(
         "steering=auto: no plan is cached for this model, reward and budget; one is made with at"
         f" most {most} network calls on {len(raced)} of the {len(prompts)} prompts"
+        f"{alone if window_cache.of_few(prompts) else ''}"
     )
     work, _ = load(settings, Stages())
     negative = settings.root.negative_prompt

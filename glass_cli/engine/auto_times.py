@@ -2,8 +2,8 @@
 
 The window of this model and reward is looked for in the user's cache
 (:mod:`glass_cli.engine.window_cache`); where there is none, a short pilot measures it on the run's
-own prompts, with a fixed seed, and caches it for all later runs. ``glass eval benchmark=window``
-measures it with more care, and caches it too.
+own prompts, with a fixed seed, and caches it for all later runs; where they are few, for runs of
+the same prompts. ``glass eval benchmark=window`` measures it with more care, and caches it for all.
 """
 
 from __future__ import annotations
@@ -60,9 +60,14 @@ def measure(work: Work, prompts: Sequence[str], negative_prompt: str) -> Measure
 
     count = min(PROMPTS, len(prompts))
     size = PARTICLES // count
+    few = window_cache.of_few(prompts)
+    alone = (
+        f" on {len(few)} prompt{'s' * (len(few) > 1)}, and for {'these' if few[1:] else 'it'} alone"
+        " (glass eval benchmark=window measures one for all)"
+    )
     say(
         "sampler.times=auto: no window is cached for this model and reward; a pilot of"
-        f" {count * size * (TIMES + 1) * CALLS} network calls measures it"
+        f" {count * size * (TIMES + 1) * CALLS} network calls measures it{alone if few else ''}"
     )
     chosen = [prompts[i * len(prompts) // count] for i in range(count)]
     flow = work.model.prompted(chosen[0], negative_prompt, work.micro_batch)
@@ -123,6 +128,7 @@ class Decided(NamedTuple):
     given: the settings as they came, of which :func:`keep` caches the window.
     pilot_nfe: network calls that the pilot of this folder cost; None where times were not auto.
     window: what :func:`keep` is to write.
+    few: the prompts that the window is of alone, see :func:`window_cache.of_few`.
     work: what the pilot loaded, where this process goes on with it.
     """
 
@@ -130,6 +136,7 @@ class Decided(NamedTuple):
     given: Settings
     pilot_nfe: int | None = None
     window: MeasuredWindow | None = None
+    few: tuple[str, ...] = ()
     work: Work | None = None
 
     def counted(self, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,20 +178,23 @@ def decide(settings: Settings, folder: Path, prompts: Sequence[str]) -> Decided:
             " sampler has none, so give the times themselves as sampler.times=[...]"
         )
     if settings.sampler.transitions == 1:
-        return _decided(settings, None, 0)
-    own = window_cache.read_own(folder / FILE, settings)
+        return _decided(settings, None, 0, ())
+    few = window_cache.of_few(prompts)
+    own = window_cache.read_own(folder / FILE, settings, few)
     if own is not None:
         nfe = own[1].get("pilot_nfe")
-        return _decided(settings, own[0], nfe if isinstance(nfe, int) else 0)
-    cached = window_cache.read_own(window_cache.path_of(settings), settings)
-    if cached is not None:
-        return _decided(settings, cached[0], 0)
+        nfe = nfe if isinstance(nfe, int) else 0
+        return _decided(settings, own[0], nfe, window_cache.few_of(own[0], prompts))
+    for of in dict.fromkeys([(), few]):
+        cached = window_cache.read_own(window_cache.path_of(settings, of), settings, of)
+        if cached is not None:
+            return _decided(settings, cached[0], 0, of)
     from glass_cli.common.stages import Stages
     from glass_cli.engine.load import load
 
     work, _ = load(settings, Stages())
     window = measure(work, prompts, settings.root.negative_prompt)
-    decided = _decided(settings, window, window.nfe)
+    decided = _decided(settings, window, window.nfe, few)
     if not settings.launcher.in_process:
         return decided  # others draw: what was loaded here is let go of
     return decided._replace(work=work._replace(sampler=decided.settings.sampler))
@@ -195,12 +205,14 @@ def _belongs_to(settings: Settings) -> Any:
     return json.loads(json_text(window_cache.belongs_to(settings)))
 
 
-def _decided(settings: Settings, window: MeasuredWindow | None, nfe: int) -> Decided:
+def _decided(
+    settings: Settings, window: MeasuredWindow | None, nfe: int, few: tuple[str, ...]
+) -> Decided:
     """The settings with the window's times."""
     sampler = with_times_of(settings.sampler, window)
     times = sampler.times if isinstance(sampler.times, str) else list(sampler.times)
     config = {**settings.config, "sampler": {**settings.config["sampler"], "times": times}}
-    return Decided(settings._replace(sampler=sampler, config=config), settings, nfe, window)
+    return Decided(settings._replace(sampler=sampler, config=config), settings, nfe, window, few)
 
 
 def keep(decided: Decided, folder: Path) -> None:
@@ -214,6 +226,6 @@ def keep(decided: Decided, folder: Path) -> None:
     with writing_to(folder):
         more = {"of": _belongs_to(decided.given), "pilot_nfe": decided.pilot_nfe}
         window_cache.write(folder / FILE, decided.window, more)
-    cached = window_cache.path_of(decided.given)
-    if window_cache.read_own(cached, decided.given, quiet=True) is None:
-        window_cache.save(decided.given, decided.window)
+    given, few = decided.given, decided.few
+    if window_cache.read_own(window_cache.path_of(given, few), given, few, quiet=True) is None:
+        window_cache.save(given, decided.window, few)

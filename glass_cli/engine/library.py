@@ -4,6 +4,7 @@ drawn in one call. What `import glass_cli` gives comes from here and from below.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,7 +67,10 @@ def load_model(
         name, settings = "diffusers", {"path": name, **settings}
     model: Model = build(choice_settings("model", name, settings), "model")
     there = _device(device)
-    return model.load(there, _dtype(dtype, there))
+    loaded = model.load(there, _dtype(dtype, there))
+    with suppress(AttributeError):  # a frozen class of the user's
+        loaded.settings = model
+    return loaded
 
 
 def load_reward(
@@ -88,7 +92,10 @@ def load_reward(
     if "dtype" in own and dtype != "auto":
         settings = {"dtype": str(number).removeprefix("torch."), **settings}
     reward: Reward = known.build(merged(own, settings), "reward")
-    return reward.load(there, number)
+    loaded = reward.load(there, number)
+    with suppress(AttributeError):  # a frozen class of the user's
+        loaded.settings = reward
+    return loaded
 
 
 def _device(device: Device) -> torch.device:
@@ -150,8 +157,8 @@ def draw(
     model: from :func:`load_model`.
     sampler: None is GLASS with its default settings.
     steering: None is Feynman-Kac steering with lam="auto" where there is a reward, else none.
-    reward: from :func:`load_reward`, or a function from samples, (N, 3, H, W) in [0, 1] or points
-        (N, d), to scores (N,).
+    reward: from :func:`load_reward`, and one that can score this model's samples; or a function
+        from samples, (N, 3, H, W) in [0, 1] or points (N, d), to scores (N,).
     particles: N, 1 or more; None is what the budget buys of ``calls`` each, or 8.
     calls: network calls a particle, one a transition or more; None is the sampler's steps, what the
         budget leaves each, or the model's usual number.
@@ -184,15 +191,17 @@ def draw(
         raise GlassError("steering=auto is for glass sample and glass eval; give a steering")
     if sampler.times == "auto":
         raise GlassError("times=auto is for glass sample and glass eval; give a list of times")
+    scorer = _scorer(reward)
     try:
         check_calls(sampler, calls)
+        _check_scores(scorer, model, prompt)
     except ValueError as error:
         raise GlassError(one_line(error)) from error
     work = drawing.Work(
         model,
         sampler,
         steering,
-        _scorer(reward),
+        scorer,
         root.micro_batch,
         Stages(),
         calls=root.calls,
@@ -206,6 +215,18 @@ def draw(
     if best is None and r is not None:
         best = int(r.argmax())
     return Drawing(drawn.samples, r, best, steps[-1].nfe, tuple(steps))
+
+
+def _check_scores(reward: LoadedReward | None, model: LoadedModel, prompt: str) -> None:
+    """Raises ValueError where a reward cannot score the model's samples under the prompt, as far as
+    it is known what both were loaded from."""
+    if reward is None or reward.settings is None or model.settings is None:
+        return
+    accepts, output = reward.settings.accepts, model.settings.output
+    if accepts != output:
+        raise ValueError(f"the reward scores {accepts}, the model gives {output}")
+    reward.settings.check_model(model.settings)
+    reward.settings.check_prompts([prompt])
 
 
 class _FunctionReward(LoadedReward):

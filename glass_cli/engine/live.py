@@ -15,19 +15,29 @@ if TYPE_CHECKING:
 
 
 class Live(Closing):
-    """A progress bar over units, with the running means of what they are judged by.
+    """A progress bar over units, with the running means of what they are judged by, and beside
+    them how the prompt fares that is being drawn.
 
+    prompts: of each prompt's index.
     total: units, of which the results ``before`` were finished by earlier runs and do not count
         for the time left.
     particles: of each unit.
     """
 
-    def __init__(self, total: int, before: Iterable[Mapping[str, Any]], particles: int) -> None:
+    def __init__(
+        self,
+        prompts: Mapping[int, str],
+        total: int,
+        before: Iterable[Mapping[str, Any]],
+        particles: int,
+    ) -> None:
+        self._prompts = prompts
         self._sums: dict[str, tuple[float, int]] = {}
         self._done = 0
         for result in before:
             self._add(result)
-        self._progress = Progress(total, "prompt" if total == 1 else "picture", before=self._done)
+        unit = "prompt" if total == len(prompts) else "picture"
+        self._progress = Progress(total, unit, before=self._done)
         self._particles = particles
 
     def close(self) -> None:
@@ -35,11 +45,16 @@ class Live(Closing):
 
     def step(self, unit: Unit, step: Step) -> None:
         """A step of a unit that is being drawn: its share of the way counts as done."""
-        values = {"ESS": step.ess} if self._particles > 1 else {}
+        if step.t == 1.0:
+            return  # its result follows
+        number = len(step.log_w)
+        fares = {"particles": float(number)} if number != self._particles else {}
+        if number > 1:
+            fares["ESS"] = step.ess
         if step.rewards is not None:
-            values["best"] = float(step.rewards.max())
-        if step.t < 1.0:
-            self._progress.update(self._done + step.t, values)
+            fares["best reward"] = float(step.rewards.max())
+        prompt = self._prompts[unit.prompt_index]
+        self._progress.update(self._done + step.t, label=prompt, current=fares)
 
     def finished(self, result: Mapping[str, Any]) -> dict[str, float]:
         """A finished unit; returns the running means of all."""

@@ -6,6 +6,7 @@ Nothing heavy is imported to look one up.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,19 +54,22 @@ class Choice(NamedTuple):
         return {"title": self.policy.title(), **asdict(self.policy), "why": self.why}
 
 
-def belongs_to(settings: Settings) -> dict[str, Any]:
+def belongs_to(settings: Settings, few: Sequence[str] = ()) -> dict[str, Any]:
     """What a plan depends on: the budget, and what a window does."""
     of = {"plan": FORMAT, "budget": picture_budget(settings.root)}
-    return {**of, **window_cache.belongs_to(settings)}
+    return {**of, **window_cache.belongs_to(settings, few)}
 
 
-def path_of(settings: Settings) -> Path:
-    """The file of the plan for this model, reward and budget in the user's cache."""
-    return window_cache.cache_file("plans", settings, belongs_to(settings))
+def path_of(settings: Settings, few: Sequence[str] = ()) -> Path:
+    """The file of the plan for this model, reward and budget in the user's cache; with ``few``, of
+    the plan for these prompts alone, see :func:`glass_cli.engine.window_cache.of_few`."""
+    return window_cache.cache_file("plans", settings, belongs_to(settings, few))
 
 
-def read(path: Path, settings: Settings, quiet: bool = False) -> Choice | None:
-    """The plan in a file; None where there is none, or none for these settings.
+def read(
+    path: Path, settings: Settings, few: Sequence[str] = (), quiet: bool = False
+) -> Choice | None:
+    """The plan in a file; None where there is none, or none for these settings, or prompts.
 
     One that cannot be read, or whose policy is none of those that are compared for its budget, is
     damaged, which is said unless ``quiet``.
@@ -74,7 +78,7 @@ def read(path: Path, settings: Settings, quiet: bool = False) -> Choice | None:
 
     try:
         record = json.loads(regular(path).read_text(encoding="utf-8"))
-        if record["of"] != _of(settings):
+        if record["of"] != _of(settings, few):
             return None
         values = {**record["policy"], "sizes": tuple(int(n) for n in record["policy"]["sizes"])}
         if values["times"] is not None:
@@ -91,17 +95,17 @@ def read(path: Path, settings: Settings, quiet: bool = False) -> Choice | None:
     return None
 
 
-def _of(settings: Settings) -> Any:
+def _of(settings: Settings, few: Sequence[str]) -> Any:
     """What the plan depends on, as a file gives it back."""
-    return json.loads(json_text(belongs_to(settings)))
+    return json.loads(json_text(belongs_to(settings, few)))
 
 
-def write(path: Path, settings: Settings, choice: Choice) -> None:
+def write(path: Path, settings: Settings, choice: Choice, few: Sequence[str] = ()) -> None:
     """Writes a plan aside and renames the file. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {
         "format": FORMAT,
-        "of": _of(settings),
+        "of": _of(settings, few),
         "policy": asdict(choice.policy),
         "why": choice.why,
         "nfe": choice.nfe,
@@ -110,11 +114,11 @@ def write(path: Path, settings: Settings, choice: Choice) -> None:
         part.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
-def save(settings: Settings, choice: Choice) -> Path | None:
+def save(settings: Settings, choice: Choice, few: Sequence[str] = ()) -> Path | None:
     """Caches a plan; None, after saying so, where the cache cannot be written."""
-    path = path_of(settings)
+    path = path_of(settings, few)
     try:
-        write(path, settings, choice)
+        write(path, settings, choice, few)
     except OSError as error:
         say(f"the plan cannot be cached in {path} ({why(error)})")
         return None

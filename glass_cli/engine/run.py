@@ -128,7 +128,7 @@ def completed(settings: Settings, folder: Path, request: Request) -> Iterator[Do
                 work = decided.work or planned.work
                 task = Task(settings, keep, json_text(decides), missing, records, work)
                 note_versions(folder, decides)
-                _draw(task, out, tracker, done, len(request.units))
+                _draw(task, request, out, tracker, done)
                 note_versions(folder, decides)  # weights may have been downloaded
             elif not out.is_finished():
                 out.write_tables(done)  # it was killed after its last result, and before them
@@ -201,11 +201,13 @@ def say_long_steps(root: Root) -> None:
 
 
 def _draw(
-    task: Task, out: RunFolder, tracker: Tracker, done: dict[Unit, dict[str, Any]], total: int
+    task: Task, request: Request, out: RunFolder, tracker: Tracker, done: dict[Unit, dict[str, Any]]
 ) -> None:
     """Draws the task's units, and adds their results to ``done``."""
+    prompts = {index: str(record["prompt"]) for index, record in request.records.items()}
+    particles = task.settings.root.particles
     try:
-        with Live(total, done.values(), task.settings.root.particles) as live:
+        with Live(prompts, len(request.units), done.values(), particles) as live:
             for finished in task.settings.launcher.run(task, live.step):
                 result = out.write(finished)
                 done[finished.unit] = short(result)

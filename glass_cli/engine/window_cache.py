@@ -11,7 +11,7 @@ import importlib.util
 import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,9 +24,11 @@ from glass_cli.output.identity import identity
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
 
-FORMAT = 1  # of the files, and of how a pilot measures: another one is measured anew
+FORMAT = 2  # of the files, and of how a pilot measures: another one is measured anew
 # Settings that do not move a window, beside those that decide no result at all.
 _FREE = ("calls", "compile", "vae_slicing", "vae_tiling", "quantization", "dtype")
+# Prompts from which on what a run measured on its own holds for others too.
+FEWEST = 8
 
 
 class MeasuredWindow(NamedTuple):
@@ -48,14 +50,30 @@ class MeasuredWindow(NamedTuple):
     measured_by: str
 
 
-def belongs_to(settings: Settings) -> dict[str, Any]:
-    """What a window depends on: the settings of model and reward, and the files they name."""
+def of_few(prompts: Sequence[str]) -> tuple[str, ...]:
+    """The prompts, each once and in order, where they are fewer than FEWEST: what a run measures on
+    them is cached for runs of the same prompts alone. Else none."""
+    distinct = sorted(set(prompts))
+    return tuple(distinct) if len(distinct) < FEWEST else ()
+
+
+def few_of(window: MeasuredWindow, prompts: Sequence[str]) -> tuple[str, ...]:
+    """The prompts of a run that its window is of alone: :func:`of_few` of a pilot on them."""
+    of_them = window.measured_by == "pilot" and window.prompts < FEWEST
+    return of_few(prompts) if of_them else ()
+
+
+def belongs_to(settings: Settings, few: Sequence[str] = ()) -> dict[str, Any]:
+    """What a window depends on: the settings of model and reward, and the files they name; with
+    ``few``, see :func:`of_few`, these prompts too."""
     named = {"model": settings.model, "reward": settings.reward}
     decides = identity({}, named={"": named})
     del decides["glass_version"], decides[""]
     decides = {k.lstrip("."): v for k, v in decides.items() if k.rpartition(".")[2] not in _FREE}
     stamps = {f"{key} on disk": _stamp(key, value) for key, value in decides.items()}
-    return {"format": FORMAT, **decides, **{k: v for k, v in stamps.items() if v is not None}}
+    of_prompts = {"prompts": list(few)} if few else {}
+    known = {k: v for k, v in stamps.items() if v is not None}
+    return {"format": FORMAT, **decides, **known, **of_prompts}
 
 
 def _stamp(key: str, value: Any) -> str | None:
@@ -92,9 +110,9 @@ def cache_file(kind: str, settings: Settings, decides: Mapping[str, Any]) -> Pat
     return cache() / kind / f"{'-'.join(names).lower()}-{digest}.json"
 
 
-def path_of(settings: Settings) -> Path:
-    """The file of this model's and reward's window in the user's cache."""
-    return cache_file("windows", settings, belongs_to(settings))
+def path_of(settings: Settings, few: Sequence[str] = ()) -> Path:
+    """The file of this model's and reward's window in the user's cache, see :func:`belongs_to`."""
+    return cache_file("windows", settings, belongs_to(settings, few))
 
 
 def read(path: Path, quiet: bool = False) -> tuple[MeasuredWindow, dict[str, Any]] | None:
@@ -122,12 +140,14 @@ def read(path: Path, quiet: bool = False) -> tuple[MeasuredWindow, dict[str, Any
 
 
 def read_own(
-    path: Path, settings: Settings, quiet: bool = False
+    path: Path, settings: Settings, few: Sequence[str] = (), quiet: bool = False
 ) -> tuple[MeasuredWindow, dict[str, Any]] | None:
-    """As :func:`read`, and None where the window is of another model or reward."""
+    """As :func:`read`, and None where the window is of another model or reward, or of few prompts
+    which are not ``few``."""
     window = read(path, quiet)
-    decides = json.loads(json_text(belongs_to(settings)))  # as a file gives it back
-    return None if window is None or window[1].get("of") != decides else window
+    # as a file gives it back
+    known = [json.loads(json_text(belongs_to(settings, of))) for of in ((), few)]
+    return None if window is None or window[1].get("of") not in known else window
 
 
 def _is_whole(t: list[float], even: list[float], foretold: list[float]) -> bool:
@@ -147,15 +167,16 @@ def write(path: Path, window: MeasuredWindow, more: Mapping[str, Any]) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def save(settings: Settings, window: MeasuredWindow) -> Path | None:
-    """Saves a window for later runs, and returns its file.
+def save(settings: Settings, window: MeasuredWindow, few: Sequence[str] = ()) -> Path | None:
+    """Saves a window for later runs, those of ``few`` prompts where it is of them, and returns its
+    file.
 
     None, after saying so on standard error, where the cache cannot be written: a window is worth
     no run.
     """
-    path = path_of(settings)
+    path = path_of(settings, few)
     try:
-        write(path, window, {"of": json.loads(json_text(belongs_to(settings)))})
+        write(path, window, {"of": json.loads(json_text(belongs_to(settings, few)))})
     except OSError as error:
         say(f"the window cannot be cached in {path} ({why(error)})")
         return None

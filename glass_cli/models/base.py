@@ -54,11 +54,17 @@ class LoadedModel(Protocol):
     shape: of one particle, without the batch.
     state: an empty tensor of the device and type in which particles are kept.
     calls: network calls a particle that the model is usually run with, 1 or more.
+
+    Optional:
+
+    settings: what it was loaded from, which ``load_model`` fills in; None (the default) where
+        that is not known.
     """
 
     shape: tuple[int, ...]
     state: Tensor
     calls: int
+    settings: Model | None = None
 
     @abstractmethod
     def prompted(self, prompt: str, negative_prompt: str, micro_batch: int) -> PromptedFlow:

@@ -42,6 +42,7 @@ class Progress(Closing):
         self._done = self._said_done = float(before)
         self._values: dict[str, float] = {}
         self._label: str | None = None
+        self._current: Mapping[str, float] = {}
         self._first: tuple[float, float] | None = None  # when the first update came, done then
         self._drawn = time.monotonic()
         self._bar: Any = None
@@ -56,6 +57,7 @@ class Progress(Closing):
         done: float,
         values: Mapping[str, float] | None = None,
         label: str | None = None,
+        current: Mapping[str, float] | None = None,
     ) -> None:
         """Shows how far the run is.
 
@@ -63,11 +65,13 @@ class Progress(Closing):
             than before changes nothing.
         values: name -> number; a name that is not among them keeps its number.
         label: what is being worked on, such as the prompt; None keeps the last one.
+        current: name -> number of what is being worked on, in place of those of the last update.
         """
         now = time.monotonic()
         self._done = max(self._done, float(done))
         self._values |= values or {}
         self._label = self._label if label is None else label
+        self._current = current or {}
         if self._first is None:
             self._first = now, self._done
         if self._bar is not None and now - self._drawn >= _REDRAWN:
@@ -87,17 +91,24 @@ class Progress(Closing):
     def _draw(self, now: float | None = None) -> None:
         self._drawn = time.monotonic() if now is None else now
         (task,) = self._bar.task_ids
-        text = ", ".join(self._parts(self._drawn))
-        text = text if self._label is None else f"{text} | {self._label}"
-        text = fit(text, self._bar.console.width - _bar_width(self._bar.console) - 8)
+        text = fit(
+            self._text(self._drawn, self._label),
+            self._bar.console.width - _bar_width(self._bar.console) - 8,
+        )
         self._bar.update(task, completed=min(self._done, self._total), text=text)
         self._bar.refresh()
 
     def _say(self, now: float | None = None) -> None:
         self._drawn = time.monotonic() if now is None else now
         self._said_done = self._done
-        label = "" if self._label is None else f"{fit(self._label, PROMPT_WIDTH)}: "
-        print(label + ", ".join(self._parts(self._drawn)), file=self._stream, flush=True)
+        label = None if self._label is None else fit(self._label, PROMPT_WIDTH)
+        print(self._text(self._drawn, label), file=self._stream, flush=True)
+
+    def _text(self, now: float, label: str | None) -> str:
+        """How far the run is, its values; then what is being worked on, and the numbers of that."""
+        current = ", ".join(_named(self._current))
+        about = ": ".join(part for part in (label, current) if part)
+        return ", ".join(self._parts(now)) + (f" | {about}" if about else "")
 
     def _parts(self, now: float) -> list[str]:
         plural = "" if self._total == 1 else "s"
@@ -107,7 +118,11 @@ class Progress(Closing):
             left = self._total - self._done
             if self._done > first and left > 0:
                 parts.append(f"{_duration((now - began) / (self._done - first) * left)} left")
-        return parts + [f"{name} {_rounded(value)}" for name, value in self._values.items()]
+        return parts + _named(self._values)
+
+
+def _named(values: Mapping[str, float]) -> list[str]:
+    return [f"{name} {_rounded(value)}" for name, value in values.items()]
 
 
 def _bar(stream: TextIO, total: int) -> Any:

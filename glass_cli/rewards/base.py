@@ -87,7 +87,15 @@ class Reward(Protocol):
 
 
 class LoadedReward(Protocol):
-    """A reward in memory."""
+    """A reward in memory.
+
+    Optional:
+
+    settings: what it was loaded from, which ``load_reward`` fills in; None (the default) where
+        that is not known.
+    """
+
+    settings: Reward | None = None
 
     @abstractmethod
     def score(self, samples: Tensor, prompt: str) -> Tensor:
