@@ -13,6 +13,7 @@ import pytest
 from glass_cli.config.command_line import read_arguments
 from glass_cli.config.preflight import preflight
 from glass_cli.launch import launch
+from glass_cli.output.sweep_errors import say_errors
 from glass_cli.output.sweep_progress import sweep_progress
 
 
@@ -84,3 +85,22 @@ def test_a_sweep_says_where_its_jobs_run(
     assert launch(words, True, conf=tiny_conf, engine="tiny_settings") == 0
     said = "the jobs run in processes of their own; their folders are in sweep"
     assert (said in capsys.readouterr().err) == apart
+
+
+def test_jobs_that_failed_alike_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for i in range(16):
+        fail(Path("sweep", str(i)), f"seed={i}: the disk is full: free it")
+    for i in range(16, 18):
+        fail(Path("sweep", str(i)), f"seed={i}: no such reward")
+    fail(Path("sweep", "18"), "")
+    assert say_errors(Path("sweep"), "mine", {})
+    assert capsys.readouterr().err.splitlines() == [
+        "glass: 19 jobs of the sweep failed:",
+        "glass:   sweep/0 and 15 more beside it: the disk is full: free it",
+        "glass:   sweep/16: seed=16: no such reward",
+        "glass:   sweep/17: seed=17: no such reward",
+        "glass:   sweep/18: its error could not be kept",
+    ]

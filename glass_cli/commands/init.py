@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 
 from glass_cli.common.errors import GlassError
 from glass_cli.common.files import atomic_write, writing_to
+from glass_cli.common.paths import from_here
 
 _TEMPLATE = Path(__file__).with_name("project")
 _ADVICE = "name another folder: glass init FOLDER"
@@ -30,7 +30,7 @@ def init(folder: Path) -> str:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(path) as part:
                 part.write_bytes((_TEMPLATE / name).read_bytes())
-    there = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(os.path.relpath(folder))}\n"
+    there = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(from_here(folder))}\n"
     listed = "\n".join(f"  {name.as_posix()}" for name in files)
     return f"{folder} has\n{listed}\n\nnow\n{there}{_COMMAND}"
 

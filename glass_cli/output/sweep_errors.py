@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from glass_cli.common.messages import say
 from glass_cli.common.paths import ERROR_FILE
+
+_APART = 2  # so many jobs that failed alike are named one by one
 
 
 def new_name() -> str:
@@ -40,9 +42,23 @@ def say_errors(folder: Path, sweep: str, before: Mapping[Path, int]) -> bool:
     errors = [*own, *refused]
     if errors:
         say(f"{len(errors)} job{'s' * (len(errors) > 1)} of the sweep failed:")
+    alike: dict[str, list[tuple[Path, str]]] = {}
     for path in errors:
         line = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
-        say(f"  {path.parent}: {line or 'its error could not be kept'}")
+        line = line or "its error could not be kept"
+        reason = line.partition(": ")[2] or line  # behind what was typed for the job
+        alike.setdefault(reason, []).append((path.parent, line))
+    for reason, jobs in alike.items():
+        _say_jobs(reason, jobs)
     for path in refused:
         path.unlink(missing_ok=True)
     return bool(errors)
+
+
+def _say_jobs(reason: str, jobs: Sequence[tuple[Path, str]]) -> None:
+    """One line for each job, or one for all where there are many."""
+    if len(jobs) <= _APART:
+        for folder, line in jobs:
+            say(f"  {folder}: {line}")
+        return
+    say(f"  {jobs[0][0]} and {len(jobs) - 1} more beside it: {reason}")

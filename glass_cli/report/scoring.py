@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.common.messages import say
+from glass_cli.common.paths import from_here
 from glass_cli.config.score_settings import ScoreSettings, model_of, score_settings
 from glass_cli.engine.score import Scored, Scorer
 from glass_cli.output.progress import Progress
@@ -100,7 +100,7 @@ def _table(scored: Mapping[Path, Scored]) -> str:
     places = [tables.digits(column) for column in zip(*cells.values(), strict=True)]
     rows = [
         [
-            os.path.relpath(folder),
+            from_here(folder),
             *(tables.estimate_text(c, p) for c, p in zip(row, places, strict=True)),
         ]
         for folder, row in cells.items()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from glass_cli.common.files import atomic_write, json_text, writing_to
+from glass_cli.common.paths import from_here
 from glass_cli.config.settings import Study
 from glass_cli.config.split import picture_budget
 from glass_cli.engine import auto_plan, plan_cache
@@ -106,7 +106,7 @@ class PlanStudy(Study):
         print(_forecast_table(ranked(budget, table, second), choice), flush=True)
         print(_foretold(table), flush=True)
         print(f"\nplan     {choice.policy.title()}\nwhy      {choice.why}")
-        print(f"use      glass sample -cd {os.path.relpath(place)} experiment=plan prompt=...")
+        print(f"use      glass sample -cd {from_here(place)} experiment=plan prompt=...")
         where = f"{cached}, for steering=auto budget={budget}" if cached else "no"
         print(f"cached   {where}\n", flush=True)
         cost = costs([*parts, *checks])
