@@ -6,14 +6,17 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from scipy.stats import norm
 
+from glass_cli.config.build import build
+from glass_cli.config.choice_files import choice_settings
 from glass_cli.engine.auto_plan import choose, race, to_check, with_turns
+from glass_cli.engine.plan_measurement import steering_of
 from glass_cli.launch import launch
 from glass_cli.method.budget import picture_calls, spread_calls
 from glass_cli.output.reader import read_run
@@ -52,12 +55,13 @@ def test_dropping_with_foresight_loses_nothing_and_without_it_all() -> None:
     assert found == pytest.approx(0.0, abs=0.05)
 
 
-def test_copies_find_more_than_independent_draws() -> None:
+@pytest.mark.parametrize("kind", ["fk", "bfs"])
+def test_copies_find_more_than_independent_draws(kind: Literal["fk", "bfs"]) -> None:
     """On a martingale with equal shares a filter of 16 beats best-of-16; lam = 0 equals it."""
     open_way = draws([0.2, 0.4, 0.6, 0.8])
-    steered = expected(Policy("glass", 10, (16,) * 5, "fk", 2.5), open_way, replicates=4000)
+    steered = expected(Policy("glass", 10, (16,) * 5, kind, 2.5), open_way, replicates=4000)
     assert steered > best_of(16) + 0.3
-    still = expected(Policy("glass", 10, (16,) * 5, "fk", 0.0), open_way, replicates=4000)
+    still = expected(Policy("glass", 10, (16,) * 5, kind, 0.0), open_way, replicates=4000)
     assert still == pytest.approx(best_of(16), abs=0.04)
 
 
@@ -111,13 +115,15 @@ def test_the_best_of_each_kind_is_checked() -> None:
     chosen = to_check(ranked(160, table))
     kinds = [(one.policy.steering, one.policy.constant) for one in chosen]
     assert kinds[0] == ("best_of_n", True) and len(chosen[0].policy.sizes) == 1
-    assert sorted(kinds) == [
-        ("best_of_n", False), ("best_of_n", True), ("evolution", True), ("fk", False), ("fk", True)
+    assert [*kinds, "fk"].count("fk") == 1
+    assert sorted(steering for steering, _ in kinds) == [
+        "best_of_n", "best_of_n", "bfs", "evolution", "fk"
     ]  # fmt: skip
 
 
 def test_a_second_table_is_of_the_best_steering() -> None:
-    """At times of its own and with another correlation; its policies are compared with the rest."""
+    """By the SDE, at times of its own and with another correlation; its policies are compared with
+    the rest."""
     shares = [0.3, 0.5, 0.7, 0.9]
     table = {w.name: draws(shares if w.transitions > 1 else []) for w in ways(160)}
     seen: list[list[float]] = []
@@ -129,19 +135,26 @@ def test_a_second_table_is_of_the_best_steering() -> None:
     best = next(one.policy for one in ranked(160, table) if one.policy.steering == "fk")
     further = further_ways(160, table, times_of)
     assert seen == [pytest.approx(shares)]
-    assert {(w.times is None, w.rho) for w in further} == {
-        (True, 0.4), (False, "ddpm"), (False, 0.4)
+    assert {(w.sampler, w.times is None, w.rho) for w in further} == {
+        ("sde", True, "ddpm"), ("glass", True, 0.4), ("glass", False, "ddpm"), ("glass", False, 0.4)
     }  # fmt: skip
-    assert all(w._replace(times=None, rho="ddpm") == best.way for w in further)
+    usual = {"sampler": "glass", "times": None, "rho": "ddpm"}
+    assert all(w._replace(**usual) == best.way for w in further)
     table |= {w.name: draws(shares, mean=5.0) for w in further}
     found = ranked(160, table, further)
-    assert found[0].policy.way in further and found[0].policy.steering == "fk"
+    assert found[0].policy.way in further and found[0].policy.steering in ("fk", "bfs")
     assert set(policies(160)) < {one.policy for one in found}
     unvaried = {w.name: Draws(0.0, np.zeros((2, 2)), np.zeros(3)) for w in ways(160)}
-    assert [w.rho for w in further_ways(160, unvaried, lambda foretold: None)] == [0.4]
+    assert [w.rho for w in further_ways(160, unvaried, lambda foretold: None)] == ["ddpm", 0.4]
 
 
-def test_best_of_n_is_replaced_only_by_what_is_clearly_better() -> None:
+def test_breadth_first_search_is_as_the_choice_of_that_name() -> None:
+    """In a plan and on the command line."""
+    settings = choice_settings("steering", "bfs", {"lam": "auto"})
+    assert steering_of(Policy("glass", 10, (8,) * 5, "bfs")) == build(settings, "steering")
+
+
+def test_the_highest_mean_is_chosen() -> None:
     base = Forecast(Policy("ode", 5, (8,), "best_of_n"), 1.0)
     other = Forecast(Policy("glass", 5, (8,) * 5, "fk"), 2.0)
     parts = [{"nfe": 10}] * 4
@@ -153,10 +166,9 @@ def test_best_of_n_is_replaced_only_by_what_is_clearly_better() -> None:
         return choice.policy
 
     assert chosen([(0.0, 1.0), (0.0, 1.2), (0.5, 1.0), (0.0, 0.9)]) == other.policy
-    assert chosen([(0.0, 3.0), (0.0, -2.8), (0.5, 0.6), (0.0, 0.1)]) == base.policy
+    assert chosen([(0.0, 3.0), (0.0, -2.8), (0.5, 0.6), (0.0, 0.1)]) == other.policy
     assert chosen([(1.0, 0.0), (1.0, 0.2), (1.5, 1.0), (1.0, 0.9)]) == base.policy
     parts = [{"nfe": 10}] * 5 + [{"nfe": 5}]
-    assert chosen([(0.0, 9.0)]) == base.policy  # one check tells of no error
 
 
 def test_few_prompts_are_checked_more_than_once() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
 from glass_cli.method.ode import Ode
 from glass_cli.method.path import TooFewTimes
+from glass_cli.method.sde import Sde
 from glass_cli.method.times import Times, outer_times
 from glass_cli.steering.base import Steering
 from glass_cli.steering.decision_window import RewardProbe, even_time, proposed_times
@@ -32,6 +34,8 @@ def sampler_of(way: Way) -> Sampler:
     times: Times = "schedule" if way.times is None else way.times
     if way.sampler == "ode":
         return Ode(way.transitions, times=times)
+    if way.sampler == "sde":
+        return Sde(way.transitions, times=times)
     return Glass(way.transitions, times=times, rho=way.rho)
 
 
@@ -42,7 +46,12 @@ def steering_of(policy: Policy) -> Steering:
         return BestOfN(sizes=sizes)
     if policy.steering == "evolution":
         return Evolution()
-    return FeynmanKac(lam="auto", lam_strength=policy.lam_strength, sizes=sizes)
+    one = FeynmanKac(lam="auto", lam_strength=policy.lam_strength, sizes=sizes)
+    if policy.steering == "bfs":  # as conf/steering/bfs.yaml, which a test compares
+        return replace(
+            one, potential="max", tempering="linear", resampling="ssp", ess_threshold=1.0
+        )
+    return one
 
 
 def work_of(work: Work, policy: Policy, budget: int) -> Work:

@@ -28,14 +28,14 @@ STRENGTHS = (1.0, 2.5, 5.0)  # of lam, in standard deviations of the first rewar
 class Way(NamedTuple):
     """A way of sampling: what a table holds the rewards of.
 
-    sampler: "ode" or "glass".
+    sampler: "ode", "glass" or "sde".
     transitions: K, 1 or more.
     calls: network calls of a particle.
     times: where its transitions end; None for the model's own schedule.
     rho: of GLASS, see :func:`glass_cli.method.glass.correlation`.
     """
 
-    sampler: Literal["ode", "glass"]
+    sampler: Literal["ode", "glass", "sde"]
     transitions: int
     calls: int
     times: tuple[float, ...] | None = None
@@ -55,22 +55,22 @@ class Way(NamedTuple):
 class Policy:
     """One way to spend a budget.
 
-    sampler: "ode" or "glass".
+    sampler: "ode", "glass" or "sde".
     calls: network calls of a particle that lives to the end.
     sizes: how many particles make each transition; of best-of-N with equal numbers, one transition.
         Of "evolution" the pictures that the budget would buy, for each transition.
-    steering: "best_of_n" drops the worst where numbers fall, "fk" resamples, "evolution" has
-        children of finished pictures.
-    lam_strength: of "fk", see :class:`glass_cli.steering.feynman_kac.FeynmanKac`.
+    steering: "best_of_n" drops the worst where numbers fall, "fk" and "bfs" resample, "evolution"
+        has children of finished pictures.
+    lam_strength: of "fk" and "bfs", see :class:`glass_cli.steering.feynman_kac.FeynmanKac`.
     times, rho: see :class:`Way`.
 
     Raises ValueError for times or rho that no sampler takes.
     """
 
-    sampler: Literal["ode", "glass"]
+    sampler: Literal["ode", "glass", "sde"]
     calls: int
     sizes: tuple[int, ...]
-    steering: Literal["best_of_n", "fk", "evolution"]
+    steering: Literal["best_of_n", "fk", "bfs", "evolution"]
     lam_strength: float = 2.5
     times: tuple[float, ...] | None = None
     rho: Value = "ddpm"
@@ -104,7 +104,8 @@ class Policy:
         more = f", transitions end at {inner}" if inner else ""
         more += "" if self.rho == "ddpm" else f", rho {self.rho}"
         strength = f"lam_strength {self.lam_strength:g}"
-        return f"FK-GLASS, {n} particles, {self.calls} calls each, {strength}{more}"
+        method = f"{self.steering}-{self.sampler}".upper()
+        return f"{method}, {n} particles, {self.calls} calls each, {strength}{more}"
 
 
 def splits(budget: int) -> list[int]:
@@ -132,9 +133,11 @@ def policies(budget: int, further: Sequence[Way] = ()) -> list[Policy]:
             sizes = _sizes(shape, way.calls, budget)
             if sizes is None:
                 continue
-            if way.sampler == "glass":
-                one = Policy("glass", way.calls, sizes, "fk", times=way.times, rho=way.rho)
+            if way.sampler != "ode":
+                one = Policy(way.sampler, way.calls, sizes, "fk", times=way.times, rho=way.rho)
                 candidates += [replace(one, lam_strength=strength) for strength in STRENGTHS]
+                if shape == SHAPES[0]:
+                    candidates.append(replace(one, steering="bfs"))
             elif shape != SHAPES[0]:
                 candidates.append(Policy("ode", way.calls, sizes, "best_of_n"))
             else:

@@ -63,8 +63,8 @@ def expected(policy: Policy, draws: Draws, replicates: int = 400, seed: int = 0)
     cov = draws.cov + 1e-9 * np.trace(draws.cov) * np.eye(len(draws.cov))
     if not draws.cov[-1, -1] > 0.0:
         return draws.mean
-    replay = {"best_of_n": _dropped, "fk": _resampled, "evolution": _evolved}[policy.steering]
-    return draws.at(replay(policy, cov, replicates, rng))
+    replays = {"best_of_n": _dropped, "fk": _resampled, "bfs": _resampled, "evolution": _evolved}
+    return draws.at(replays[policy.steering](policy, cov, replicates, rng))
 
 
 def _dropped(policy: Policy, cov: Numbers, replicates: int, rng: np.random.Generator) -> Numbers:
@@ -79,15 +79,20 @@ def _dropped(policy: Policy, cov: Numbers, replicates: int, rng: np.random.Gener
 
 
 def _resampled(policy: Policy, cov: Numbers, replicates: int, rng: np.random.Generator) -> Numbers:
-    """The best final reward of a particle filter on a chain with these moments."""
-    n = policy.sizes[0]
+    """The best final reward of a particle filter on a chain with these moments.
+
+    Breadth-first search trusts rewards the more the later they are (lam t), looks at the highest so
+    far and resamples each time; where its times are those of a schedule, equal ones stand for them.
+    """
+    n, rising = policy.sizes[0], policy.steering == "bfs"
+    times = policy.times or tuple(k / len(cov) for k in range(len(cov) + 1))
     r = math.sqrt(cov[0, 0]) * rng.standard_normal((replicates, n))
     lam = policy.lam_strength / np.maximum(r.std(1, keepdims=True), 1e-12)
-    log_w = lam * r
+    seen, log_w = r, lam * r * (times[1] if rising else 1.0)
     for k in range(1, len(cov)):
         weights = np.exp(log_w - log_w.max(1, keepdims=True))
         weights /= weights.sum(1, keepdims=True)
-        few = 1.0 / np.square(weights).sum(1) < 0.5 * r.shape[1]
+        few = (1.0 / np.square(weights).sum(1) < 0.5 * r.shape[1]) | rising
         size = policy.sizes[k]
         positions = (np.arange(size) + rng.random((replicates, 1))) / size
         drawn = (positions[:, :, None] >= weights.cumsum(1)[:, None, :]).sum(2)
@@ -101,7 +106,8 @@ def _resampled(policy: Policy, cov: Numbers, replicates: int, rng: np.random.Gen
         slope = cov[k, k - 1] / cov[k - 1, k - 1]
         spread = math.sqrt(max(cov[k, k] - slope * cov[k, k - 1], 0.0))
         following = slope * r + spread * rng.standard_normal(r.shape)
-        log_w = log_w + lam * (following - r)
+        seen = np.maximum(np.take_along_axis(seen, drawn, axis=1), following)
+        log_w = log_w + lam * (times[k + 1] * seen if rising else following - r)
         r = following
     best: Numbers = r.max(1)
     return best
@@ -155,7 +161,8 @@ def further_ways(
     table: Mapping[str, Draws],
     times_of: Callable[[Numbers], tuple[float, ...] | None],
 ) -> list[Way]:
-    """What a second table is to hold: the best way of FK steering at other times and with RHO.
+    """What a second table is to hold: the best way of FK steering by the SDE, at other times and
+    with RHO.
 
     times_of: outer times of TRANSITIONS whose ends decide equal shares, of how much x_hat's reward
         foretells of the final one's variance at the ends of the schedule's, (TRANSITIONS - 1,).
@@ -168,7 +175,7 @@ def further_ways(
     with np.errstate(divide="ignore", invalid="ignore"):
         foretold = np.square(cov[:-1, -1]) / (np.diag(cov)[:-1] * cov[-1, -1])
     times = times_of(foretold)
-    further = [way._replace(rho=RHO)]
+    further = [way._replace(sampler="sde"), way._replace(rho=RHO)]
     if times is not None:
         further += [way._replace(times=times), way._replace(times=times, rho=RHO)]
     return further
