@@ -41,6 +41,15 @@ def test_commands_and_their_options() -> None:
     assert words("nothing", "") == []
 
 
+def test_words_that_a_command_takes_first_and_after_an_option() -> None:
+    assert tuple(words("completion", "")) == tuple(SCRIPTS)
+    assert words("reproduce", "e") == ["embedded"]
+    assert words("reproduce", "embedded", "--benchmark", "c") == ["compose"]
+    assert words("reproduce", "embedded", "--only", "bfs") == ["bfs_16x10"]
+    assert words("plan", "benchmark.sam") == ["benchmark.samples="]
+    assert "budget=" in words("plan", "") and "benchmark=" not in words("plan", "")
+
+
 @pytest.mark.parametrize(
     ("command", "choices"), [("completion", "|".join(SCRIPTS)), ("reproduce", "embedded")]
 )
@@ -62,6 +71,7 @@ def test_groups_and_their_choices_are_those_of_the_yaml_files() -> None:
         ]
     assert words("sample", "sampler=g") == ["sampler=glass"]
     assert words("sweep", "sampler=ode,s") == ["sampler=ode,sde"]
+    assert words("sweep", "sampler=ode,") == ["sampler=ode,glass", "sampler=ode,sde"]
     assert words("sample", "hydra/sweeper=") == ["hydra/sweeper=search"]
     assert words("sample", "experiment=p") == ["experiment=paper/"]
     assert "experiment=paper/table1_flow" in words("sample", "experiment=paper/table1_f")

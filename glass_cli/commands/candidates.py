@@ -12,7 +12,14 @@ from glass_cli.config.command_line import EXPERIMENT, FREE_TEXT, hydra_options
 from glass_cli.config.listing import choices, defaults, groups
 from glass_cli.config.settings import DEVICES, GROUPS, MORE_GROUPS
 
-HYDRA_COMMANDS = {"sample": MAIN_CONFIG, "sweep": MAIN_CONFIG, "eval": EVAL_CONFIG}
+HYDRA_COMMANDS = {
+    "sample": MAIN_CONFIG,
+    "sweep": MAIN_CONFIG,
+    "eval": EVAL_CONFIG,
+    "plan": EVAL_CONFIG,
+}
+# The words that a command takes first, in place of settings.
+ARGUMENTS = {"completion": ("bash", "zsh", "fish"), "reproduce": ("embedded",)}
 _PATH_ENDS = ("path", "dir", "prompts", "lora", "file")
 
 
@@ -55,6 +62,10 @@ def candidates(words: Sequence[str], commands: Mapping[str, Command]) -> list[Ca
         if before[-1] in ("-cd", "--config-dir"):
             return list(_paths("", word, folders=True))
     folders = _folders(before)
+    if name == "reproduce" and before and before[-1] in ("--only", "--benchmark"):
+        return _beginning([Candidate(value) for value in _parts_of_it(before[-1], folders)], word)
+    if name in ARGUMENTS and not before:
+        return _beginning([Candidate(argument) for argument in ARGUMENTS[name]], word)
     if name == "ls":
         return _beginning([Candidate(group) for group in groups(folders)], word)
     if name not in HYDRA_COMMANDS:
@@ -63,6 +74,14 @@ def candidates(words: Sequence[str], commands: Mapping[str, Command]) -> list[Ca
     if equals:
         return _values(name, key, value, before, folders)
     return _keys(name, word, before, folders)
+
+
+def _parts_of_it(option: str, folders: Sequence[Path]) -> list[str]:
+    """What `glass reproduce` can be narrowed to by an option."""
+    if option == "--benchmark":
+        return ["compose", "geneval"]
+    names = (name.partition("/") for name in choices(EXPERIMENT, folders))
+    return [name for folder, _, name in names if folder in ARGUMENTS["reproduce"]]
 
 
 def _keys(
@@ -95,13 +114,14 @@ def _values(
     if key.rpartition(".")[2].endswith(_PATH_ENDS):
         return list(_paths(f"{key}=", value, folders=key.endswith("dir")))
     done, comma, last = value.rpartition(",")
-    head = f"{key}={done}{comma}"
+    head, given = f"{key}={done}{comma}", done.split(",")
     listed: dict[str, str] = {}
     if key == "metrics":
         head = f"{head}[" if not comma else head
         last = last.removeprefix("[")
         ending = "]"
-        listed = choices("reward", folders)
+        given = [name.strip("[]") for name in given]
+        listed = {k: v for k, v in choices("reward", folders).items() if k not in given}
         values = [Candidate(f"{head}{name}{ending}", text) for name, text in listed.items()]
         return [each for each in values if each.word.startswith(f"{head}{last}")]
     if key in _groups(command, folders) or key.startswith("hydra/"):
@@ -112,7 +132,7 @@ def _values(
         chosen = _chosen(command, before, folders)
         here = tree(HYDRA_COMMANDS[command], chosen, folders).get(key)
         listed = dict.fromkeys(here.values if here else (), "")
-    return _named(head, last, listed)
+    return _named(head, last, {k: v for k, v in listed.items() if k not in given})
 
 
 def _named(head: str, word: str, listed: Mapping[str, str]) -> list[Candidate]:
@@ -141,7 +161,8 @@ def _chosen(command: str, before: Sequence[str], folders: Sequence[Path]) -> dic
         if path.is_file():
             chosen.update(_overridden(path))
     chosen.update({key: value.partition(",")[0] for key, value in typed.items() if key in known})
-    return {
+    decided = {"benchmark": "plan"} if command == "plan" else {}
+    return decided | {
         key: value
         for key, value in chosen.items()
         if key in known and key != EXPERIMENT and value != "null"
