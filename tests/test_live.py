@@ -66,7 +66,7 @@ def test_means_are_of_what_is_there_and_of_earlier_runs_too(
     }
     first, during, _, last = said.getvalue().splitlines()
     assert first == "1/3 prompts"
-    assert during == "1/3 prompts | b: ESS 1.5, best reward 0.75"
+    assert during == "1/3 prompts | ESS 1.5, best reward 0.75: b"
     assert last.startswith("3/3 prompts, ") and last.endswith("| c") and "ESS" not in last
     assert "reward 1.75" in last
 
@@ -78,4 +78,4 @@ def test_a_search_says_how_many_states_it_keeps(monkeypatch: pytest.MonkeyPatch)
     step = SimpleNamespace(t=0.5, ess=5.0, rewards=None, log_w=torch.zeros(5))
     with Live({0: "a"}, 2, [], particles=3) as live:
         live.step(Unit(0, 0), step)  # type: ignore[arg-type]
-    assert said.getvalue().splitlines() == ["0/2 pictures | a: particles 5, ESS 5"]
+    assert said.getvalue().splitlines() == ["0/2 pictures | particles 5, ESS 5: a"]

@@ -53,7 +53,7 @@ def test_numbers_of_what_is_worked_on_stand_beside_it_and_go_with_it() -> None:
         progress.update(1.5, label="a blue car", current={"ESS": 6.25, "best reward": 1.5})
         progress.close()
         assert "1/4 prompts" in out.last()
-        assert "reward 2 | a blue car: ESS 6.25, best reward 1.5" in out.last()
+        assert "reward 2 | ESS 6.25, best reward 1.5: a blue car" in out.last()
     out = Terminal()
     with Progress(4, "prompt", stream=out) as progress:
         progress.update(1.5, {"reward": 2.0}, "a blue car", {"ESS": 6.25})

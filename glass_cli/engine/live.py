@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from glass_cli.steering.state import Step
 
 
+# The means in the line, which has room for few; the summary has all.
+_SHOWN = ("correct", "reward", "mean reward")
+
+
 class Live(Closing):
     """A progress bar over units, with the running means of what they are judged by, and beside
     them how the prompt fares that is being drawn.
@@ -60,7 +64,8 @@ class Live(Closing):
         """A finished unit; returns the running means of all."""
         self._add(result)
         means = {name: total / count for name, (total, count) in self._sums.items()}
-        self._progress.update(self._done, means, str(result["prompt"]))
+        shown = {name: means[name] for name in _SHOWN if name in means}
+        self._progress.update(self._done, shown, str(result["prompt"]))
         return means
 
     def _add(self, result: Mapping[str, Any]) -> None:

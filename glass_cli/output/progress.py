@@ -105,9 +105,10 @@ class Progress(Closing):
         print(self._text(self._drawn, label), file=self._stream, flush=True)
 
     def _text(self, now: float, label: str | None) -> str:
-        """How far the run is, its values; then what is being worked on, and the numbers of that."""
+        """How far the run is, its values; then the numbers of what is being worked on, and its
+        label, which may be cut off."""
         current = ", ".join(_named(self._current))
-        about = ": ".join(part for part in (label, current) if part)
+        about = ": ".join(part for part in (current, label) if part)
         return ", ".join(self._parts(now)) + (f" | {about}" if about else "")
 
     def _parts(self, now: float) -> list[str]:
