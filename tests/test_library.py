@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor
 
 import glass_cli as glass
 from glass_cli.common.stages import Stages
+from glass_cli.config.build import build
+from glass_cli.config.choice_files import choice_settings
 from glass_cli.engine.draw import Work, draw
 from glass_cli.models.base import LoadedModel
 from glass_cli.rewards.clip import LoadedClip
@@ -126,6 +129,44 @@ def test_a_reward_must_know_the_models_pictures(
     detector = glass.load_reward("detector", device="cpu")
     with pytest.raises(glass.GlassError, match="unicorn"):
         glass.draw(emoji, "a photo of a unicorn", reward=detector, particles=1, calls=5)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ({"model": "emoji"}, r"model='emoji' is a name; give glass.load_model\('emoji'\)"),
+        ({"reward": "clip"}, r"reward='clip' is a name; give glass.load_reward\('clip'\)"),
+        ({"reward": LoadedClip}, "reward=LoadedClip is a class; give one that glass.load_reward"),
+        ({"sampler": "glass"}, r"sampler must be an object such as glass.Glass\(\) \(got glass"),
+        ({"steering": glass.FeynmanKac}, "steering must be an object such as .*got FeynmanKac"),
+        ({"steering": glass.FeynmanKac(resampling="sytematic")},  # type: ignore[arg-type]
+         "steering.resampling must be one of .* did you mean systematic"),
+        ({"sampler": glass.Glass(transitions=2.5)},  # type: ignore[arg-type]
+         r"sampler.transitions must be a whole number \(got 2.5"),
+        ({"prompt": ["a", "b"]}, "prompt must be text .got list.; a call draws one prompt"),
+    ],
+)  # fmt: skip
+def test_what_a_call_is_given_is_checked(
+    points: LoadedModel, words: dict[str, Any], line: str
+) -> None:
+    given = {"model": points, "prompt": "points", "reward": first, "calls": 5, **words}
+    with pytest.raises(glass.GlassError, match=line):
+        glass.draw(given.pop("model"), given.pop("prompt"), **given)
+
+
+def test_a_search_keeps_fewer_than_its_budget_buys(points: LoadedModel) -> None:
+    evolution = build(choice_settings("steering", "evolution", {}), "steering")
+    words = {"reward": first, "sampler": glass.Ode(transitions=5), "steering": evolution}
+    result = glass.draw(points, "points", particles=2, calls=5, budget=40, **words)
+    assert result.nfe == 40 and len(result.samples) == 2
+
+
+def test_a_reward_follows_its_model(emoji: LoadedModel) -> None:
+    reward = glass.load_reward("imagereward", model=emoji, device="cpu")
+    result = glass.draw(emoji, PROMPT, reward=reward, particles=1, calls=5)
+    assert result.rewards is not None
+    with pytest.warns(UserWarning, match="the model was never trained on: unicorn"):
+        glass.draw(emoji, "a photo of a unicorn", particles=1, calls=5)
 
 
 def test_settings_of_the_choices_below_are_kept() -> None:

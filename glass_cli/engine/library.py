@@ -3,6 +3,7 @@ drawn in one call. What `import glass_cli` gives comes from here and from below.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Root
 from glass_cli.config.split import with_particles
 from glass_cli.engine import draw as drawing
+from glass_cli.engine.library_checks import check_loaded, check_scores, checked, plain
 from glass_cli.method.budget import check_calls
 from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
@@ -74,11 +76,18 @@ def load_model(
 
 
 def load_reward(
-    name: str, *, device: Device = "auto", dtype: DType = "auto", **settings: Any
+    name: str,
+    *,
+    model: LoadedModel | None = None,
+    device: Device = "auto",
+    dtype: DType = "auto",
+    **settings: Any,
 ) -> LoadedReward:
     """A reward in memory.
 
     name: a choice of `glass ls reward`: "clip", "imagereward", "pickscore", "composite", ...
+    model: from :func:`load_model`, whose samples it is to score: with the embedded model,
+        "imagereward" and "pickscore" are those that know its pictures; None: the published ones.
     device, dtype: see :func:`load_model`; "auto" is float32 for rewards that have a dtype of their
         own.
     settings: the choice's own by keyword, as `reward.<name>=` on the command line: path=FOLDER.
@@ -92,6 +101,8 @@ def load_reward(
     if "dtype" in own and dtype != "auto":
         settings = {"dtype": str(number).removeprefix("torch."), **settings}
     reward: Reward = known.build(merged(own, settings), "reward")
+    if model is not None and model.settings is not None:
+        reward = reward.for_model(model.settings)
     loaded = reward.load(there, number)
     with suppress(AttributeError):  # a frozen class of the user's
         loaded.settings = reward
@@ -171,9 +182,16 @@ def draw(
     Raises GlassError, one line, for settings that are wrong together or on their own; ValueError
     for scores of another shape, NotFinite for those that are NaN or infinite.
     """
-    sampler = Glass() if sampler is None else sampler
+    check_loaded(model, "model", "load_model")
+    check_loaded(reward, "reward", "load_reward")
+    if not isinstance(prompt, str):
+        raise GlassError(
+            f"prompt must be text (got {type(prompt).__name__}); a call draws one prompt"
+        )
+    sampler = checked(Glass() if sampler is None else sampler, "sampler", "Glass()")
     if steering is None:
         steering = NoSteering() if reward is None else FeynmanKac(lam="auto")
+    steering = checked(steering, "steering", 'FeynmanKac(lam="auto")')
     values = {
         "prompt": prompt,
         "negative_prompt": negative_prompt,
@@ -183,7 +201,8 @@ def draw(
         "seed": seed,
         "micro_batch": micro_batch,
     }
-    root: Root = build_class(Root, with_particles(values))
+    decided = with_particles({**values, "steering": plain(steering)})
+    root: Root = build_class(Root, {key: decided[key] for key in values})
     if reward is None and (steering.needs_reward or steering.guidance > 0.0):
         what = type(steering).__name__ if steering.needs_reward else "guidance"
         raise GlassError(f"{what} needs a reward; give reward=, or steering=NoSteering()")
@@ -194,9 +213,12 @@ def draw(
     scorer = _scorer(reward)
     try:
         check_calls(sampler, calls)
-        _check_scores(scorer, model, prompt)
+        check_scores(scorer, model, prompt)
     except ValueError as error:
         raise GlassError(one_line(error)) from error
+    unknown = () if model.settings is None else model.settings.unknown_words(prompt)
+    if unknown:
+        warnings.warn(f"the model was never trained on: {', '.join(unknown)}", stacklevel=2)
     work = drawing.Work(
         model,
         sampler,
@@ -215,18 +237,6 @@ def draw(
     if best is None and r is not None:
         best = int(r.argmax())
     return Drawing(drawn.samples, r, best, steps[-1].nfe, tuple(steps))
-
-
-def _check_scores(reward: LoadedReward | None, model: LoadedModel, prompt: str) -> None:
-    """Raises ValueError where a reward cannot score the model's samples under the prompt, as far as
-    it is known what both were loaded from."""
-    if reward is None or reward.settings is None or model.settings is None:
-        return
-    accepts, output = reward.settings.accepts, model.settings.output
-    if accepts != output:
-        raise ValueError(f"the reward scores {accepts}, the model gives {output}")
-    reward.settings.check_model(model.settings)
-    reward.settings.check_prompts([prompt])
 
 
 class _FunctionReward(LoadedReward):
