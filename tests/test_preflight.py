@@ -12,8 +12,10 @@ import pytest
 from conftest import REPOSITORY, write_choice
 
 from glass_cli.common.errors import GlassError, near
+from glass_cli.config.build import build_class
 from glass_cli.config.command_line import read_arguments
 from glass_cli.config.preflight import parse, preflight
+from glass_cli.config.settings import Root
 from glass_cli.config.sweep_jobs import ALL_COMBINATIONS, jobs
 
 # ruff: noqa: E501
@@ -215,3 +217,9 @@ def test_near() -> None:
     assert near("partciles", ["particles", "prompt"]) == "; did you mean particles?"
     assert near("steps", ["seed", "sampler.steps"]) == "; did you mean sampler.steps?"
     assert near("zzz", ["particles"]) == ""
+
+
+def test_a_list_of_prompts_is_sent_to_the_key_that_takes_one() -> None:
+    """As a yaml may have it; the comma of a sweep would be part of the text."""
+    with pytest.raises(GlassError, match=r"prompt must be text .*; prompts=\[...\] takes several"):
+        build_class(Root, {"prompt": ["an apple", "a car"]})

@@ -180,6 +180,8 @@ def _sweep_of(values: Any, hint: Any, where: str) -> str:
             _fit(value, hint, where)
     except (_Mismatch, GlassError):
         return ""
+    if where == "prompt":  # in which a comma is text
+        return "; prompts=[...] takes several"
     return f"; glass sweep {where}={','.join(map(str, values))} runs each"
 
 
