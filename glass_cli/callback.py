@@ -13,8 +13,8 @@ where ``reward`` scores pictures (N, 3, H, W) in [0, 1].
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -34,6 +34,13 @@ from glass_cli.steering.sizes import changes, steering_sizes
 from glass_cli.steering.state import Step
 
 
+@runtime_checkable
+class Scorer(Protocol):
+    """What scores pictures (N, 3, H, W) under a prompt, (N,)."""
+
+    def score(self, samples: Tensor, prompt: str) -> Tensor: ...
+
+
 class SteeringCallback:
     """Weighs and resamples the particles of one pipeline call with a :class:`GlassScheduler`.
 
@@ -41,7 +48,8 @@ class SteeringCallback:
     the pipeline decodes x_hat = D_t(x_t), which costs no network call, ``reward`` scores it, and
     the steering decides who is copied, as in :func:`glass_cli.steering.loop.steer`.
 
-    reward: scores pictures (N, 3, H, W) in [0, 1], float32; gives N numbers, (N,).
+    reward: scores pictures (N, 3, H, W) in [0, 1], float32; gives N numbers, (N,). A function of
+        the pictures, or what ``glass_cli.load_reward`` gives, which is told the call's prompt.
     steering: any that makes no network calls of its own, keeps the number of particles and has no
         guidance; None takes
         :class:`glass_cli.steering.feynman_kac.FeynmanKac` with lam="auto".
@@ -60,7 +68,7 @@ class SteeringCallback:
 
     def __init__(
         self,
-        reward: Callable[[Tensor], Tensor],
+        reward: Callable[[Tensor], Tensor] | Scorer,
         steering: Steering | None = None,
         seed: int = 0,
         arguments: dict[str, Any] | None = None,
@@ -141,7 +149,13 @@ class SteeringCallback:
         # for as long as this call runs: afterwards the text encoder may be given other weights
         encode = getattr(pipe, "encode_prompt", None)
         self._encoding = {} if encode is None else {"encode_prompt": remembering(encode)}
-        self._size = _size(pipe)
+        called = _call(pipe)
+        self._size, self._prompt = _size(pipe, called), _prompt(called)
+        if isinstance(self._reward, Scorer) and self._prompt is None:
+            raise ValueError(
+                "a reward that is told the prompt needs the pipeline's prompt as text, not as"
+                " embeddings; give a function of the pictures"
+            )
         self.steps = []
         self._driver = Driver(
             self.steering,
@@ -153,7 +167,10 @@ class SteeringCallback:
     def _score(self, pipe: Any, x: Tensor) -> Tensor:
         """The rewards (N,) of clean latents."""
         with torch.no_grad(), replaced(pipe, **self._encoding):
-            return self._reward(decode(pipe, x, {**self._size, **self._arguments}))
+            pictures = decode(pipe, x, {**self._size, **self._arguments})
+            if isinstance(self._reward, Scorer):
+                return self._reward.score(pictures, self._prompt or "")
+            return self._reward(pictures)
 
 
 class _NoCalls:
@@ -171,18 +188,37 @@ def _no_noise() -> Tensor:
     raise ValueError("a callback draws no noise; this steering needs glass_cli.draw")
 
 
-def _size(pipe: Any) -> dict[str, int]:
-    """Height and width of the call of ``pipe`` that is running, as it worked them out.
-
-    Packed latents, as FLUX has, do not tell their picture's size, and a pipeline hands it to
-    nobody: it stands in the local variables of its call alone.
-    """
+def _call(pipe: Any) -> Mapping[str, Any]:
+    """The local variables of the call of ``pipe`` that is running, of which a pipeline hands few
+    to anybody; empty where none is found."""
     frame = inspect.currentframe()
     while frame is not None:
-        here = frame.f_locals
-        if here.get("self") is pipe and frame.f_code.co_name == "__call__":
-            takes = inspect.signature(type(pipe).__call__).parameters
-            sizes = {name: here.get(name) for name in ("height", "width") if name in takes}
-            return {name: int(size) for name, size in sizes.items() if size is not None}
+        if frame.f_locals.get("self") is pipe and frame.f_code.co_name == "__call__":
+            return frame.f_locals
         frame = frame.f_back
     return {}
+
+
+def _size(pipe: Any, called: Mapping[str, Any]) -> dict[str, int]:
+    """Height and width as the call worked them out: packed latents, as FLUX has, do not tell their
+    picture's size."""
+    takes = inspect.signature(type(pipe).__call__).parameters
+    sizes = {name: called.get(name) for name in ("height", "width") if name in takes}
+    return {name: int(size) for name, size in sizes.items() if size is not None}
+
+
+def _prompt(called: Mapping[str, Any]) -> str | None:
+    """The one prompt of the call; None where it came as embeddings.
+
+    Raises ValueError for several, whose pictures would be copied over each other's.
+    """
+    given = called.get("prompt")
+    prompts = [*dict.fromkeys([given] if isinstance(given, str) else given or [])]
+    embedded = called.get("batch_size") if given is None else None
+    count = embedded if isinstance(embedded, int) else len(prompts)
+    if count > 1:
+        raise ValueError(
+            f"a call steers the pictures of one prompt (got {count}); call the pipeline once a"
+            " prompt, with num_images_per_prompt"
+        )
+    return str(prompts[0]) if prompts else None

@@ -86,7 +86,7 @@ def test_the_same_settings_again_agree(tmp_path: Path) -> None:
     text, warnings = compared(file, made(tmp_path / "fresh", seed=1))
     assert "they agree within their 95 % intervals" in text and "differs" not in text
     assert text.startswith(f"one of {file} (GenEval), and {tmp_path / 'fresh'}")
-    assert warnings == ["the file is of seed 0, the run of seed 1"]
+    assert warnings == ["one: the file is of seed 0, the run of seed 1"]
 
 
 def test_another_mean_differs(tmp_path: Path) -> None:
@@ -105,12 +105,13 @@ def test_what_was_made_otherwise_is_said(tmp_path: Path) -> None:
     summary = json.loads((fresh / "summary.json").read_text())
     summary["versions"] = [{"glass": "2", "weights": {"embedded:emoji": "bb"}}]
     (fresh / "summary.json").write_text(json.dumps(summary))
-    _, warnings = compared(file, fresh)
+    text, warnings = compared(file, fresh)
+    assert "(of 40 and 10 prompts, which may differ in how hard they are" in text
     assert warnings == [
-        "the file is of 40 prompts, the run of 10 of them",
-        "glass was 1 in the file, and is 2 in the run",
-        "commit was c0ffee in the file, and is not known in the run",
-        "the weights of embedded:emoji are others: aa in the file, bb in the run",
+        "one: the file is of 40 prompts, the run of 10 of them",
+        "one: glass was 1 in the file, and is 2 in the run",
+        "one: commit was c0ffee in the file, and is not known in the run",
+        "one: the weights of embedded:emoji are others: aa in the file, bb in the run",
     ]
 
 

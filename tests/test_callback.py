@@ -15,6 +15,7 @@ from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.models.diffusers_pipeline import LoadedPipeline
 from glass_cli.pipelines.encoding import encode_once
 from glass_cli.pipelines.session import decode
+from glass_cli.rewards.base import LoadedReward
 from glass_cli.scheduler import GlassScheduler
 from glass_cli.steering.base import Steering
 from glass_cli.steering.feynman_kac import FeynmanKac
@@ -93,6 +94,42 @@ def test_what_a_callback_cannot_do_is_said() -> None:
     posterior = SteeringCallback(lambda x: x, FeynmanKac(value="posterior"))
     with pytest.raises(ValueError, match="cannot ask the network, which this steering's rewards"):
         pipe(PROMPT, num_inference_steps=2, callback_on_step_end=posterior)
+
+
+def test_a_call_is_of_one_prompt() -> None:
+    """Pictures of two would be copied over each other's."""
+    pipe = pipeline("flow")
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = GlassScheduler.from_scheduler(pipe.scheduler, transitions=2)
+    callback = SteeringCallback(lambda x: x.mean((1, 2, 3)))
+    words = {"num_images_per_prompt": 2, "num_inference_steps": 2}
+    with pytest.raises(ValueError, match=r"pictures of one prompt \(got 2\); call the pipeline"):
+        pipe([PROMPT, "a photo of a dog"], callback_on_step_end=callback, **words)
+    pipe([PROMPT, PROMPT], callback_on_step_end=callback, **words)
+    assert callback.rewards is not None and len(callback.rewards) == 4
+
+
+def test_a_loaded_reward_is_told_the_prompt() -> None:
+    pipe = pipeline("flow")
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = GlassScheduler.from_scheduler(pipe.scheduler, transitions=2)
+    asked: list[str] = []
+
+    class Red(LoadedReward):
+        def score(self, samples: Tensor, prompt: str) -> Tensor:
+            asked.append(prompt)
+            return samples[:, 0].mean((1, 2))
+
+    callback = SteeringCallback(Red())
+    pipe(PROMPT, num_images_per_prompt=3, num_inference_steps=2, callback_on_step_end=callback)
+    assert set(asked) == {PROMPT} and callback.rewards is not None and len(callback.rewards) == 3
+    embedded, *_ = pipe.encode_prompt(PROMPT, "cpu", 1, False)
+    with pytest.raises(ValueError, match="needs the pipeline's prompt as text"):
+        pipe(prompt_embeds=embedded, num_inference_steps=2, guidance_scale=1.0,
+             callback_on_step_end=callback)  # fmt: skip
+    with pytest.raises(ValueError, match=r"the pictures of one prompt \(got 2\)"):
+        pipe(prompt_embeds=embedded.repeat(2, 1, 1), num_inference_steps=2, guidance_scale=1.0,
+             callback_on_step_end=SteeringCallback(lambda x: x.mean((1, 2, 3))))  # fmt: skip
 
 
 @pytest.mark.parametrize("steering", [FeynmanKac(sizes=(4, 2)), BestOfN(sizes="halving")])

@@ -184,6 +184,8 @@ def test_a_given_lam_is_shown_too() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"potential": "maximum"}, r"steering\.potential must be one of difference, max, sum, im"),
+        ({"resampling": "x"}, r"steering\.resampling must be one of systematic, .* \(got x\)"),
         ({"lam": "atuo"}, r"steering\.lam must be auto or a number \(got atuo\)"),
         ({"lam_strength": -1.0}, r"steering\.lam_strength must be a number of 0 or more"),
         ({"lam_strength": math.nan}, r"steering\.lam_strength must be a number of 0 or more"),

@@ -139,8 +139,8 @@ def test_a_reward_must_know_the_models_pictures(
         ({"reward": LoadedClip}, "reward=LoadedClip is a class; give one that glass.load_reward"),
         ({"sampler": "glass"}, r"sampler must be an object such as glass.Glass\(\) \(got glass"),
         ({"steering": glass.FeynmanKac}, "steering must be an object such as .*got FeynmanKac"),
-        ({"steering": glass.FeynmanKac(resampling="sytematic")},  # type: ignore[arg-type]
-         "steering.resampling must be one of .* did you mean systematic"),
+        ({"steering": glass.FeynmanKac(every=1.5)},  # type: ignore[arg-type]
+         r"steering.every must be a whole number \(got 1.5"),
         ({"sampler": glass.Glass(transitions=2.5)},  # type: ignore[arg-type]
          r"sampler.transitions must be a whole number \(got 2.5"),
         ({"prompt": ["a", "b"]}, "prompt must be text .got list.; a call draws one prompt"),

@@ -240,7 +240,9 @@ def test_auto_is_planned_once_and_kept(tmp_path: Path, capsys: pytest.CaptureFix
     assert json.loads((tmp_path / "two" / "summary.json").read_text())["plan_nfe"] == 0
     # what one prompt says is for it alone
     assert launch([*AUTO, "prompt=another", "hydra.run.dir=three"]) == 0
-    assert "for them alone (glass plan makes one for all)" in capsys.readouterr().err
+    assert (
+        "on this prompt, and for it alone (glass plan makes one for all)" in capsys.readouterr().err
+    )
     assert json.loads((tmp_path / "three" / "summary.json").read_text())["plan_nfe"] > 0
     plan.write_text("{")
     (tmp_path / "one" / "summary.json").unlink()

@@ -248,6 +248,14 @@ def keep(planned: Planned, folder: Path) -> None:
         plan_cache.save(given, planned.choice, few)
 
 
+def _which(raced: Sequence[str], prompts: Sequence[str]) -> str:
+    """The prompts of a plan, and whom it is for."""
+    if not window_cache.of_few(prompts):
+        return f"{len(raced)} of the {len(prompts)} prompts"
+    what = "this prompt, and for it" if len(prompts) == 1 else f"these {len(prompts)}, and for them"
+    return f"{what} alone (glass plan makes one for all)"
+
+
 def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice, Work]:
     from glass_cli.common.stages import Stages
     from glass_cli.engine.load import load
@@ -259,7 +267,7 @@ def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice
     )
     from glass_cli.output.progress import counted
     from glass_cli.steering.policies import splits, ways
-    from glass_cli.steering.replay import ranked
+    from glass_cli.steering.replay import FURTHER_WAYS, ranked
 
     assert isinstance(settings.steering, Auto)
     rules, budget = settings.steering, picture_budget(settings.root)
@@ -267,16 +275,16 @@ def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice
     count = min(rules.prompts, len(prompts))
     chosen = [prompts[i * len(prompts) // count] for i in range(count)]
     first = ways(budget)
-    table = count * rules.samples * (sum(way.calls for way in first) + 3 * max(splits(budget)))
-    most = table + max(KINDS * max(count, FEWEST) * budget, CHECK_CALLS)
+    further = FURTHER_WAYS * max(splits(budget))
+    table = count * rules.samples * (sum(way.calls for way in first) + further)
     others = [prompt for prompt in prompts if prompt not in chosen]
     random.Random(0).shuffle(others)  # a list may be in order, of task or length
     raced = [*chosen, *others[: max(0, CHECK_CALLS // (2 * budget) - count)]]
-    alone = ", and for them alone (glass plan makes one for all)"
+    checks = max(KINDS * max(count, FEWEST) * budget, CHECK_CALLS)
+    most = table + min(KINDS * len(with_turns(raced)) * budget, checks)
     say(
         "steering=auto: no plan is cached for this model, reward and budget; one is made with at"
-        f" most {most} network calls on {len(raced)} of the {len(prompts)} prompts"
-        f"{alone if window_cache.of_few(prompts) else ''}"
+        f" most {most} network calls on {_which(raced, prompts)}"
     )
     work, _ = load(settings, Stages())
     negative = settings.root.negative_prompt

@@ -134,7 +134,7 @@ def against_files(
             if not agreed:
                 raise GlassError(f"{file} and {group.folders[0]} have no such quantity in common")
             blocks.append(_block(file, row, group, agreed))
-            warnings += _unlike(row, row_of(row.run, group, ""))
+            warnings += [f"{row.run}: {line}" for line in _unlike(row, row_of(row.run, group, ""))]
     return "\n\n".join(blocks), warnings
 
 
@@ -147,7 +147,14 @@ def _block(file: Path, row: Row, group: RunGroup, agreed: Sequence[Agreement]) -
         lines.append([one.label, *sides, shift, one.verdict])
     table = text_table(("", "file", "run", "run less file", ""), lines)
     folders = ", ".join(map(str, group.folders))
-    return f"{row.run} of {file} ({row.benchmark}), and {folders}\n\n{table}\n\n{_verdict(agreed)}"
+    own = row_of("", group, "").prompts
+    verdict = _verdict(agreed)
+    if own != row.prompts:  # a list may begin with the easy ones
+        verdict += (
+            f" (of {row.prompts} and {own} prompts, which may differ in how hard they are: what"
+            " differs need not be wrong)"
+        )
+    return f"{row.run} of {file} ({row.benchmark}), and {folders}\n\n{table}\n\n{verdict}"
 
 
 def _verdict(agreed: Sequence[Agreement]) -> str:

@@ -75,7 +75,8 @@ def _reproduce(
             continue
         jobs = [(each, seed) for each in here for seed in _seeds(each, scope)]
         for number, (evaluation, seed) in enumerate(jobs, 1):
-            say(f"{number}/{len(jobs)}: {evaluation.name}, {_where(evaluation)}, seed {seed}")
+            which = f"{'smaller budgets, ' if more else ''}{number}/{len(jobs)}"
+            say(f"{which}: {evaluation.name}, {_where(evaluation)}, seed {seed}")
             code = run(_arguments(evaluation, seed, scope, overrides, runs), config=EVAL_CONFIG)
             if code >= _SIGNALLED:
                 say(f"stopped; glass reproduce {name} goes on from there")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from glass_cli.method.flow import Flow, Normal
 from glass_cli.method.glass import Glass
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 Potential = Literal["difference", "max", "sum", "immediate"]
 Tempering = Literal["constant", "linear", "ess"]
+Resampling = Literal["systematic", "multinomial", "stratified", "residual", "ssp"]
+Value = Literal["x_hat", "posterior"]
+Select = Literal["reward", "draw"]
+_WORDS = {
+    "potential": get_args(Potential),
+    "tempering": get_args(Tempering),
+    "resampling": get_args(Resampling),
+    "value": get_args(Value),
+    "select": get_args(Select),
+}
 
 
 def log_potential(kind: Potential, past: Tensor, log_g: Tensor, r: Tensor, lam: float) -> Tensor:
@@ -142,20 +152,23 @@ class FeynmanKac(Steering):
     tempering: Tempering = "constant"
     tempering_ess: float = 0.5
     sizes: Sizes = None
-    resampling: Literal["systematic", "multinomial", "stratified", "residual", "ssp"] = "systematic"
+    resampling: Resampling = "systematic"
     ess_threshold: float = 0.5
     window: tuple[float, float] = (0.0, 1.0)
     every: int = 1
-    value: Literal["x_hat", "posterior"] = "x_hat"
+    value: Value = "x_hat"
     value_samples: int = 4
     value_steps: int = 4
-    select: Literal["reward", "draw"] = "reward"
+    select: Select = "reward"
     guidance: float = 0.0
     guidance_window: tuple[float, float] = (0.2, 0.7)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "window", check_window(self.window, "steering.window"))
         check_guidance(self)
+        for name, words in _WORDS.items():
+            if (word := getattr(self, name)) not in words:
+                raise ValueError(f"steering.{name} must be one of {', '.join(words)} (got {word})")
         if isinstance(self.lam, str):
             if self.lam != "auto":
                 raise ValueError(f"steering.lam must be auto or a number (got {self.lam})")

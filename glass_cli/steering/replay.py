@@ -26,6 +26,7 @@ from glass_cli.steering.policies import Policy, Way, policies
 
 Numbers = NDArray[np.float64]
 
+FURTHER_WAYS = 4  # that a second table has at most, see further_ways
 RHO = 0.4  # of GLASS beside the memoryless "ddpm": that of the paper's FLUX runs
 
 
