@@ -92,6 +92,15 @@ def test_a_function_is_a_reward(emoji: LoadedModel) -> None:
     assert result.steps[-1].particles.lam is not None and result.steps[1].rewards is not None
 
 
+def test_a_function_may_take_the_prompts_too(points: LoadedModel) -> None:
+    def scored(samples: Tensor, prompts: list[str]) -> Tensor:
+        assert prompts == ["points"] * len(samples)
+        return samples[:, 0]
+
+    result = glass.draw(points, "points", reward=scored, particles=3, calls=5)
+    assert result.rewards is not None and result.rewards.shape == (3,)
+
+
 def test_without_a_reward_nothing_is_chosen(points: LoadedModel) -> None:
     result = glass.draw(points, "points", particles=8, calls=23)
     assert (result.rewards, result.best, result.nfe) == (None, None, 184)

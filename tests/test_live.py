@@ -71,11 +71,15 @@ def test_means_are_of_what_is_there_and_of_earlier_runs_too(
     assert "reward 1.75" in last
 
 
-def test_a_search_says_how_many_states_it_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_number_of_particles_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
     monkeypatch.setattr(sys, "stderr", said)
     monkeypatch.setattr("glass_cli.output.progress._EVERY", -1.0)
-    step = SimpleNamespace(t=0.5, ess=5.0, rewards=None, log_w=torch.zeros(5))
+    step = SimpleNamespace(t=0.5, ess=4.0, rewards=None, log_w=torch.zeros(5))
     with Live({0: "a"}, 2, [], particles=3) as live:
         live.step(Unit(0, 0), step)  # type: ignore[arg-type]
-    assert said.getvalue().splitlines() == ["0/2 pictures | particles 5, ESS 5: a"]
+        step.ess = 5.0  # as of a search, whose states have no weights
+        live.step(Unit(0, 0), step)  # type: ignore[arg-type]
+    assert said.getvalue().splitlines() == [
+        "0/2 pictures | particles 5, ESS 4: a", "0/2 pictures | a"
+    ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -138,9 +139,17 @@ def test_stopped_and_failed_runs(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "glass reproduce embedded goes on from there" in capsys.readouterr().err
     with pytest.raises(GlassError, match="holds no finished run of embedded"):
         reproduce("embedded", scope, [], runs, out, run=lambda words, config: 2)
-    written(runs, "ode2_50", "compose", (0.5, 50, 0.0))
-    assert reproduce("embedded", scope, [], runs, out, run=lambda words, config: 2) == 1
-    assert "2 runs failed and are left out of the pages" in capsys.readouterr().err
+    for name in ("ode1_50", "ode2_50"):
+        written(runs, name, "compose", (0.5, 50, 0.0))
+
+    def fails(words: Sequence[str], config: str) -> int:
+        """The first: its folder holds results of other settings, say."""
+        return 2 * any("ode1_50" in word for word in words)
+
+    assert reproduce("embedded", scope, [], runs, out, run=fails) == 1
+    assert "1 run failed and is left out of the pages" in capsys.readouterr().err
+    assert [row.run for row in read_rows(out / "embedded.csv")] == ["ode2_50"]
+    shutil.rmtree(runs / "ode1_50")
     words = ["dtype=bfloat16", "wandb.mode=offline"]
     assert reproduce("embedded", scope, words, runs, out, draw=False) == 0
     (row,) = read_rows(out / "embedded.csv")

@@ -292,16 +292,16 @@ def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice
     def measured(ways: Sequence[Way], title: str) -> list[dict[str, Any]]:
         return [
             measure_prompt(work, prompt, negative, ways, rules.samples, lambda share: None)
-            for prompt in counted(chosen, f"plan: {title} of prompt")
+            for prompt in counted(chosen, f"plan: {title}")
         ]
 
-    parts = measured(first, "table")
+    parts = measured(first, "measured prompt")
     second = second_ways(work, parts, chosen[0], budget)
-    parts += measured(second, "second table") if second else []
+    parts += measured(second, "further measured prompt") if second else []
     forecasts = to_check(ranked(budget, table_of(parts), second))
     runs = race(
         len(forecasts),
-        counted(with_turns(raced), "plan: check of prompt"),
+        counted(with_turns(raced), "plan: check"),
         max(count, FEWEST),
         CHECK_CALLS,
         lambda which, prompt, turn: check_prompt(

@@ -25,7 +25,7 @@ from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Root
 from glass_cli.config.split import with_particles
 from glass_cli.engine import draw as drawing
-from glass_cli.engine.library_checks import check_loaded, check_scores, checked, plain
+from glass_cli.engine.library_checks import check_loaded, check_scores, checked, plain, takes_two
 from glass_cli.method.budget import check_calls
 from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
@@ -155,7 +155,7 @@ def draw(
     *,
     sampler: Sampler | None = None,
     steering: Steering | None = None,
-    reward: LoadedReward | Callable[[Tensor], Tensor] | None = None,
+    reward: LoadedReward | Callable[..., Tensor] | None = None,
     particles: int | None = None,
     calls: int | None = None,
     budget: int | None = None,
@@ -169,7 +169,8 @@ def draw(
     sampler: None is GLASS with its default settings.
     steering: None is Feynman-Kac steering with lam="auto" where there is a reward, else none.
     reward: from :func:`load_reward`, and one that can score this model's samples; or a function
-        from samples, (N, 3, H, W) in [0, 1] or points (N, d), to scores (N,).
+        from samples, (N, 3, H, W) in [0, 1] or points (N, d), to scores (N,), which may take a list
+        of N prompts too, as ``reward=python`` has it.
     particles: N, 1 or more; None is what the budget buys of ``calls`` each, or 8.
     calls: network calls a particle, one a transition or more; None is the sampler's steps, what the
         budget leaves each, or the model's usual number.
@@ -240,18 +241,18 @@ def draw(
 
 
 class _FunctionReward(LoadedReward):
-    """A function of samples as a reward."""
+    """A function of samples as a reward, or of samples and as many prompts."""
 
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        self._function, self._told = function, takes_two(function)
 
     def score(self, samples: Tensor, prompt: str) -> Tensor:
-        return self._function(samples)
+        return self._function(samples, *[[prompt] * len(samples)] * self._told)
 
 
-def _scorer(reward: LoadedReward | Callable[[Tensor], Tensor] | None) -> LoadedReward | None:
+def _scorer(reward: LoadedReward | Callable[..., Tensor] | None) -> LoadedReward | None:
     if reward is None:
         return None
     if LoadedReward in type(reward).__mro__:  # a Protocol, which isinstance does not take
         return cast(LoadedReward, reward)
-    return _FunctionReward(cast("Callable[[Tensor], Tensor]", reward))
+    return _FunctionReward(cast("Callable[..., Tensor]", reward))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from glass_cli.common.errors import GlassError
@@ -53,6 +55,17 @@ def check_scores(reward: LoadedReward | None, model: LoadedModel, prompt: str) -
         raise ValueError(f"the reward scores {accepts}, the model gives {output}")
     reward.settings.check_model(model.settings)
     reward.settings.check_prompts([prompt])
+
+
+def takes_two(function: Callable[..., Any]) -> bool:
+    """Whether a function needs two arguments by place; False where nothing is known of it."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    placed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [p for p in parameters if p.kind in placed and p.default is inspect.Parameter.empty]
+    return len(needed) == 2
 
 
 def plain(settings: Any) -> dict[str, Any]:

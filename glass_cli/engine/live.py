@@ -52,8 +52,9 @@ class Live(Closing):
         if step.t == 1.0:
             return  # its result follows
         number = len(step.log_w)
-        fares = {"particles": float(number)} if number != self._particles else {}
-        if number > 1:
+        fares = {}
+        if step.ess < number * (1.0 - 1e-6):  # equal weights say nothing
+            fares = {"particles": float(number)} if number != self._particles else {}
             fares["ESS"] = step.ess
         if step.rewards is not None:
             fares["best reward"] = float(step.rewards.max())

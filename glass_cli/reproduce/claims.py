@@ -11,7 +11,7 @@ from glass_cli.report.quantities import Estimate
 from glass_cli.report.run_groups import RunGroup
 from glass_cli.reproduce.measured import CORRECT, REWARD, Measured
 from glass_cli.reproduce.plan import BUDGET, SMALLER
-from glass_cli.reproduce.verdicts import Kind, Verdict, together, verdict
+from glass_cli.reproduce.verdicts import NOT_MEASURED, Kind, Verdict, together, verdict
 
 # Differences that are of no consequence: points of the share that is right, and a share of the
 # squared distance between two samples of the same law.
@@ -54,6 +54,8 @@ class Claim:
 
     @property
     def verdict(self) -> Verdict:
+        if all(finding.estimate is None for finding in self.findings):
+            return NOT_MEASURED
         return together(finding.verdict for finding in self.findings if finding.decides)
 
 

@@ -63,10 +63,10 @@ def _reproduce(
     asked, seeds = evaluations(name, scope), range(scope.seeds)
     if draw and scope.geneval is None and any(each.benchmark == "geneval" for each in asked):
         _published_prompts()
-    failed = 0
+    failed = list[Path]()
     for more in (False, True):
         if more:  # what was best is known now
-            best = measured(runs, asked, seeds).best_splits()
+            best = measured(runs, asked, seeds, failed).best_splits()
             here = [*smaller_budgets(best, scope)]
             asked += here
         else:
@@ -81,8 +81,8 @@ def _reproduce(
             if code >= _SIGNALLED:
                 say(f"stopped; glass reproduce {name} goes on from there")
                 return code
-            failed += code != 0
-    results = measured(runs, asked, seeds)
+            failed += [run_folder(runs, evaluation, seed)] * (code != 0)
+    results = measured(runs, asked, seeds, failed)
     if not results.rows and not results.studies:
         raise GlassError(f"{runs} holds no finished run of {name}, and there is nothing to write")
     of_all = [word for word in overrides if not word.startswith("wandb.")]
@@ -90,9 +90,9 @@ def _reproduce(
     for path in paths:
         print(f"wrote {from_here(path)}")
     if failed:
-        which = "1 run failed and is" if failed == 1 else f"{failed} runs failed and are"
+        which = "1 run failed and is" if len(failed) == 1 else f"{len(failed)} runs failed and are"
         say(f"{which} left out of the pages")
-    return int(failed > 0)
+    return int(bool(failed))
 
 
 def _published_prompts() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,8 +168,16 @@ def run_folder(runs: Path, evaluation: Evaluation, seed: int) -> Path:
     return runs / evaluation.name / (evaluation.benchmark or "study") / f"seed_{seed}"
 
 
-def measured(runs: Path, evaluations: Iterable[Evaluation], seeds: Sequence[int]) -> Measured:
-    """What of the evaluations is finished in the folder ``runs``; the rest is left out."""
+def measured(
+    runs: Path,
+    evaluations: Iterable[Evaluation],
+    seeds: Sequence[int],
+    failed: Collection[Path] = (),
+) -> Measured:
+    """What of the evaluations is finished in the folder ``runs``; the rest is left out.
+
+    failed: folders whose results are not these evaluations', but older ones.
+    """
     rows: dict[Key, RunGroup] = {}
     asked: dict[Key, Evaluation] = {}
     studies: dict[str, Sequence[Mapping[str, Any]]] = {}
@@ -177,15 +185,18 @@ def measured(runs: Path, evaluations: Iterable[Evaluation], seeds: Sequence[int]
     for evaluation in evaluations:
         if evaluation.benchmark is None:
             folder = run_folder(runs, evaluation, seeds[0])
-            if (folder / SUMMARY).is_file():
+            if folder not in failed and (folder / SUMMARY).is_file():
                 summaries[evaluation.name] = json.loads((folder / SUMMARY).read_text("utf-8"))
                 parts = sorted((folder / "study").glob("*.json"))
                 studies[evaluation.name] = [json.loads(path.read_text("utf-8")) for path in parts]
             continue
         finished = []
         for seed in seeds:
+            folder = run_folder(runs, evaluation, seed)
+            if folder in failed:
+                continue
             try:
-                finished.append(read_run(run_folder(runs, evaluation, seed)))
+                finished.append(read_run(folder))
             except GlassError:
                 continue
         if finished:

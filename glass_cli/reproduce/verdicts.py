@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Literal
 
-Verdict = Literal["holds", "does not hold", "undecided"]
+Verdict = Literal["holds", "does not hold", "undecided", "not measured"]
 HOLDS: Final = "holds"
 DOES_NOT: Final = "does not hold"
 UNDECIDED: Final = "undecided"
+NOT_MEASURED: Final = "not measured"
 Kind = Literal["above", "below", "not below", "equal"]
 
 

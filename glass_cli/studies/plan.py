@@ -85,7 +85,7 @@ class PlanStudy(Study):
                 folder,
                 _SECOND,
                 [(prompt, 0) for prompt in prompts],
-                "second table of prompt",
+                "further measured prompt",
                 decides,
                 lambda prompt, turn: measure(prompt, lambda share: None),
             )
@@ -96,7 +96,7 @@ class PlanStudy(Study):
             folder,
             _CHECKS,
             auto_plan.with_turns(prompts),
-            "check of prompt",
+            "check",
             [repr(one.policy) for one in forecasts],
             lambda prompt, turn: _check(settings, loaded, forecasts, prompt, turn),
         )
