@@ -46,6 +46,8 @@ def test_words_that_a_command_takes_first_and_after_an_option() -> None:
     assert words("reproduce", "e") == ["embedded"]
     assert words("reproduce", "embedded", "--benchmark", "c") == ["compose"]
     assert words("reproduce", "embedded", "--only", "bfs") == ["bfs_16x10"]
+    assert words("score", "met") == ["metrics="] and words("score", "device=m") == ["device=mps"]
+    assert words("score", "metrics=[cl") == ["metrics=[clip]"]
     assert words("plan", "benchmark.sam") == ["benchmark.samples="]
     assert "budget=" in words("plan", "") and "benchmark=" not in words("plan", "")
 

@@ -18,6 +18,7 @@ HYDRA_COMMANDS = {
     "eval": EVAL_CONFIG,
     "plan": EVAL_CONFIG,
 }
+SCORE_KEYS = ("metrics", "device", "dtype", "wandb.mode")  # settings that `glass score` takes
 # The words that a command takes first, in place of settings.
 ARGUMENTS = {"completion": ("bash", "zsh", "fish"), "reproduce": ("embedded",)}
 _PATH_ENDS = ("path", "dir", "prompts", "lora", "file")
@@ -68,9 +69,13 @@ def candidates(words: Sequence[str], commands: Mapping[str, Command]) -> list[Ca
         return _beginning([Candidate(argument) for argument in ARGUMENTS[name]], word)
     if name == "ls":
         return _beginning([Candidate(group) for group in groups(folders)], word)
-    if name not in HYDRA_COMMANDS:
-        return list(_paths("", word))
     key, equals, value = word.partition("=")
+    if name == "score" and key in SCORE_KEYS and equals:
+        return _values("sample", key, value, before, folders)
+    if name not in HYDRA_COMMANDS:
+        keys = SCORE_KEYS if name == "score" and word else ()
+        offered = [Candidate(f"{key}=", more=True) for key in keys]
+        return [*_paths("", word), *_beginning(offered, word)]
     if equals:
         return _values(name, key, value, before, folders)
     return _keys(name, word, before, folders)
