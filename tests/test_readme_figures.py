@@ -8,7 +8,7 @@ import pytest
 from conftest import REPOSITORY
 from readme_figures import figures, in_row, missing, shows
 
-RESULTS = sorted((REPOSITORY / "docs" / "results").glob("*.[cm][sd]*"))  # CSV, and pages of it
+RESULTS = sorted((REPOSITORY / "docs" / "results").rglob("*.[cm][sd]*"))  # CSV, and pages of it
 # Figures from before there were files of results stand in these pages, with their commands.
 PAGES = [REPOSITORY / "docs" / name for name in ("results.md", "bench.md")]
 
