@@ -129,6 +129,7 @@ def test_tables_of_the_whole_sampler_have_a_row_for_each_law_and_number_of_calls
     assert len(by_law.rows) == 3 * 2 * 4 and all(float(row[-1]) > 0.0 for row in by_law.rows)
 
 
+@pytest.mark.slow
 def test_memory_runs_the_command_in_processes_of_their_own() -> None:
     table = memory.memory([*MIXTURE, "sampler.transitions=1"], particles=(4,))
     assert table.rows[0][0] == "4"

@@ -106,6 +106,7 @@ def test_the_time_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     assert re.search(r"19/20 pictures, 0 s left", said) and not re.search(r"-\d", said)
 
 
+@pytest.mark.slow
 def test_an_hour_back_in_the_middle_of_a_run() -> None:
     """Set back from the third prompt on; the run ends with the files of one that was not."""
     Path("back.py").write_text(REWARD, encoding="utf-8")

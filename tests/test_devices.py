@@ -63,6 +63,7 @@ import_all()
 """
 
 
+@pytest.mark.slow
 def test_every_module_is_imported_without_fcntl_and_resource() -> None:
     """Windows has neither."""
     done = child_process.run([sys.executable, "-c", IMPORT_ALL], cwd=REPOSITORY)

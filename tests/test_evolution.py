@@ -55,6 +55,7 @@ def test_children_of_the_models_law_are_of_it(flow: GaussianFlow) -> None:
     assert float(x.std()) == pytest.approx(law.std, rel=4 / (2 * count) ** 0.5)
 
 
+@pytest.mark.slow
 def test_children_are_nearer_the_later_they_begin() -> None:
     """The correlation of child and parent is that of the forward noise, a^2 c^2 / law's variance,
     carried on by the ODE, which keeps ranks."""

@@ -183,6 +183,7 @@ def test_text_lines_end_at_line_ends_alone() -> None:
         assert [record["prompt"] for record in found] == wanted
 
 
+@pytest.mark.slow
 def test_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read in seconds, and the memory of their text."""
     text = "".join(f"a photo of {i} dogs\n" for i in range(1_000_000))

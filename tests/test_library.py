@@ -241,6 +241,7 @@ def test_wrong_names_are_one_line(
     assert shown in str(refused.value) and "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_the_embedded_pipeline_loads_after_the_scheduler(tmp_path: Path) -> None:
     code = f"""
 import diffusers

@@ -114,6 +114,7 @@ def reward() -> LoadedOcr:
     return Ocr().load(CPU, torch.float32)
 
 
+@pytest.mark.slow
 def test_reading_pictures(reward: LoadedOcr) -> None:
     shown = torch.stack([picture("Hullo"), picture("OPEN", "hello"), picture()])
     assert reward.lines(shown) == [["Hullo"], ["OPEN", "hello"], []]

@@ -103,6 +103,7 @@ def test_a_smaller_budget_is_spent_whole() -> None:
             assert budget % fewer_particles(budget, calls) == 0
 
 
+@pytest.mark.slow
 def test_every_run_is_checked_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What would be drawn, at smaller budgets too, passes all checks before a model is loaded."""
     monkeypatch.chdir(tmp_path)

@@ -75,6 +75,7 @@ def test_spoiled_pictures() -> None:
     assert bool((blurred.flatten(1).std(1) < x[~noised & ~same].flatten(1).std(1)).all())
 
 
+@pytest.mark.slow
 @needs_font
 def test_codes_from_the_table_are_the_encoders() -> None:
     vae = codec.shipped(EMBEDDED)

@@ -31,6 +31,7 @@ def test_swapped_prompts_have_the_same_words(name: str) -> None:
         assert plain[0] == plain[1] and one != other
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FONT.exists(), reason="fonts-noto-color-emoji is missing")
 @pytest.mark.parametrize(
     ("knows", "share"), [(None, 0.5), (True, 1.0), (False, 0.0)], ids=["blind", "right", "wrong"]
