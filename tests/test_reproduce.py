@@ -206,7 +206,7 @@ def test_two_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for row in rows.values():
         assert (row.prompts, row.results, row.seeds) == (2, 2, (0,))
         assert row.versions[0]["weights"].keys() >= {"embedded:emoji", "embedded:detector"}
-    assert (out / "claims.md").read_text().count("**undecided** here.") == 6
+    assert (out / "claims.md").read_text().count("**not measured** here.") == 6
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("results/*/*.json")}
     assert reproduce("embedded", scope, ["device=cpu"], runs, out) == 0 and len(before) == 8
     assert before == {path: path.stat().st_mtime_ns for path in runs.rglob("results/*/*.json")}
