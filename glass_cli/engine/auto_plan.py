@@ -56,9 +56,8 @@ def choose(
     """The policy of the highest real rewards over the checks that it has in common with best-of-N,
     the first.
 
-    A difference within its error is a reason too: on 160 prompts like those of
-    ``benchmark=compose`` the highest mean brought twice what it brought to ask for more than one
-    standard error.
+    A difference within its error counts too: to ask for more would stay with best-of-N wherever
+    the checks are few.
 
     parts: the table's, runs: the checks'; a reward is None where a policy was no longer run, which
         had fallen behind.
