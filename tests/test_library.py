@@ -170,6 +170,12 @@ def test_a_search_keeps_fewer_than_its_budget_buys(points: LoadedModel) -> None:
     assert result.nfe == 40 and len(result.samples) == 2
 
 
+def test_sizes_say_how_many_particles_begin(points: LoadedModel) -> None:
+    falling = glass.FeynmanKac(lam=1.0, sizes=(6, 3, 3, 3, 3))
+    result = glass.draw(points, "points", reward=first, steering=falling, calls=5)
+    assert len(result.steps[0].log_w) == 6 and len(result.samples) == 3
+
+
 def test_a_reward_follows_its_model(emoji: LoadedModel) -> None:
     reward = glass.load_reward("imagereward", model=emoji, device="cpu")
     result = glass.draw(emoji, PROMPT, reward=reward, particles=1, calls=5)

@@ -25,7 +25,7 @@ from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Root
 from glass_cli.config.split import with_particles
 from glass_cli.engine import draw as drawing
-from glass_cli.engine.library_checks import check_loaded, check_scores, checked, plain, takes_two
+from glass_cli.engine.library_checks import check_loaded, check_scores, takes_two, type_checked
 from glass_cli.method.budget import check_calls
 from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
@@ -36,6 +36,7 @@ from glass_cli.steering.auto import Auto
 from glass_cli.steering.base import Steering
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.independent import NoSteering
+from glass_cli.steering.searching import Searching
 from glass_cli.steering.state import Step
 
 if TYPE_CHECKING:
@@ -189,10 +190,10 @@ def draw(
         raise GlassError(
             f"prompt must be text (got {type(prompt).__name__}); a call draws one prompt"
         )
-    sampler = checked(Glass() if sampler is None else sampler, "sampler", "Glass()")
+    sampler = type_checked(Glass() if sampler is None else sampler, "sampler", "Glass()")
     if steering is None:
         steering = NoSteering() if reward is None else FeynmanKac(lam="auto")
-    steering = checked(steering, "steering", 'FeynmanKac(lam="auto")')
+    steering = type_checked(steering, "steering", 'FeynmanKac(lam="auto")')
     values = {
         "prompt": prompt,
         "negative_prompt": negative_prompt,
@@ -202,8 +203,11 @@ def draw(
         "seed": seed,
         "micro_batch": micro_batch,
     }
-    decided = with_particles({**values, "steering": plain(steering)})
-    root: Root = build_class(Root, {key: decided[key] for key in values})
+    if particles is None or not isinstance(steering, Searching):  # which keeps so many of all
+        sizes = getattr(steering, "sizes", None)
+        begin = {"sizes": [*sizes]} if isinstance(sizes, tuple) else {}
+        values["particles"] = with_particles({**values, "steering": begin})["particles"]
+    root: Root = build_class(Root, values)
     if reward is None and (steering.needs_reward or steering.guidance > 0.0):
         what = type(steering).__name__ if steering.needs_reward else "guidance"
         raise GlassError(f"{what} needs a reward; give reward=, or steering=NoSteering()")

@@ -27,7 +27,7 @@ def check_loaded(value: Any, key: str, function: str) -> None:
         raise GlassError(f"{key}={value.__name__} is a class; give one that glass.{function} loads")
 
 
-def checked(settings: T, key: str, example: str) -> T:
+def type_checked(settings: T, key: str, example: str) -> T:
     """A sampler or a steering with every field of the type that it says.
 
     key: the argument's name. example: what one looks like.
@@ -66,10 +66,3 @@ def takes_two(function: Callable[..., Any]) -> bool:
     placed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     needed = [p for p in parameters if p.kind in placed and p.default is inspect.Parameter.empty]
     return len(needed) == 2
-
-
-def plain(settings: Any) -> dict[str, Any]:
-    """Of a steering what decides how many particles there are, as a yaml has it."""
-    kind, sizes = type(settings), getattr(settings, "sizes", None)
-    node = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
-    return {**node, "sizes": [*sizes] if isinstance(sizes, (list, tuple)) else sizes}

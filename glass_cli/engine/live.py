@@ -49,7 +49,7 @@ class Live(Closing):
 
     def step(self, unit: Unit, step: Step) -> None:
         """A step of a unit that is being drawn: its share of the way counts as done."""
-        if step.t == 1.0:
+        if step.t >= 1.0:
             return  # its result follows
         number = len(step.log_w)
         fares = {}
