@@ -160,19 +160,26 @@ def reproduce(
     runs: Annotated[Path, typer.Option(help="Where the runs lie.")] = Path("outputs/reproduce"),
     out: Annotated[Path, typer.Option("--out", "-o", help="For the pages.")] = Path("docs/results"),
     draw: Annotated[bool, typer.Option(help="Run what is missing; else only the pages.")] = True,
+    earlier: Annotated[
+        Path | None, typer.Option(help="Run files, as beside the pages: these are not run again.")
+    ] = None,
 ) -> None:
     """Run a whole comparison and write the pages of its results and claims.
 
     \b
     glass reproduce embedded                     goes on where it was stopped
     glass reproduce embedded --limit 200 device=cuda
+    glass reproduce embedded --limit 200 --earlier docs/results/runs
     """
     from glass_cli.reproduce.command import reproduce as run
     from glass_cli.reproduce.plan import BENCHMARKS, Scope
 
     chosen = tuple(benchmark or BENCHMARKS)
     scope = Scope(tuple(only or ()), chosen, seeds, limit, geneval)
-    raise typer.Exit(or_exit(lambda: run(comparison, scope, ctx.args, runs, out, draw)))
+    words = ctx.args
+    raise typer.Exit(
+        or_exit(lambda: run(comparison, scope, words, runs, out, draw, earlier=earlier))
+    )
 
 
 def _launch(

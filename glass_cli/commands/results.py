@@ -41,8 +41,8 @@ def compare(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            help="Folders of finished runs of sample or eval, or of sweeps; or a CSV file of glass"
-            " reproduce, and runs that should say the same."
+            help="Folders of finished runs of sample or eval, or of sweeps, or run files of glass"
+            " reproduce; or its CSV file, and runs that should say the same."
         ),
     ],
     against: Annotated[

@@ -52,19 +52,20 @@ def read_run(folder: Path) -> Run:
                 f"{folder} holds a study, not results of prompts; its numbers are in its {SUMMARY}"
             )
         raise _older(folder)
-    with _damage_named(folder):
+    with damage_named(folder):
         return _read(folder)
 
 
 def read_results(folder: Path, units: Iterable[Unit]) -> Iterator[Result]:
     """The results of ``units``, of a run that need not be finished. Raises GlassError."""
-    with _damage_named(folder):
+    with damage_named(folder):
         for unit in units:
             yield _result(folder, unit)
 
 
 @contextmanager
-def _damage_named(folder: Path) -> Iterator[None]:
+def damage_named(folder: Path) -> Iterator[None]:
+    """Turns Damaged into a GlassError that names ``folder``, or a run's file."""
     try:
         yield
     except Damaged as error:
@@ -125,10 +126,11 @@ def _read(folder: Path) -> Run:
     results = tuple(_result(folder, unit) for unit in units)
     if not results:
         raise Damaged(f"{SUMMARY} is of no results")
-    return Run(folder, command, config, overrides, summary, _scores(summary), results)
+    return Run(folder, command, config, overrides, summary, scores_in(summary), results)
 
 
-def _scores(summary: Mapping[str, Any]) -> dict[str, Score]:
+def scores_in(summary: Mapping[str, Any]) -> dict[str, Score]:
+    """The benchmark's scores of a summary. Raises Damaged."""
     scores = {}
     for name, cell in fields.mapping(summary.get("scores"), f"{SUMMARY}: scores").items():
         where = f"{SUMMARY}: {name}"

@@ -124,7 +124,7 @@ def against_files(
     """
     if not folders:
         raise GlassError(f"{files[0]} is a file of results; name a run to compare with it")
-    runs, passed_over = read_runs(folders)
+    runs, passed_over = read_runs(folders, pictures=False)
     blocks, warnings = [], [f"passing over {line}" for line in passed_over]
     for file in files:
         rows = read_rows(file)

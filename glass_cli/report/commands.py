@@ -52,9 +52,9 @@ def compare_runs(
         keys = [key.strip() for key in show]
         return against_files(files, [path for path in folders if path not in files], keys)
     base: list[Path] = []
-    runs, passed_over = read_runs(folders)
+    runs, passed_over = read_runs(folders, pictures=False)
     if against is not None:
-        of_base, more = read_runs([against])
+        of_base, more = read_runs([against], pictures=False)
         base = [run.folder.resolve() for run in of_base]
         there = {run.folder.resolve() for run in runs}
         runs = [run for run in of_base if run.folder.resolve() not in there] + runs

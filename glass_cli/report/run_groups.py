@@ -12,6 +12,7 @@ from glass_cli.common.errors import GlassError
 from glass_cli.common.files import json_text
 from glass_cli.output.reader import Unfinished, is_run, read_run
 from glass_cli.output.results import Result, Run
+from glass_cli.output.run_file import is_run_file, read_run_file, refuse_run_file
 from glass_cli.report.labels import deciding_settings, labels
 
 # Levels of folders in a sweep: its name, and job names with slashes in their values.
@@ -58,10 +59,12 @@ class RunGroup:
         return tuple(run.folder for run in self.runs)
 
 
-def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+def read_runs(paths: Sequence[Path], pictures: bool = True) -> tuple[list[Run], list[str]]:
     """The finished runs in ``paths``, and a line for each unfinished one, which is passed over.
 
     paths: runs' folders, and folders of sweeps, which stand for their jobs.
+    pictures: whether they are needed; without, run files of `glass reproduce` may be among the
+        paths.
 
     Raises Unreadable, with a line for each folder that holds no run or a damaged one, or where no
     run is finished; GlassError where a run is named twice.
@@ -69,7 +72,9 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     runs, passed_over, wrong = [], [], []
     for folder in _jobs(paths):
         try:
-            runs.append(read_run(folder))
+            if pictures:
+                refuse_run_file(folder)
+            runs.append(_read(folder))
         except Unfinished as error:
             passed_over.append(str(error))
         except GlassError as error:
@@ -91,10 +96,14 @@ def readable_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     passed_over = []
     for folder in _jobs(paths):
         try:
-            runs.setdefault(folder.resolve(), read_run(folder))
+            runs.setdefault(folder.resolve(), _read(folder))
         except GlassError as error:
             passed_over.append(str(error))
     return list(runs.values()), passed_over
+
+
+def _read(path: Path) -> Run:
+    return read_run_file(path) if is_run_file(path) else read_run(path)
 
 
 def _jobs(paths: Sequence[Path]) -> Iterator[Path]:
@@ -114,6 +123,8 @@ def _runs_below(folder: Path, levels: int) -> Iterator[Path]:
                 yield path
             else:
                 yield from _runs_below(path, levels - 1)
+        elif is_run_file(path):
+            yield path
 
 
 def _in_number_order(path: Path) -> list[str | int]:

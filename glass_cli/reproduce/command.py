@@ -11,6 +11,7 @@ from glass_cli.common.paths import EVAL_CONFIG, from_here
 from glass_cli.common.signals import code_of, signals_raise
 from glass_cli.config.command_line import quoted
 from glass_cli.launch import launch
+from glass_cli.reproduce.earlier import file_of, keep, usable
 from glass_cli.reproduce.measured import measured, run_folder
 from glass_cli.reproduce.pages import write_pages
 from glass_cli.reproduce.plan import Evaluation, Scope, command, evaluations, smaller_budgets
@@ -28,6 +29,7 @@ def reproduce(
     out: Path,
     draw: bool = True,
     run: Launch = launch,
+    earlier: Path | None = None,
 ) -> int:
     """Runs what of a comparison is not finished, and writes its pages; returns the exit code.
 
@@ -36,13 +38,15 @@ def reproduce(
     out: where the pages go.
     draw: False writes the pages of what is finished.
     run: draws one evaluation, as :func:`glass_cli.launch.launch`.
+    earlier: a folder of run files, such as ``runs`` beside the pages; what is there of the same
+        settings and weights is not drawn again.
 
     The exit code is 0, 1 where a run failed, whose line is left out of the pages, or that of the
     signal that ended a run. Raises GlassError.
     """
     try:
         with signals_raise():
-            return _reproduce(name, scope, overrides, runs, out, draw, run)
+            return _reproduce(name, scope, overrides, runs, out, draw, run, earlier)
     except KeyboardInterrupt as stopped:  # between two runs
         say(f"stopped; glass reproduce {name} goes on from there")
         return code_of(stopped)
@@ -56,24 +60,34 @@ def _reproduce(
     out: Path,
     draw: bool,
     run: Launch,
+    earlier: Path | None,
 ) -> int:
+    if earlier is not None and not earlier.is_dir():
+        raise GlassError(f"--earlier {earlier} is not a folder; name one of run files")
     for word in overrides:
         if "=" not in word or word.startswith("-"):
             raise GlassError(f"{word} is not key=value; settings are such as device=cuda")
     asked, seeds = evaluations(name, scope), range(scope.seeds)
     if draw and scope.geneval is None and any(each.benchmark == "geneval" for each in asked):
         _published_prompts()
-    failed = list[Path]()
+    failed, before = list[Path](), dict[Path, Path]()
     for more in (False, True):
         if more:  # what was best is known now
-            best = measured(runs, asked, seeds, failed).best_splits()
+            best = measured(runs, asked, seeds, failed, before).best_splits()
             here = [*smaller_budgets(best, scope)]
             asked += here
         else:
             here = asked
+        jobs = [(each, seed) for each in here for seed in _seeds(each, scope)]
+        if earlier is not None:
+            say(f"looking through {from_here(earlier)}")
+            for each, seed in jobs:
+                file, folder = file_of(earlier, each, seed), run_folder(runs, each, seed)
+                if usable(file, _arguments(each, seed, scope, overrides, runs)):
+                    before[folder] = file
+            jobs = [each for each in jobs if run_folder(runs, *each) not in before]
         if not draw:
             continue
-        jobs = [(each, seed) for each in here for seed in _seeds(each, scope)]
         for number, (evaluation, seed) in enumerate(jobs, 1):
             which = f"{'smaller budgets, ' if more else ''}{number}/{len(jobs)}"
             say(f"{which}: {evaluation.name}, {_where(evaluation)}, seed {seed}")
@@ -82,13 +96,20 @@ def _reproduce(
                 say(f"stopped; glass reproduce {name} goes on from there")
                 return code
             failed += [run_folder(runs, evaluation, seed)] * (code != 0)
-    results = measured(runs, asked, seeds, failed)
+    results = measured(runs, asked, seeds, failed, before)
     if not results.rows and not results.studies:
         raise GlassError(f"{runs} holds no finished run of {name}, and there is nothing to write")
     of_all = [word for word in overrides if not word.startswith("wandb.")]
     paths = write_pages(out, name, results, lambda each: command(each, scope, seeds, of_all))
+    asking = [
+        (each, _arguments(each.evaluation, each.seed, scope, overrides, runs))
+        for each in results.drawn
+    ]
+    files = keep(out, asking)
     for path in paths:
         print(f"wrote {from_here(path)}")
+    if files:
+        print(f"wrote {len(files)} run file{'s' * (len(files) > 1)} into {from_here(out / 'runs')}")
     if failed:
         which = "1 run failed and is" if len(failed) == 1 else f"{len(failed)} runs failed and are"
         say(f"{which} left out of the pages")

@@ -7,12 +7,14 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from glass_cli.common.errors import GlassError
 from glass_cli.common.statistics import bootstrap_interval
 from glass_cli.output.reader import read_run
 from glass_cli.output.results import Run
+from glass_cli.output.run_file import read_run_file
 from glass_cli.output.writer import SUMMARY
 from glass_cli.report.comparison import compare
 from glass_cli.report.quantities import Estimate
@@ -24,6 +26,14 @@ _NEAR = 0.05  # of a budget, by which splits may miss it
 
 Key = tuple[str, str]
 """A row's name, and the benchmark."""
+
+
+class Drawn(NamedTuple):
+    """One finished run: an evaluation with one of its seeds."""
+
+    evaluation: Evaluation
+    seed: int
+    run: Run
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,15 @@ class Measured:
     evaluations: Mapping[Key, Evaluation]
     studies: Mapping[str, Sequence[Mapping[str, Any]]]
     summaries: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def drawn(self) -> list[Drawn]:
+        """Every run of the rows."""
+        return [
+            Drawn(self.evaluations[key], _seed(run), run)
+            for key, group in self.rows.items()
+            for run in group.runs
+        ]
 
     @property
     def benchmarks(self) -> list[str]:
@@ -173,10 +192,12 @@ def measured(
     evaluations: Iterable[Evaluation],
     seeds: Sequence[int],
     failed: Collection[Path] = (),
+    earlier: Mapping[Path, Path] = MappingProxyType({}),
 ) -> Measured:
     """What of the evaluations is finished in the folder ``runs``; the rest is left out.
 
     failed: folders whose results are not these evaluations', but older ones.
+    earlier: a run's folder -> the file that has its results where the folder is not there.
     """
     rows: dict[Key, RunGroup] = {}
     asked: dict[Key, Evaluation] = {}
@@ -198,7 +219,8 @@ def measured(
             try:
                 finished.append(read_run(folder))
             except GlassError:
-                continue
+                if folder in earlier:
+                    finished.append(read_run_file(earlier[folder]))
         if finished:
             key = (evaluation.name, evaluation.benchmark)
             rows[key] = RunGroup(evaluation.name, tuple(finished))

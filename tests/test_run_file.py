@@ -1,0 +1,211 @@
+"""Runs as files of numbers: what they keep, what they refuse, and `glass reproduce --earlier`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comparisons import run_command
+from example_runs import eval_run
+from invented_results import written
+
+from glass_cli.common.errors import GlassError
+from glass_cli.output.reader import read_run
+from glass_cli.output.run_file import SUFFIX, asked_for, read_run_file, write_run_file
+from glass_cli.report.quantities import estimate_of, quantities
+from glass_cli.report.results_file import read_rows
+from glass_cli.reproduce import earlier as module
+from glass_cli.reproduce.command import reproduce
+from glass_cli.reproduce.plan import Scope
+
+RESULTS = [
+    {
+        "prompt": f"a photo of {n} “cats”",
+        "rewards": [0.1 * n, math.pi * n],
+        "nfe": 50.0,
+        "judged": {"correct": n > 1, "belief": n / 3, "reason": "two are there", "extra": {"a": 1}},
+        "metrics": {"ocr": [0.5, n / 7]},
+        "tag": "colors" if n % 2 else "position",
+    }
+    for n in range(1, 6)
+]
+
+
+def kept(tmp_path: Path) -> tuple[Path, Path]:
+    """A run's folder and its file."""
+    folder = eval_run(tmp_path / "a", RESULTS)
+    file = tmp_path / f"b{SUFFIX}"
+    write_run_file(file, read_run(folder), {"calls": 50})
+    return folder, file
+
+
+def test_a_file_has_all_numbers_of_the_answers(tmp_path: Path) -> None:
+    folder, file = kept(tmp_path)
+    whole, own = read_run(folder), read_run_file(file)
+    assert own.config == whole.config and own.overrides == whole.overrides
+    assert own.summary == whole.summary and own.scores == whole.scores
+    assert asked_for(file) == {"calls": 50}
+    of_particles = {"best", "mean", "lineages"}
+    shared = [q for q in quantities([whole]) if q.key not in of_particles]
+    assert {q.key for q in quantities([own])} == {q.key for q in shared}
+    assert {"answer", "correct", "judged.belief", "metrics.ocr"} <= {q.key for q in shared}
+    for quantity in shared:
+        assert estimate_of(own.results, quantity) == estimate_of(whole.results, quantity)
+    for a, b in zip(own.results, whole.results, strict=True):
+        for name in ("prompt", "prompt_index", "image_index", "seed", "task", "nfe", "seconds"):
+            assert getattr(a, name) == getattr(b, name), name
+    twice = tmp_path / f"c{SUFFIX}"
+    write_run_file(twice, own, {"calls": 50})
+    assert twice.read_bytes() == file.read_bytes(), "nothing is lost on the way"
+
+
+def test_a_file_stands_for_its_run_in_a_comparison(tmp_path: Path) -> None:
+    folder, file = kept(tmp_path)
+    code, said, _ = run_command("compare", file, folder, "--show", "answer", "--show", "correct")
+    assert code == 0 and "+0 [+0, +0]" in said
+    assert "have the same settings, and agree within their intervals" in said
+    code, within, _ = run_command("compare", tmp_path, "--show", "answer", "--show", "correct")
+    assert code == 0 and "b.run.json and a have the same settings" in within, "found in a folder"
+    plots = tmp_path / "plots"
+    code, said, _ = run_command("compare", file, folder, "--plots", plots)
+    assert code == 0 and any(plots.iterdir())
+
+
+@pytest.mark.parametrize("command", [("report",), ("sheet", "-o", "sheet.png"), ("score",)])
+def test_where_pictures_are_needed_it_is_refused(tmp_path: Path, command: Sequence[str]) -> None:
+    _, file = kept(tmp_path)
+    words = [command[0], file, *command[1:]]
+    if command == ("score",):
+        words.append("metrics=[clip]")
+    code, said, warned = run_command(*words)
+    assert code == 2 and not said
+    assert warned.count("\n") == 1 and "has a run's numbers alone, no pictures" in warned
+
+
+def _without(key: str) -> Callable[[dict[str, Any]], None]:
+    return lambda content: content.pop(key)
+
+
+def _in_row(column: int, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(content: dict[str, Any]) -> None:
+        content["results"][1][column] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (_without("columns"), "lacks columns"),
+        (_without("results"), "no results"),
+        (_without("config"), "config is not a table"),
+        (_without("command"), "of the command None"),
+        (lambda content: content["results"][1].pop(), "result 1 has not a value for each column"),
+        (_in_row(0, -1), "result 1 has prompt_index -1"),
+        (_in_row(2, 5), "result 1 has prompt 5"),
+        (_in_row(5, "high"), "result 1 has reward 'high'"),
+        (_in_row(10, [1]), r"result 1 has judged.belief \[1\]"),
+    ],
+)
+def test_a_damaged_file_is_one_line(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], says: str
+) -> None:
+    _, file = kept(tmp_path)
+    content = json.loads(file.read_text())
+    assert content["columns"][10] == "judged.belief"
+    change(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(GlassError, match=f"{file.name} is damaged: .*{says}") as refused:
+        read_run_file(file)
+    assert "\n" not in str(refused.value)
+    file.write_text(file.read_text()[:-40])
+    with pytest.raises(GlassError, match="is damaged"):
+        read_run_file(file)
+
+
+SCOPE = Scope(seeds=1, only=("ode*",), benchmarks=("compose",))
+
+
+def _never(words: Sequence[str], config: str) -> int:
+    raise AssertionError(f"drawn again: {words}")
+
+
+def _pages(tmp_path: Path) -> Path:
+    """Pages of two rows, beside which their run files are."""
+    for name in ("ode1_50", "ode2_50"):
+        written(tmp_path / "runs", name, "compose", (0.5, 50, 0.0))
+    out = tmp_path / "out"
+    assert reproduce("embedded", SCOPE, [], tmp_path / "runs", out, draw=False) == 0
+    return out
+
+
+def test_earlier_runs_are_not_drawn_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a machine that has none of their folders; the pages are the same, and so are the files."""
+    first = _pages(tmp_path)
+    assert "wrote 2 run files into" in capsys.readouterr().out
+    second = tmp_path / "second"
+    code = reproduce(
+        "embedded", SCOPE, [], tmp_path / "none", second, run=_never, earlier=first / "runs"
+    )
+    assert code == 0 and "warning" not in capsys.readouterr().err
+    ours, theirs = (
+        {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+        for out in (first, second)
+    )
+    assert set(ours) == set(theirs) and len(ours) == 6
+    for path, content in ours.items():
+        assert path.suffix == ".csv" or theirs[path] == content, path
+    a, b = (read_rows(out / "embedded.csv") for out in (first, second))
+    for row, other in zip(a, b, strict=True):  # numbers of single particles are not kept
+        shared = {key: row.estimates[key] for key in other.estimates}
+        assert replace(row, estimates=shared) == other
+        assert {"answer", "correct"} <= set(shared)
+
+
+def test_an_earlier_run_that_is_not_what_is_asked_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _pages(tmp_path) / "runs"
+    asked: list[str] = []
+
+    def run(words: Sequence[str], config: str) -> int:
+        name = Path(words[-1].partition("=")[2].strip("'")).parts[-3]
+        asked.append(name)
+        written(tmp_path / "new", name, "compose", (0.5, 50, 0.0))
+        return 0
+
+    def again(*overrides: str) -> str:
+        asked.clear()
+        new = (tmp_path / "new", tmp_path / "pages")
+        code = reproduce("embedded", SCOPE, [*overrides], *new, run=run, earlier=before)
+        assert code == 0
+        return capsys.readouterr().err
+
+    said = again("model.guidance=2")
+    assert asked == ["ode1_50", "ode2_50"]
+    assert said.count("it was drawn with another model.guidance\n") == 2
+    (before / "ode1_50/compose" / f"seed_0{SUFFIX}").write_text("{}")
+    said = again()
+    assert asked == ["ode1_50"] and "is damaged" in said
+    file = before / "ode2_50/compose" / f"seed_0{SUFFIX}"
+    content = json.loads(file.read_text())
+    content["summary"]["versions"] = [{"weights": {"embedded:emoji": "of another day"}}]
+    file.write_text(json.dumps(content))
+    monkeypatch.setattr(module, "weights", lambda settings: {"embedded:emoji": "of today"})
+    said = again()
+    assert asked == ["ode1_50", "ode2_50"]
+    assert "the weights of embedded:emoji have changed since" in said
+
+
+def test_a_wrong_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(GlassError, match=r"--earlier .*nowhere is not a folder"):
+        reproduce(
+            "embedded", SCOPE, [], tmp_path, tmp_path, run=_never, earlier=tmp_path / "nowhere"
+        )
