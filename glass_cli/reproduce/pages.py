@@ -13,11 +13,19 @@ from glass_cli.report.quantities import Estimate
 from glass_cli.report.results_file import Row, as_csv, row_of
 from glass_cli.report.tables import digits, estimate_text, number
 from glass_cli.reproduce.claims import Claim, Finding, claims
+from glass_cli.reproduce.equal_seconds import at_equal_seconds, best_of_n
 from glass_cli.reproduce.measured import CORRECT, REWARD, Measured
 from glass_cli.reproduce.plan import BUDGET, SMALLER, Evaluation
 
 Command = Callable[[Evaluation], str]
 """What a reader types to make a row again."""
+
+
+_SECONDS = (
+    "The last column is the difference from best-of-N of as many seconds: between the two of its"
+    " budgets that took less and more, what it reaches is taken to rise evenly with the logarithm"
+    " of the seconds. It is empty (-) where best-of-N was run with no budget of as many or as few."
+)
 
 
 def write_pages(out: Path, name: str, measured: Measured, command: Command) -> list[Path]:
@@ -68,7 +76,7 @@ def _results(name: str, measured: Measured, rows: Mapping[tuple[str, str], Row])
         of = {run: row for (run, where), row in rows.items() if where == benchmark}
         title = next(iter(of.values())).benchmark
         lines += ["", f"## {title}", "", _basis([*of.values()]), ""]
-        lines += _table(measured, benchmark, of)
+        lines += [*_table(measured, benchmark, of), "", _SECONDS]
     for study, summary in measured.summaries.items():
         lines += ["", f"## {study}", ""]
         lines += _study(summary.get("posterior") or [])
@@ -108,6 +116,7 @@ def _range(values: Sequence[int]) -> str:
 def _table(measured: Measured, benchmark: str, rows: Mapping[str, Row]) -> list[str]:
     """A row a run; at each budget the paired difference from best-of-N at its best split."""
     bases = {budget: measured.best("best_of_n", budget) for budget in (BUDGET, *SMALLER)}
+    timed = best_of_n(measured, benchmark)
     cells = []
     for run, row in sorted(rows.items(), key=lambda item: (-(item[1].nfe or 0), item[0])):
         base = next(
@@ -118,10 +127,11 @@ def _table(measured: Measured, benchmark: str, rows: Mapping[str, Row]) -> list[
             ),
             None,
         )
-        shift = None
+        shift, timely = None, None
+        own = measured.row(run, benchmark)
         if base is not None and base != run:
-            rows_ = (measured.row(run, benchmark), measured.row(base, benchmark))
-            shift = measured.difference(*rows_, CORRECT)
+            shift = measured.difference(own, measured.row(base, benchmark), CORRECT)
+            timely = None if own is None else at_equal_seconds(own, timed)
         right, reward = row.estimates.get(CORRECT), row.estimates.get(REWARD)
         cells.append(
             [
@@ -132,10 +142,11 @@ def _table(measured: Measured, benchmark: str, rows: Mapping[str, Row]) -> list[
                 _text(right),
                 _text(reward),
                 "the best best-of-N" if base == run else _text(shift, signed=True),
+                _text(timely, signed=True),
             ]
         )
     head = ["run", "network calls", "reward calls", "seconds", "right, %", "reward"]
-    return _markdown([*head, "right, less best-of-N"], cells)
+    return _markdown([*head, "right, less best-of-N", "less that of the same seconds"], cells)
 
 
 def _study(tables: Sequence[Mapping[str, object]]) -> list[str]:
