@@ -15,8 +15,8 @@ from scipy.stats import norm
 
 from glass_cli.config.build import build
 from glass_cli.config.choice_files import choice_settings
-from glass_cli.engine.auto_plan import choose, race, to_check, with_turns
 from glass_cli.engine.plan_measurement import steering_of
+from glass_cli.engine.plan_race import choose, race, to_check, with_turns
 from glass_cli.launch import launch
 from glass_cli.method.budget import picture_calls, spread_calls
 from glass_cli.output.reader import read_run

@@ -8,11 +8,9 @@ plan`` does the same with more words, all checks on all of its prompts.
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,131 +19,20 @@ from glass_cli.common.files import json_text, writing_to
 from glass_cli.common.messages import say
 from glass_cli.config.split import picture_budget
 from glass_cli.engine import plan_cache, window_cache
-from glass_cli.engine.plan_cache import Checked, Choice
+from glass_cli.engine.plan_cache import Choice
+from glass_cli.engine.plan_race import FEWEST, choose, race, to_check, with_turns
 from glass_cli.steering.auto import Auto
 
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
     from glass_cli.engine.draw import Work
     from glass_cli.steering.policies import Policy, Way
-    from glass_cli.steering.replay import Forecast
 
-KINDS = 5  # that are checked at most, see to_check
+KINDS = 5  # that are checked at most, see :func:`glass_cli.engine.plan_race.to_check`
 # Network calls within which checks go on to more prompts than the table has: a small budget's cost
 # little, and eight prompts seldom tell two good ways apart.
 CHECK_CALLS = 16_000
-FEWEST = 8  # checks, before a standard error is believed
 FILE = "plan.json"  # in the folder of a run, which keeps to the plan that it began with
-
-
-def to_check(forecasts: Sequence[Forecast]) -> list[Forecast]:
-    """The best of each kind: best-of-N, dropping, FK steering, breadth-first and evolutionary
-    search."""
-    best: dict[tuple[str, bool], Forecast] = {}
-    for one in forecasts:
-        policy = one.policy
-        best.setdefault((policy.steering, policy.steering != "fk" and policy.constant), one)
-    return sorted(best.values(), key=lambda one: len(one.policy.sizes) > 1)
-
-
-def choose(
-    forecasts: Sequence[Forecast],
-    parts: Sequence[Mapping[str, Any]],
-    runs: Sequence[Mapping[str, Any]],
-) -> Choice:
-    """The policy of the highest real rewards over the checks that it has in common with best-of-N,
-    the first.
-
-    A difference within its error counts too: to ask for more would stay with best-of-N wherever
-    the checks are few.
-
-    parts: the table's, runs: the checks'; a reward is None where a policy was no longer run, which
-        had fallen behind.
-    """
-    checked = [
-        Checked(one, [float(run["rewards"][i]) for run in runs if run["rewards"][i] is not None])
-        for i, one in enumerate(forecasts)
-    ]
-    base = best = checked[0]
-    most = 0.0
-    line = "nothing else that was tried is better"
-    for i, one in enumerate(checked[1:], 1):
-        gains = _gains(runs, i, 0)
-        mean, error = _mean_and_error(gains)
-        if mean > most:
-            best, most = one, mean
-            prompts = len({run["prompt"] for run in runs if run["rewards"][i] is not None})
-            counted = f"{prompts} prompt{'s' * (prompts > 1)}"
-            line = (
-                f"{mean:+.3g} (standard error {error:.2g}) in reward against"
-                f" {base.forecast.policy.title()}"
-                f" {f'in {len(gains)} runs of' if len(gains) > prompts else 'on'} {counted}"
-            )
-    nfe = sum(int(part["nfe"]) for part in [*parts, *runs])
-    return Choice(best.forecast.policy, line, checked, nfe)
-
-
-def _gains(runs: Sequence[Mapping[str, Any]], one: int, other: int) -> list[float]:
-    """How much more a policy got than another, on the prompts on which both were run."""
-    pairs = [(run["rewards"][one], run["rewards"][other]) for run in runs]
-    return [a - b for a, b in pairs if a is not None and b is not None]
-
-
-def _mean_and_error(gains: Sequence[float]) -> tuple[float, float]:
-    mean = sum(gains) / len(gains)
-    if len(gains) < 2:
-        return mean, math.inf
-    spread = sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)
-    return mean, math.sqrt(spread / len(gains))
-
-
-def with_turns(prompts: Sequence[str]) -> list[tuple[str, int]]:
-    """What is checked: each prompt once, and fewer than FEWEST again, with other noise.
-
-    A prompt comes with the number of its turn, from 0.
-    """
-    count = max(FEWEST, len(prompts))
-    return [(prompts[i % len(prompts)], i // len(prompts)) for i in range(count)]
-
-
-def race(
-    count: int,
-    prompts: Iterable[tuple[str, int]],
-    least: int,
-    calls: int,
-    check: Callable[[Sequence[int], str, int], Mapping[str, Any]],
-) -> list[dict[str, Any]]:
-    """Real runs of ``count`` policies on one prompt after another, of those still in the race.
-
-    From FEWEST checks on one leaves it that is behind another by more than two standard errors of
-    their difference. It ends with one, with the prompts, or, after ``least`` checks, where one
-    more would exceed ``calls`` network calls.
-
-    prompts: see :func:`with_turns`.
-    check: of these policies (numbers from 0) on a prompt, in this turn: their "rewards", and their
-        "nfe" in all.
-    """
-    running = list(range(count))
-    runs: list[dict[str, Any]] = []
-    for prompt, turn in prompts:
-        if len(runs) >= FEWEST:
-            behind = {
-                worse
-                for worse, better in itertools.permutations(running, 2)
-                for mean, error in [_mean_and_error(_gains(runs, better, worse))]
-                if mean > 2.0 * error
-            }
-            running = [i for i in running if i not in behind]
-        spent = sum(run["nfe"] for run in runs)
-        last = runs[-1]["nfe"] if runs else 0
-        if len(runs) >= least and (len(running) < 2 or spent + last > calls):
-            break
-        part = check(running, prompt, turn)
-        rewards: list[float | None] = [None] * count
-        for i, reward in zip(running, part["rewards"], strict=True):
-            rewards[i] = reward
-        runs.append({**part, "rewards": rewards})
-    return runs
 
 
 def with_policy(settings: Settings, policy: Policy) -> Settings:

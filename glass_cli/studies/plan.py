@@ -11,7 +11,7 @@ from glass_cli.common.files import atomic_write, json_text, writing_to
 from glass_cli.common.paths import from_here
 from glass_cli.config.settings import Study
 from glass_cli.config.split import picture_budget
-from glass_cli.engine import auto_plan, plan_cache
+from glass_cli.engine import auto_plan, plan_cache, plan_race
 from glass_cli.output.progress import counted
 from glass_cli.studies.base import (
     MeasurePrompt,
@@ -90,17 +90,17 @@ class PlanStudy(Study):
                 lambda prompt, turn: measure(prompt, lambda share: None),
             )
         table = table_of(parts)
-        forecasts = auto_plan.to_check(ranked(budget, table, second))
+        forecasts = plan_race.to_check(ranked(budget, table, second))
         checks = _kept(
             settings,
             folder,
             _CHECKS,
-            auto_plan.with_turns(prompts),
+            plan_race.with_turns(prompts),
             "check",
             [repr(one.policy) for one in forecasts],
             lambda prompt, turn: _check(settings, loaded, forecasts, prompt, turn),
         )
-        choice = auto_plan.choose(forecasts, parts, checks)
+        choice = plan_race.choose(forecasts, parts, checks)
         cached = plan_cache.save(settings, choice)
         place = _write_experiment(settings, folder, choice)
         print(_forecast_table(ranked(budget, table, second), choice), flush=True)
