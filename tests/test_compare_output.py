@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from pathlib import Path
 
@@ -114,3 +115,23 @@ def test_plots_say_the_calls_that_were_made(tmp_path: Path) -> None:
     assert np.mean(x[6:]) == pytest.approx(at_tick[800])
     interval = bars[0].lines[2][0]
     assert interval.get_transform().transform((400, 0))[0] == pytest.approx(x[0])
+
+
+def test_what_a_picture_cost_stands_below_the_table(tmp_path: Path) -> None:
+    """Runs of the same network calls may have asked the reward more often, and taken longer."""
+    judged = {"judged": {"correct": True}, "nfe": 50.0}
+    rows = [{"prompt": f"p{i}", "rewards": [float(i)], **judged} for i in range(3)]
+    a, b = eval_run(tmp_path / "a", rows), eval_run(tmp_path / "b", rows)
+    for folder, calls, seconds in ((a, 8, 2.5), (b, 200, 3.25)):
+        for file, key, value in (("results", "reward_calls", calls), ("times", "seconds", seconds)):
+            for path in (folder / file).rglob("*.json"):
+                path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    table = tables.terminal(compared([a, b])).splitlines()
+    assert [line.split() for line in table[-4:] if set(line) != {"-"}] == [
+        ["cost", "of", "a", "picture", "NFE", "reward", "calls", "seconds"],
+        ["a", "50", "8", "2.50"],
+        ["b", "50", "200", "3.25"],
+    ]
+    assert "cost of a picture" not in tables.terminal(compared([a])), (
+        "alone it is the run's own page"
+    )

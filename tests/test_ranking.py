@@ -108,7 +108,8 @@ def test_each_benchmark_has_its_ranking(tmp_path: Path) -> None:
     geneval, compose, note = re.split(r"\n\n(?=compose|rank:)", said)
     assert geneval.startswith("GenEval: 20 prompts;") and note.startswith("rank: 1 and one for")
     better, worse = geneval.splitlines()[-2:]
-    assert re.match(r" 1   lam=2.0 +16 +90", better) and re.match(r" 2   lam=0.5 +16 +15", worse)
+    assert re.match(r" 1   lam=2.0 +16 +8 +3.00 +90", better)
+    assert re.match(r" 2   lam=0.5 +16 +8 +3.00 +15", worse)
     assert "-75" in worse and "less the first" in geneval and "less" not in compose
     assert "holds a study" in warned and "glass sample: the runs have no correct" in warned
     assert len(warned.splitlines()) == 2

@@ -123,10 +123,10 @@ def ranking_table(ranking: Ranking, title: str) -> str:
         number = ranking.ranks[i]
         shown = "-" if number is None else str(number)
         tie = "=" if number is not None and ranking.ranks.count(number) > 1 else " "
-        row = [f"{shown:>2} {tie} {label}", tables.number(comparison.costs[i].nfe, 0)]
+        row = [f"{shown:>2} {tie} {label}", *tables.cost_cells(comparison.costs[i])]
         row.append(tables.estimate_text(cell.value, places))
         if i:
             row.append(tables.estimate_text(cell.difference, places, True))
         rows.append(row)
-    head = ["rank", "NFE", quantity.label.strip(), *["less the first"] * (len(rows) > 1)]
+    head = ["rank", *tables.COSTS, quantity.label.strip(), *["less the first"] * (len(rows) > 1)]
     return "\n".join([f"{title}: {tables.basis(comparison)}", "", text_table(head, rows)])

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 
 from glass_cli.output.tables import text_table
-from glass_cli.report.comparison import Comparison
+from glass_cli.report.comparison import Comparison, Cost
 from glass_cli.report.quantities import Estimate
 
 _LATEX = {
@@ -106,7 +106,27 @@ def terminal(comparison: Comparison) -> str:
             if i != comparison.against:
                 row.append(estimate_text(cell.difference, places, True))
             rows.append(row)
-    return "\n".join([basis(comparison), "", text_table(head, rows)])
+    costs = [] if len(labels) < 2 else ["", cost_table(comparison)]
+    return "\n".join([basis(comparison), "", text_table(head, rows), *costs])
+
+
+def cost_table(comparison: Comparison) -> str:
+    """What a picture of each run cost: equal network calls need not be equal reward calls or
+    seconds."""
+    rows = [
+        [label, *cost_cells(cost)]
+        for label, cost in zip(comparison.labels, comparison.costs, strict=True)
+    ]
+    return text_table(["cost of a picture", *COSTS], rows)
+
+
+COSTS = ("NFE", "reward calls", "seconds")
+
+
+def cost_cells(cost: Cost) -> list[str]:
+    """The cells under COSTS."""
+    seconds = number(cost.seconds, decimals([cost.seconds], 3))
+    return [number(cost.nfe, 0), number(cost.reward_calls, 0), seconds]
 
 
 COLUMNS = (
