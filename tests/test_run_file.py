@@ -159,7 +159,7 @@ def test_earlier_runs_are_not_drawn_again(
         {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
         for out in (first, second)
     )
-    assert set(ours) == set(theirs) and len(ours) == 6
+    assert set(ours) == set(theirs) and len(ours) == 7
     for path, content in ours.items():
         assert path.suffix == ".csv" or theirs[path] == content, path
     a, b = (read_rows(out / "embedded.csv") for out in (first, second))

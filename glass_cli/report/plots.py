@@ -12,6 +12,7 @@ from glass_cli.common.files import atomic_write
 from glass_cli.common.letters import boxes_for_missing_letters
 from glass_cli.report.comparison import ROUNDING, Cell, Comparison
 from glass_cli.report.quantities import Estimate
+from glass_cli.studies.figures import moved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +65,7 @@ def reward_against_nfe(comparison: Comparison) -> Figure | None:
     known = sorted(cost for cost in costs if cost is not None)
     if not shown or not known:
         return None
-    figure, axes = _figure(6.4, 4.0)
+    figure, axes = new_axes(6.4, 4.0)
     equal = _equal_costs(known)
     for i, cost in enumerate(costs):
         if cost is None:
@@ -80,7 +81,7 @@ def reward_against_nfe(comparison: Comparison) -> Figure | None:
             bar = axes.errorbar(
                 cost,
                 value.mean,
-                yerr=_bars(value),
+                yerr=bars(value),
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKS[i % len(MARKS)],
                 markerfacecolor="white" if key == "mean" else None,
@@ -89,8 +90,8 @@ def reward_against_nfe(comparison: Comparison) -> Figure | None:
                 label=comparison.labels[i] if k == 0 else None,
             )
             for artist in bar.get_children():
-                artist.set_transform(_moved(axes, offset))
-    _calls_axis(axes, [group[len(group) // 2] for group in equal])
+                artist.set_transform(moved(axes, offset))
+    calls_axis(axes, [group[len(group) // 2] for group in equal])
     drawn_anew = "prompts" if comparison.prompts > 1 else "its results"
     axes.set_ylabel(f"reward, 95 % interval over {drawn_anew}")
     notes = ["filled: best particle, hollow: mean particle"] * (len(shown) == 2)
@@ -111,14 +112,7 @@ def _equal_costs(costs: Sequence[float]) -> list[list[float]]:
     return groups
 
 
-def _moved(axes: Axes, points: float) -> Any:
-    """The transformation of data that ends so many points of the page to the right."""
-    from matplotlib.transforms import ScaledTranslation
-
-    return axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
-
-
-def _calls_axis(axes: Axes, ticks: Sequence[float]) -> None:
+def calls_axis(axes: Axes, ticks: Sequence[float]) -> None:
     """Network calls across, a tick where runs are; logarithmic where they differ threefold."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -138,15 +132,15 @@ def reward_against_correct(comparison: Comparison) -> Figure | None:
     correct = cells.get("correct")
     if reward is None or correct is None:
         return None
-    figure, axes = _figure(6.4, 4.0)
+    figure, axes = new_axes(6.4, 4.0)
     for i, (across, up) in enumerate(zip(reward, correct, strict=True)):
         if across.value is None or up.value is None:
             continue
         axes.errorbar(
             across.value.mean,
             up.value.mean,
-            xerr=_bars(across.value),
-            yerr=_bars(up.value),
+            xerr=bars(across.value),
+            yerr=bars(up.value),
             color=COLOURS[i % len(COLOURS)],
             marker=MARKS[i % len(MARKS)],
             capsize=3,
@@ -168,7 +162,7 @@ def over_time(
     label: what is shown upward.
     top: the largest value that is possible; None for as far as the lines go.
     """
-    figure, axes = _figure(4.6, 2.9, _INK)
+    figure, axes = new_axes(4.6, 2.9, _INK)
     for i, (name, points) in enumerate(lines.items()):
         t, mean, low, high = zip(*points, strict=True)
         axes.fill_between(t, low, high, color=COLOURS[i], alpha=0.18, linewidth=0)
@@ -190,7 +184,7 @@ def histogram(values: Mapping[str, Sequence[float]], label: str) -> str:
     """
     import numpy as np
 
-    figure, axes = _figure(4.6, 2.9, _INK)
+    figure, axes = new_axes(4.6, 2.9, _INK)
     together = [value for group in values.values() for value in group]
     edges = np.histogram_bin_edges(together, bins=min(24, max(4, round(len(together) ** 0.5))))
     for i, (name, group) in enumerate(values.items()):
@@ -208,7 +202,8 @@ def histogram(values: Mapping[str, Sequence[float]], label: str) -> str:
     return _svg(figure, label)
 
 
-def _bars(estimate: Estimate) -> Any:
+def bars(estimate: Estimate) -> Any:
+    """An interval as lengths below and above the mean, for `errorbar`; None without one."""
     if estimate.interval is None:
         return None
     low, high = estimate.interval
@@ -216,7 +211,8 @@ def _bars(estimate: Estimate) -> Any:
     return [[max(estimate.mean - low, 0.0)], [max(high - estimate.mean, 0.0)]]
 
 
-def _figure(width: float, height: float, ink: str = "#222222") -> tuple[Figure, Axes]:
+def new_axes(width: float, height: float, ink: str = "#222222") -> tuple[Figure, Axes]:
+    """An empty figure of so many inches, with one pair of axes."""
     # Not pyplot: it keeps global state and looks for a screen.
     from matplotlib.figure import Figure
 

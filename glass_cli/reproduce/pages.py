@@ -14,6 +14,7 @@ from glass_cli.report.results_file import Row, as_csv, row_of
 from glass_cli.report.tables import digits, estimate_text, number
 from glass_cli.reproduce.claims import Claim, Finding, claims
 from glass_cli.reproduce.equal_seconds import at_equal_seconds, best_of_n
+from glass_cli.reproduce.figure import points, right_over_calls
 from glass_cli.reproduce.measured import CORRECT, REWARD, Measured
 from glass_cli.reproduce.plan import BUDGET, SMALLER, Evaluation
 
@@ -21,6 +22,7 @@ Command = Callable[[Evaluation], str]
 """What a reader types to make a row again."""
 
 
+_CAPTION = "Judged right over network calls, each method at its best split of a budget"
 _SECONDS = (
     "The last column is the difference from best-of-N of as many seconds: between the two of its"
     " budgets that took less and more, what it reaches is taken to rise evenly with the logarithm"
@@ -47,12 +49,29 @@ def write_pages(out: Path, name: str, measured: Measured, command: Command) -> l
         "claims.csv": _claims_csv(claimed, commands),
         "claims.md": _claims(name, claimed, commands, [*rows.values()]),
     }
+    files = {file: text.encode() for file, text in texts.items()}
+    for benchmark, own in _by_benchmark(rows).items():
+        picture = right_over_calls(own)
+        if picture is not None:
+            files[_picture(name, benchmark)] = picture
     with writing_to(out, "name another folder with --out"):
         out.mkdir(parents=True, exist_ok=True)
-        for file, text in texts.items():
+        for file, content in files.items():
             with atomic_write(out / file) as part:
-                part.write_text(text, encoding="utf-8")
-    return [out / file for file in texts]
+                part.write_bytes(content)
+    return [out / file for file in files]
+
+
+def _picture(name: str, benchmark: str) -> str:
+    return f"{name}_{benchmark}.png"
+
+
+def _by_benchmark(rows: Mapping[tuple[str, str], Row]) -> dict[str, dict[str, Row]]:
+    """Benchmark -> row's name -> row."""
+    found: dict[str, dict[str, Row]] = {}
+    for (run, benchmark), row in rows.items():
+        found.setdefault(benchmark, {})[run] = row
+    return found
 
 
 def _portable(row: Row) -> Row:
@@ -72,10 +91,11 @@ def _results(name: str, measured: Measured, rows: Mapping[tuple[str, str], Row])
         f"`glass compare {name}.csv FOLDER` says whether a run of your own agrees.",
         *_made_with([*rows.values()]),
     ]
-    for benchmark in measured.benchmarks:
-        of = {run: row for (run, where), row in rows.items() if where == benchmark}
+    for benchmark, of in _by_benchmark(rows).items():
         title = next(iter(of.values())).benchmark
         lines += ["", f"## {title}", "", _basis([*of.values()]), ""]
+        if points(of):
+            lines += [f"![{_CAPTION}]({_picture(name, benchmark)})", "", f"{_CAPTION}.", ""]
         lines += [*_table(measured, benchmark, of), "", _SECONDS]
     for study, summary in measured.summaries.items():
         lines += ["", f"## {study}", ""]
