@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ from glass_cli.models.base import LoadedModel
 from glass_cli.pipelines.batches import Batches
 from glass_cli.rewards.base import LoadedReward
 from glass_cli.steering.base import Steering
-from glass_cli.steering.budget import run_calls
+from glass_cli.steering.budget import planned_calls, run_calls
 from glass_cli.steering.guidance import Guided
 from glass_cli.steering.loop import steer
 from glass_cli.steering.searching import Searching
@@ -46,16 +47,28 @@ class Work(NamedTuple):
     budget: int | None = None
 
 
-class _TimedFlow(FlowAround):
-    """A flow whose calls are booked under the stage "network"."""
+Heard = Callable[[float], None]
+"""Told which share of a picture's network calls is made, from 0 to 1."""
 
-    def __init__(self, flow: Flow, stages: Stages) -> None:
+
+class _TimedFlow(FlowAround):
+    """A flow whose calls are booked under the stage "network", and counted for ``heard``.
+
+    planned: how many are to be made; they may be fewer.
+    """
+
+    def __init__(self, flow: Flow, stages: Stages, heard: Heard | None) -> None:
         super().__init__(flow)
-        self._stages = stages
+        self._stages, self._heard = stages, heard
+        self._made, self.planned = 0, math.inf
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         with self._stages.stage("network"):
-            return self._flow.denoise(x, t)
+            x_hat = self._flow.denoise(x, t)
+        self._made += len(x)
+        if self._heard is not None:
+            self._heard(min(self._made / self.planned, 1.0))
+        return x_hat
 
 
 class Drawn(NamedTuple):
@@ -154,9 +167,16 @@ class _Scorer:
 
 
 def draw(
-    work: Work, prompt: str, negative_prompt: str, particles: int, seed: int
+    work: Work,
+    prompt: str,
+    negative_prompt: str,
+    particles: int,
+    seed: int,
+    heard: Heard | None = None,
 ) -> Iterator[Drawn]:
     """Yields the steps of one prompt; the pictures come with the last.
+
+    heard: called after every network call.
 
     Every random number comes from generators of (seed, prompt, particle), so neither the other
     prompts nor the micro-batch size matter.
@@ -164,19 +184,16 @@ def draw(
     flow = work.model.prompted(prompt, negative_prompt, work.micro_batch)
     like, shape = work.model.state, work.model.shape
     scorer = _Scorer(work, prompt)
-    asked: Flow = _TimedFlow(flow, work.stages)
+    timed = _TimedFlow(flow, work.stages, heard)
+    asked: Flow = timed
     strength = work.steering.guidance
     if strength > 0.0:
         asked = Guided(asked, strength, work.steering.guidance_window, scorer.gradient)
+    times = work.sampler.outer_times(asked)
     calls = run_calls(
-        work.sampler,
-        work.steering,
-        work.sampler.outer_times(asked),
-        particles,
-        work.calls,
-        work.budget,
-        work.model.calls,
+        work.sampler, work.steering, times, particles, work.calls, work.budget, work.model.calls
     )
+    timed.planned = work.budget or planned_calls(work.steering, times, particles, calls)
     steps = steer(
         asked,
         work.sampler,

@@ -43,12 +43,13 @@ class Live(Closing):
         unit = "prompt" if total == len(prompts) else "picture"
         self._progress = Progress(total, unit, before=self._done)
         self._particles = particles
+        self._fares: tuple[Unit | None, dict[str, float]] = None, {}
 
     def close(self) -> None:
         self._progress.close()
 
     def step(self, unit: Unit, step: Step) -> None:
-        """A step of a unit that is being drawn: its share of the way counts as done."""
+        """A step of a unit that is being drawn: how its particles fare from here on."""
         if step.t >= 1.0:
             return  # its result follows
         number = len(step.log_w)
@@ -58,8 +59,19 @@ class Live(Closing):
             fares["ESS"] = step.ess
         if step.rewards is not None:
             fares["best reward"] = float(step.rewards.max())
+        self._fares = unit, fares
+        self._show(unit, 0.0)
+
+    def calls(self, unit: Unit, share: float) -> None:
+        """Network calls of a unit that is being drawn: their share counts as done."""
+        self._show(unit, share)
+
+    def _show(self, unit: Unit, share: float) -> None:
+        of, fares = self._fares
         prompt = self._prompts[unit.prompt_index]
-        self._progress.update(self._done + step.t, label=prompt, current=fares)
+        current = fares if of == unit else {}
+        # the whole of it is done when its result is there
+        self._progress.update(self._done + min(share, 0.999), label=prompt, current=current)
 
     def finished(self, result: Mapping[str, Any]) -> dict[str, float]:
         """A finished unit; returns the running means of all."""

@@ -208,7 +208,7 @@ def _draw(
     particles = task.settings.root.particles
     try:
         with Live(prompts, len(request.units), done.values(), particles) as live:
-            for finished in task.settings.launcher.run(task, live.step):
+            for finished in task.settings.launcher.run(task, live):
                 result = out.write(finished)
                 done[finished.unit] = short(result)
                 means = live.finished(done[finished.unit])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from glass_cli.common.errors import GlassError
 from glass_cli.common.files import json_text
 from glass_cli.common.stages import Stages
 from glass_cli.config.settings import Settings
-from glass_cli.engine.draw import Drawn, Work, draw
+from glass_cli.engine.draw import Drawn, Heard, Work, draw
 from glass_cli.engine.launchers.base import Keep, Watch
 from glass_cli.engine.load import load
 from glass_cli.engine.records import particle_records, result_record, step_record
@@ -107,14 +108,15 @@ class Worker:
         files: dict[str, bytes] = {}
         seconds: list[float] = []
         drawn = None
+        heard = None if watch is None else partial(watch.calls, unit)
         try:
-            for drawn in self._steps(prompt, seed):
+            for drawn in self._steps(prompt, seed, heard):
                 with self._stages.stage("record"):
                     steps.append(step_record(drawn.step))
                     seconds.append(time.monotonic() - began)
                     files |= self._thumbnails(unit, drawn)
                     if watch is not None:
-                        watch(unit, drawn.step)
+                        watch.step(unit, drawn.step)
         except (NotFinite, TooFewTimes) as error:
             raise GlassError(
                 f'prompt {unit.prompt_index}, image {unit.image_index} ("{prompt}"): {error};'
@@ -139,9 +141,9 @@ class Worker:
         }
         return Finished(unit, {**result, "particles": particles, "steps": steps}, times, files)
 
-    def _steps(self, prompt: str, seed: int) -> Iterator[Drawn]:
+    def _steps(self, prompt: str, seed: int, heard: Heard | None) -> Iterator[Drawn]:
         root = self._settings.root
-        return draw(self._work, prompt, root.negative_prompt, root.particles, seed)
+        return draw(self._work, prompt, root.negative_prompt, root.particles, seed, heard)
 
     @property
     def _images(self) -> bool:

@@ -58,3 +58,18 @@ def run_calls(
             " fewer calls or fewer particles"
         )
     return shares
+
+
+def planned_calls(
+    steering: Steering, times: Sequence[float], particles: int, calls: Sequence[int]
+) -> int:
+    """Network calls of a picture, all particles together, where no budget is given.
+
+    particles: how many begin.
+    calls: of a particle in each transition between ``times``, see :func:`run_calls`.
+
+    A search, whose own numbers change on the way, may make fewer.
+    """
+    transitions = len(times) - 1
+    sizes = steering_sizes(steering, transitions, particles) or (particles,) * transitions
+    return picture_calls(calls, sizes) + steering.extra_calls(times) * particles

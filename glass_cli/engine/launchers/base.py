@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -14,8 +14,15 @@ if TYPE_CHECKING:
 Keep = Literal["particles", "answer"]
 """Whose pictures are kept: those of all particles, or the answer's in GenEval's layout."""
 
-Watch = Callable[["Unit", "Step"], None]
-"""Hears of every step of a unit as it is done."""
+
+class Watch(Protocol):
+    """Hears how the units fare that are being drawn."""
+
+    def step(self, unit: Unit, step: Step) -> None:
+        """A step of the unit is done."""
+
+    def calls(self, unit: Unit, share: float) -> None:
+        """So much of the unit's network calls is made, from 0 to 1."""
 
 
 class Task(NamedTuple):
@@ -50,5 +57,5 @@ class Launcher(Protocol):
     def run(self, task: Task, watch: Watch | None = None) -> Iterator[Finished]:
         """Yields the units of ``task`` as they are finished. Raises GlassError.
 
-        ``watch`` hears of steps where the drawing process can tell.
+        ``watch`` hears of units where the drawing process can tell.
         """
