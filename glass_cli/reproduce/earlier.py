@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ def asked(words: Sequence[str]) -> dict[str, Any]:
     settings = settings_of(read_arguments(words, False, EVAL_CONFIG), conf_dir())
     flat = identity(settings.config, _FREE)
     del flat["glass_version"]  # that of the reader: the run has its own
-    return flat
+    read_back: dict[str, Any] = json.loads(json_text(flat))
+    return read_back
 
 
 def file_of(folder: Path, evaluation: Evaluation, seed: int) -> Path:
@@ -53,12 +55,8 @@ def usable(file: Path, words: Sequence[str]) -> bool:
     except GlassError as error:
         say(f"warning: {one_line(error)}")
         return False
-    text = {key: json_text(value) for key, value in before.items()}
-    apart = [
-        key
-        for key in sorted({*now, *before})
-        if (json_text(now[key]) if key in now else None) != text.get(key)
-    ]
+    absent = object()
+    apart = [k for k in sorted({*now, *before}) if now.get(k, absent) != before.get(k, absent)]
     if apart:
         say(f"warning: {file} is not used: it was drawn with another {', '.join(apart[:3])}")
         return False
