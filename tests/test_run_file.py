@@ -106,6 +106,8 @@ def _in_row(column: int, value: Any) -> Callable[[dict[str, Any]], None]:
         (_without("config"), "config is not a table"),
         (_without("command"), "of the command None"),
         (lambda content: content["results"][1].pop(), "result 1 has not a value for each column"),
+        (lambda content: content["summary"].update(versions=["x"]), "versions is not a list of"),
+        (lambda content: content["summary"].update(versions=[{"weights": 1}]), "weights is not a"),
         (_in_row(0, -1), "result 1 has prompt_index -1"),
         (_in_row(2, 5), "result 1 has prompt 5"),
         (_in_row(5, "high"), "result 1 has reward 'high'"),

@@ -98,6 +98,8 @@ def _read(path: Path) -> Run:
     if command not in ("sample", "eval"):
         raise Damaged(f"it is of the command {command!r}")
     summary = fields.mapping(content.get("summary"), "summary")
+    for version in fields.rows(summary.get("versions") or [], "versions"):
+        fields.mapping(version.get("weights") or {}, "versions: weights")
     words = content.get("overrides")
     return Run(
         path,

@@ -60,12 +60,14 @@ def usable(file: Path, words: Sequence[str]) -> bool:
     if apart:
         say(f"warning: {file} is not used: it was drawn with another {', '.join(apart[:3])}")
         return False
-    return _of_these_weights(file, run.summary.get("versions"), now)
+    return _of_these_weights(file, run.summary.get("versions") or [], now)
 
 
-def _of_these_weights(file: Path, versions: Any, settings: Mapping[str, Any]) -> bool:
+def _of_these_weights(
+    file: Path, versions: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]
+) -> bool:
     here = weights(settings)
-    for each in versions if isinstance(versions, list) else []:
+    for each in versions:
         for name, digest in (each.get("weights") or {}).items():
             if digest and here.get(name) and here[name] != digest:
                 say(f"warning: {file} is not used: the weights of {name} have changed since")
