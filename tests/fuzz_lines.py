@@ -87,6 +87,7 @@ KEYS: dict[str, tuple[list[str], str, list[str]]] = {
     "steering.back": (["steering=dfs"], "int", ["0", "-1", "null"]),
     "steering.first": (["steering=evolution"], "float", ["0", "1.5", "-1", "null"]),
     "steering.keep": (["steering=evolution"], "float", ["0", "1.5", "-1", "null"]),
+    "steering.crossover": (["steering=evolution"], "int", ["-1", "null", "0.5"]),
     "steering.children": (["steering=evolution"], "int", ["0", "-1", "null"]),
     "steering.widening": (["steering=dts"], "float", ["0", "-1", "null"]),
     "model.dim": (["model=gaussian_mixture"], "int", ["0", "-2", "null"]),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from glass_cli.common.errors import GlassError
+from glass_cli.engine.counted_reward import CountedReward
 from glass_cli.engine.draw import Work, draw
 from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
@@ -114,22 +115,22 @@ def check_prompt(
 
     Raises GlassError.
     """
+    assert work.reward is not None
     began = time.monotonic()
-    rewards, nfe, reward_calls = list[float](), 0, 0
+    rewards, nfe, counted = list[float](), 0, CountedReward(work.reward)
     for one in forecasts:
         policy = one.policy
-        plan = work_of(work, policy, budget)
+        plan = work_of(work._replace(reward=counted), policy, budget)
         steps = _drawn(plan, prompt, negative_prompt, policy.sizes[0], SEED + 1 + turn)
         last = steps[-1]
         assert last.rewards is not None and last.chosen is not None
         rewards.append(float(last.rewards[last.chosen]))
         nfe += last.nfe
-        reward_calls += sum(len(step.rewards) for step in steps if step.rewards is not None)
     return {
         "prompt": prompt,
         "rewards": rewards,
         "nfe": nfe,
-        "reward_calls": reward_calls,
+        "reward_calls": counted.calls,
         "seconds": time.monotonic() - began,
     }
 

@@ -18,6 +18,7 @@ from glass_cli.common.errors import GlassError
 from glass_cli.common.files import json_text
 from glass_cli.common.stages import Stages
 from glass_cli.config.settings import Settings
+from glass_cli.engine.counted_reward import CountedReward
 from glass_cli.engine.draw import Drawn, Heard, Work, draw
 from glass_cli.engine.launchers.base import Keep, Watch
 from glass_cli.engine.load import load
@@ -27,7 +28,6 @@ from glass_cli.output import thumbnails
 from glass_cli.output.density_sheet import DENSITY_PROMPTS, density_name
 from glass_cli.output.finished import Finished, Unit
 from glass_cli.output.png import png_bytes
-from glass_cli.rewards.base import LoadedReward
 from glass_cli.rewards.pixels import to_uint8
 from glass_cli.steering.state import NotFinite, Step
 
@@ -44,24 +44,6 @@ def seed_of(seed: int, image: int) -> int:
         return seed
     digest = hashlib.sha256(f"{seed}\x1f{image}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 11
-
-
-class _CountedReward(LoadedReward):
-    """A reward that counts how many samples it has scored."""
-
-    def __init__(self, reward: LoadedReward) -> None:
-        self._reward, self.calls = reward, 0
-
-    def score(self, samples: Tensor, prompt: str) -> Tensor:
-        self.calls += len(samples)
-        return self._reward.score(samples, prompt)
-
-    def score_terms(self, samples: Tensor, prompt: str) -> tuple[Tensor, Mapping[str, Tensor]]:
-        self.calls += len(samples)
-        return self._reward.score_terms(samples, prompt)
-
-    def linear_coefficients(self, dim: int) -> Tensor | None:
-        return self._reward.linear_coefficients(dim)
 
 
 class Worker:
@@ -82,7 +64,7 @@ class Worker:
             work, self._device = load(settings, self._stages)
         else:
             work, self._device = loaded._replace(stages=self._stages), loaded.model.state.device
-        self._reward = None if work.reward is None else _CountedReward(work.reward)
+        self._reward = None if work.reward is None else CountedReward(work.reward)
         # a metric that is the reward itself keeps on being so
         metrics: dict[str, Any] = {
             key: self._reward if metric is work.reward else metric

@@ -1,4 +1,4 @@
-"""Evolutionary search: the best finished pictures are noised again, and finished anew."""
+"""Evolutionary search: the best finished pictures are joined, noised again, and finished anew."""
 
 from __future__ import annotations
 
@@ -28,12 +28,20 @@ class Evolution(Searching):
     pictures alone. In the spirit of EvoSearch (arXiv 2505.17618), which mutates the starting noise
     and states on the way. Works with any sampler of several transitions, an ODE too.
 
+    With ``crossover`` a child may have two parents: collages of two of the best, one on each side
+    of a straight cut, are scored as they are, which takes reward calls and no network calls, and
+    what is noised are the best of collages and parents. Drawn on from the noise, the halves grow
+    together. What one picture has right on the left and another on the right is found so far
+    sooner than by chance; such a child is no longer a draw of the model's law.
+
     first: share of the budget for the pictures from new noise, above 0, at most 1 (best-of-N).
     parents: how many of the best have children in each generation, 1 or more.
     children: of each parent in each generation, 1 or more.
     window: the first and the last time that children are noised to, from 0 to 1: the starts of
         transitions within it, in turn, or the nearest where none is. Later is nearer to the parent,
         and costs fewer calls.
+    crossover: collages that are scored for each child, 0 or more; 0 is one parent each, as are
+        particles that are points.
     keep: share of a generation's children that are finished, above 0, at most 1 (all of them).
     guidance: strength of reward guidance, 0 or more, in units of 1/reward; 0 is off.
     guidance_window: the first and the last time at which it is applied, from 0 to 1.
@@ -45,6 +53,7 @@ class Evolution(Searching):
     parents: int = 4
     children: int = 2
     window: tuple[float, float] = (0.15, 0.65)
+    crossover: int = 4
     keep: float = 1.0
     guidance: float = 0.0
     guidance_window: tuple[float, float] = (0.2, 0.7)
@@ -58,6 +67,8 @@ class Evolution(Searching):
         for name in ("parents", "children"):
             if getattr(self, name) < 1:
                 raise ValueError(f"steering.{name} must be at least 1 (got {getattr(self, name)})")
+        if self.crossover < 0:
+            raise ValueError(f"steering.crossover must be 0 or more (got {self.crossover})")
 
     def search(self, search: Search) -> Iterator[Step]:
         picture = search.cost(0, known=False)
@@ -67,11 +78,27 @@ class Evolution(Searching):
             count = self._affordable(search, k)
             if count:
                 best = sorted(search.finished, key=lambda node: -reward_of(node))[: self.parents]
+                best = self._crossed(search, best, count)
                 children = [search.noised(best[i % len(best)], k) for i in range(count)]
                 search.finish(self._kept(search, children))
             elif not self._affordable(search, starts[-1]):
                 break
         yield from search.steps()
+
+    def _crossed(self, search: Search, best: list[Node], count: int) -> list[Node]:
+        """What ``count`` children are to be noised from: the best of ``best`` and its collages."""
+        from glass_cli.steering.crossover import collage, has_sides
+
+        if not self.crossover or len(best) < 2 or not has_sides(tuple(best[0].x.shape)):
+            return best
+        collages = []
+        for _ in range(self.crossover * count):
+            a = int(search.uniform() * len(best))
+            b = (a + 1 + int(search.uniform() * (len(best) - 1))) % len(best)
+            share, down = 0.25 + 0.5 * search.uniform(), search.uniform() < 0.5
+            collages.append(search.joined(best[a], collage(best[a].x, best[b].x, share, down)))
+        search.score(collages)
+        return sorted([*collages, *best], key=lambda node: -reward_of(node))[:count]
 
     def _finished(self, count: int) -> int:
         """How many of ``count`` children are drawn to the end."""

@@ -155,6 +155,13 @@ class Search:
             ancestor = ancestor.parent
         return self._add(k, x, [slot], [ancestor])[0]
 
+    def joined(self, node: Node, x: Tensor) -> Node:
+        """``node`` with another clean picture ``x`` in place of its own, to be scored and noised.
+
+        It is no state of the tree, and never the answer.
+        """
+        return Node(self.last, x, node.slot, node.parent)
+
     def score(self, nodes: Sequence[Node]) -> list[float]:
         """The rewards of ``nodes``, all of one time: of x_hat, or at the end of x itself."""
         k = nodes[0].k

@@ -1,0 +1,39 @@
+"""Two pictures made one: what a search may try without a single network call."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def has_sides(shape: tuple[int, ...]) -> bool:
+    """Whether a particle of this shape is a picture that :func:`collage` can cut.
+
+    shape: (channels, height, width), or (tokens, channels) of pipelines that pack their latents.
+        A point (d,) has no sides.
+    """
+    return len(shape) >= 2
+
+
+def collage(a: Tensor, b: Tensor, share: float, down: bool) -> Tensor:
+    """``a`` on one side of a straight cut and ``b`` on the other.
+
+    a, b: clean particles of one shape, see :func:`has_sides`. Tokens are taken to be the rows of a
+        square, one below the other; where their number is no square, the cut is across.
+    share: of the picture that is of ``a``: its upper part, or its left one where ``down``.
+    down: whether the cut runs from top to bottom, else from left to right.
+    """
+    packed = a.ndim == 2
+    height, width = _grid(len(a)) if packed else a.shape[-2:]
+    down = down and width > 1
+    size = width if down else height
+    of_a = torch.arange(size, device=a.device) < round(share * size)
+    of_a = (of_a[None, :] if down else of_a[:, None]).expand(height, width)
+    return torch.where(of_a.reshape(-1, 1) if packed else of_a, a, b)
+
+
+def _grid(tokens: int) -> tuple[int, int]:
+    side = math.isqrt(tokens)
+    return (side, side) if side * side == tokens else (tokens, 1)
