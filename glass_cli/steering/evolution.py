@@ -50,8 +50,8 @@ class Evolution(Searching):
     """
 
     first: float = 0.5
-    parents: int = 4
-    children: int = 2
+    parents: int = 8
+    children: int = 1
     window: tuple[float, float] = (0.15, 0.65)
     crossover: int = 4
     keep: float = 1.0
