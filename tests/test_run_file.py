@@ -21,7 +21,8 @@ from glass_cli.report.quantities import estimate_of, quantities
 from glass_cli.report.results_file import read_rows
 from glass_cli.reproduce import earlier as module
 from glass_cli.reproduce.command import reproduce
-from glass_cli.reproduce.plan import Scope
+from glass_cli.reproduce.measured import Drawn
+from glass_cli.reproduce.plan import Evaluation, Scope
 
 RESULTS = [
     {
@@ -156,7 +157,7 @@ def test_earlier_runs_are_not_drawn_again(
     code = reproduce(
         "embedded", SCOPE, [], tmp_path / "none", second, run=_never, earlier=first / "runs"
     )
-    assert code == 0 and "warning" not in capsys.readouterr().err
+    assert code == 0 and "not used" not in capsys.readouterr().err
     ours, theirs = (
         {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
         for out in (first, second)
@@ -204,6 +205,77 @@ def test_an_earlier_run_that_is_not_what_is_asked_is_drawn(
     said = again()
     assert asked == ["ode1_50", "ode2_50"]
     assert "the weights of embedded:emoji have changed since" in said
+
+
+def test_an_earlier_run_is_taken_whole(tmp_path: Path) -> None:
+    """Also where a folder of the same name holds other results: they were not asked for."""
+    before = _pages(tmp_path) / "runs"
+    stale = tmp_path / "stale"
+    for name in ("ode1_50", "ode2_50"):
+        written(stale, name, "compose", (0.0, 50, 0.0))
+    out = tmp_path / "pages"
+    assert reproduce("embedded", SCOPE, [], stale, out, run=_never, earlier=before) == 0
+    ours, theirs = (read_rows(p / "embedded.csv") for p in (tmp_path / "out", out))
+    shown = [[row.estimates["correct"].mean for row in rows] for rows in (ours, theirs)]
+    assert shown[0] == shown[1] != [0.0, 0.0]
+
+
+def test_pages_alone_are_of_what_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder whose settings are others would stand under a command that does not make it."""
+    runs = tmp_path / "runs"
+    for name in ("ode1_50", "ode2_50"):
+        written(runs, name, "compose", (0.5, 50, 0.0))
+    words = ["experiment=embedded/ode1_50", "benchmark=compose", "benchmark.images=1", "seed=0"]
+    settings = module.asked(words)
+    same = {k: v for k, v in settings.items() if k not in ("benchmark.images", "benchmark.limit")}
+    file = runs / "ode1_50/compose/seed_0/identity.json"
+    file.write_text(json.dumps({**same, "glass_version": "0.1.0"}))
+    assert reproduce("embedded", SCOPE, [], runs, tmp_path / "a", draw=False) == 0
+    assert len(read_rows(tmp_path / "a/embedded.csv")) == 2
+    file.write_text(json.dumps({**same, "calls": 20}))
+    capsys.readouterr()
+    assert reproduce("embedded", SCOPE, [], runs, tmp_path / "b", draw=False) == 0
+    assert "is left out: it has another calls" in capsys.readouterr().err
+    assert [row.run for row in read_rows(tmp_path / "b/embedded.csv")] == ["ode2_50"]
+
+
+def test_what_a_plan_chose_was_not_asked_for(tmp_path: Path) -> None:
+    words = ["experiment=embedded/auto_160", "benchmark=compose", "seed=0"]
+    drawn = {**module.asked(words), "steering._target_": "another", "steering.lam": 3, "calls": 5}
+    (tmp_path / "identity.json").write_text(json.dumps(drawn))
+    assert module.other_settings(tmp_path, words) == []
+    drawn["model.path"] = "another"
+    (tmp_path / "identity.json").write_text(json.dumps(drawn))
+    assert module.other_settings(tmp_path, words) == ["model.path"]
+
+
+def test_a_run_file_says_nothing_of_this_machine(tmp_path: Path) -> None:
+    """And how many prompts it is of is what the run was of."""
+    written(tmp_path / "runs", "ode1_50", "compose", (0.5, 50, 0.0))
+    folder = tmp_path / "runs/ode1_50/compose/seed_0"
+    run = read_run(folder)
+    listed = {"_target_": "x", "path": f"{tmp_path}/list.jsonl", "limit": 4, "images": 1}
+    config = {**run.config, "benchmark": listed, "wandb": {"entity": "somebody"}}
+    typed = ("seed=0", f"benchmark.path={tmp_path}/list.jsonl", "wandb.entity=somebody")
+    one = Drawn(
+        Evaluation("ode1_50", "embedded/ode1_50", (), "compose"),
+        0,
+        replace(run, config=config, overrides=typed),
+    )
+    words = ["experiment=embedded/ode1_50", "benchmark=compose", "seed=0"]
+    (file,) = module.keep(tmp_path / "out", [(one, words)])
+    assert str(tmp_path) not in file.read_text() and "somebody" not in file.read_text()
+    assert asked_for(file)["benchmark.limit"] == 4
+    assert read_run_file(file).overrides == ("seed=0",)
+
+
+def test_run_files_are_found_where_pictures_are_not_needed(tmp_path: Path) -> None:
+    """A report of all runs below a folder passes over the pages that lie there too."""
+    kept(tmp_path)
+    code, said, _ = run_command("report", tmp_path)
+    assert code == 0 and "report.html" in said
 
 
 def test_a_wrong_folder_is_one_line(tmp_path: Path) -> None:

@@ -121,9 +121,8 @@ def _result(columns: list[Any], row: Any, number: int) -> Result:
     for name, value in record.items():
         table, _, key = name.partition(".")
         if key and table in tables and value is not None:
-            if not isinstance(value, bool):
-                fields.number(record, name, where)
-            tables[table][key] = value
+            known = isinstance(value, bool)
+            tables[table][key] = value if known else fields.number(record, name, where)
     task = record["task"]
     return Result(
         prompt_index=fields.count(record, "prompt_index", where),

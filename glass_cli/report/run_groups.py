@@ -70,7 +70,7 @@ def read_runs(paths: Sequence[Path], pictures: bool = True) -> tuple[list[Run], 
     run is finished; GlassError where a run is named twice.
     """
     runs, passed_over, wrong = [], [], []
-    for folder in _jobs(paths):
+    for folder in _jobs(paths, not pictures):
         try:
             if pictures:
                 refuse_run_file(folder)
@@ -94,7 +94,7 @@ def readable_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     """
     runs: dict[Path, Run] = {}
     passed_over = []
-    for folder in _jobs(paths):
+    for folder in _jobs(paths, True):
         try:
             runs.setdefault(folder.resolve(), _read(folder))
         except GlassError as error:
@@ -106,15 +106,15 @@ def _read(path: Path) -> Run:
     return read_run_file(path) if is_run_file(path) else read_run(path)
 
 
-def _jobs(paths: Sequence[Path]) -> Iterator[Path]:
+def _jobs(paths: Sequence[Path], files: bool) -> Iterator[Path]:
     for path in paths:
         if path.name == SWEEP_FILE and path.is_file():
             continue
-        jobs = [] if is_run(path) else list(_runs_below(path, _DEEPEST))
+        jobs = [] if is_run(path) else list(_runs_below(path, _DEEPEST, files))
         yield from jobs or [path]
 
 
-def _runs_below(folder: Path, levels: int) -> Iterator[Path]:
+def _runs_below(folder: Path, levels: int, files: bool) -> Iterator[Path]:
     if not levels or not folder.is_dir():
         return
     for path in sorted(folder.iterdir(), key=_in_number_order):
@@ -122,8 +122,8 @@ def _runs_below(folder: Path, levels: int) -> Iterator[Path]:
             if is_run(path):
                 yield path
             else:
-                yield from _runs_below(path, levels - 1)
-        elif is_run_file(path):
+                yield from _runs_below(path, levels - 1, files)
+        elif files and is_run_file(path):
             yield path
 
 

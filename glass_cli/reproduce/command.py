@@ -11,7 +11,7 @@ from glass_cli.common.paths import EVAL_CONFIG, from_here
 from glass_cli.common.signals import code_of, signals_raise
 from glass_cli.config.command_line import quoted
 from glass_cli.launch import launch
-from glass_cli.reproduce.earlier import file_of, keep, usable
+from glass_cli.reproduce.earlier import file_of, keep, other_settings, usable
 from glass_cli.reproduce.measured import measured, run_folder
 from glass_cli.reproduce.pages import write_pages
 from glass_cli.reproduce.plan import Evaluation, Scope, command, evaluations, smaller_budgets
@@ -70,10 +70,10 @@ def _reproduce(
     asked, seeds = evaluations(name, scope), range(scope.seeds)
     if draw and scope.geneval is None and any(each.benchmark == "geneval" for each in asked):
         _published_prompts()
-    failed, before = list[Path](), dict[Path, Path]()
+    failed, before, others = list[Path](), dict[Path, Path](), list[Path]()
     for more in (False, True):
         if more:  # what was best is known now
-            best = measured(runs, asked, seeds, failed, before).best_splits()
+            best = measured(runs, asked, seeds, [*failed, *others], before).best_splits()
             here = [*smaller_budgets(best, scope)]
             asked += here
         else:
@@ -87,6 +87,12 @@ def _reproduce(
                     before[folder] = file
             jobs = [each for each in jobs if run_folder(runs, *each) not in before]
         if not draw:
+            for each, seed in jobs:
+                folder = run_folder(runs, each, seed)
+                apart = other_settings(folder, _arguments(each, seed, scope, overrides, runs))
+                if apart:
+                    say(f"warning: {folder} is left out: it has another {', '.join(apart[:3])}")
+                    others.append(folder)
             continue
         for number, (evaluation, seed) in enumerate(jobs, 1):
             which = f"{'smaller budgets, ' if more else ''}{number}/{len(jobs)}"
@@ -96,18 +102,18 @@ def _reproduce(
                 say(f"stopped; glass reproduce {name} goes on from there")
                 return code
             failed += [run_folder(runs, evaluation, seed)] * (code != 0)
-    results = measured(runs, asked, seeds, failed, before)
+    results = measured(runs, asked, seeds, [*failed, *others], before)
     if not results.rows and not results.studies:
         raise GlassError(f"{runs} holds no finished run of {name}, and there is nothing to write")
     of_all = [word for word in overrides if not word.startswith("wandb.")]
     paths = write_pages(out, name, results, lambda each: command(each, scope, seeds, of_all))
+    for path in paths:
+        print(f"wrote {from_here(path)}")
     asking = [
         (each, _arguments(each.evaluation, each.seed, scope, overrides, runs))
         for each in results.drawn
     ]
     files = keep(out, asking)
-    for path in paths:
-        print(f"wrote {from_here(path)}")
     if files:
         print(f"wrote {len(files)} run file{'s' * (len(files) > 1)} into {from_here(out / 'runs')}")
     if failed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from glass_cli.common.messages import say
 from glass_cli.common.paths import EVAL_CONFIG, conf_dir
 from glass_cli.config.command_line import read_arguments
 from glass_cli.config.preflight import settings_of
-from glass_cli.output.identity import identity
+from glass_cli.output.identity import IDENTITY, SIZES, identity
+from glass_cli.output.results import Run
 from glass_cli.output.run_file import SUFFIX, asked_for, is_run_file, read_run_file, write_run_file
 from glass_cli.output.versions import weights
 from glass_cli.reproduce.measured import Drawn, run_folder
@@ -34,6 +36,23 @@ def asked(words: Sequence[str]) -> dict[str, Any]:
     del flat["glass_version"]  # that of the reader: the run has its own
     read_back: dict[str, Any] = json.loads(json_text(flat))
     return read_back
+
+
+def other_settings(folder: Path, words: Sequence[str]) -> list[str]:
+    """The settings in which the run in ``folder`` is not what these arguments ask for; none where
+    the folder does not say. What steering=auto and sampler.times=auto choose is not asked for."""
+    try:
+        drawn = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return []
+    now, absent = asked(words), object()
+    chosen: tuple[str, ...] = ("glass_version", "metrics", *SIZES, *_FREE)
+    if str(now.get("steering._target_")).endswith(".Auto"):
+        chosen += ("sampler.", "steering.", "particles", "calls", "budget")
+    if now.get("sampler.times") == "auto":
+        chosen += ("sampler.times",)
+    keys = [key for key in sorted({*now, *drawn}) if not key.startswith(chosen)]
+    return [key for key in keys if now.get(key, absent) != drawn.get(key, absent)]
 
 
 def file_of(folder: Path, evaluation: Evaluation, seed: int) -> Path:
@@ -66,12 +85,19 @@ def usable(file: Path, words: Sequence[str]) -> bool:
 def _of_these_weights(
     file: Path, versions: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]
 ) -> bool:
-    here = weights(settings)
-    for each in versions:
+    here, unknown = weights(settings), set[str]()
+    for each in versions or [{"weights": dict.fromkeys(here)}]:
         for name, digest in (each.get("weights") or {}).items():
-            if digest and here.get(name) and here[name] != digest:
+            if not digest or not here.get(name):
+                unknown.add(name)
+            elif here[name] != digest:
                 say(f"warning: {file} is not used: the weights of {name} have changed since")
                 return False
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        say(
+            f"warning: {file} is used, but whether the weights of {names} are the same is not known"
+        )
     return True
 
 
@@ -86,7 +112,10 @@ def keep(out: Path, drawn: Iterable[tuple[Drawn, Sequence[str]]]) -> list[Path]:
     for one, words in drawn:
         file = file_of(out / _RUNS, one.evaluation, one.seed)
         if not is_run_file(one.run.folder):
-            write_run_file(file, one.run, asked(words))
+            run = _portable(one.run)
+            # how many prompts there are may have been asked for otherwise since
+            sizes = {k: v for k, v in identity(run.config, _FREE).items() if k in SIZES}
+            write_run_file(file, run, {**asked(words), **sizes})
         elif one.run.folder.resolve() != file.resolve():
             with writing_to(file, "name another folder with --out"):
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -94,3 +123,13 @@ def keep(out: Path, drawn: Iterable[tuple[Drawn, Sequence[str]]]) -> list[Path]:
                     shutil.copyfile(one.run.folder, part)
         written.append(file)
     return written
+
+
+def _portable(run: Run) -> Run:
+    """Without what is of this machine alone: where a list of prompts lies, and W&B."""
+    config = {key: value for key, value in run.config.items() if key != "wandb"}
+    benchmark = config.get("benchmark")
+    if isinstance(benchmark, Mapping) and isinstance(benchmark.get("path"), str):
+        config["benchmark"] = {**benchmark, "path": Path(benchmark["path"]).name}
+    typed = [w for w in run.overrides if not w.startswith(("wandb.", "benchmark.path="))]
+    return replace(run, config=config, overrides=tuple(typed))

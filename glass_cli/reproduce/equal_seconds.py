@@ -26,7 +26,7 @@ def best_of_n(measured: Measured, benchmark: str) -> list[tuple[float, RunGroup]
         name = measured.best("best_of_n", budget)
         group = None if name is None else measured.row(name, benchmark)
         took = None if group is None else seconds(group)
-        if group is not None and took is not None and (not found or took > found[-1][0]):
+        if group is not None and took and (not found or took > found[-1][0]):
             found.append((took, group))
     return found
 

@@ -197,7 +197,7 @@ def measured(
     """What of the evaluations is finished in the folder ``runs``; the rest is left out.
 
     failed: folders whose results are not these evaluations', but older ones.
-    earlier: a run's folder -> the file that has its results where the folder is not there.
+    earlier: a run's folder -> the file whose results are taken in its place.
     """
     rows: dict[Key, RunGroup] = {}
     asked: dict[Key, Evaluation] = {}
@@ -214,13 +214,15 @@ def measured(
         finished = []
         for seed in seeds:
             folder = run_folder(runs, evaluation, seed)
+            if folder in earlier:
+                finished.append(read_run_file(earlier[folder]))
+                continue
             if folder in failed:
                 continue
             try:
                 finished.append(read_run(folder))
             except GlassError:
-                if folder in earlier:
-                    finished.append(read_run_file(earlier[folder]))
+                continue
         if finished:
             key = (evaluation.name, evaluation.benchmark)
             rows[key] = RunGroup(evaluation.name, tuple(finished))

@@ -27,6 +27,7 @@ _SECONDS = (
     "The last column is the difference from best-of-N of as many seconds: between the two of its"
     " budgets that took less and more, what it reaches is taken to rise evenly with the logarithm"
     " of the seconds. It is empty (-) where best-of-N was run with no budget of as many or as few."
+    " Seconds are as each row recorded them, on the machine that drew it."
 )
 
 
@@ -147,11 +148,10 @@ def _table(measured: Measured, benchmark: str, rows: Mapping[str, Row]) -> list[
             ),
             None,
         )
-        shift, timely = None, None
-        own = measured.row(run, benchmark)
+        shift, own = None, measured.row(run, benchmark)
+        timely = None if own is None or base == run else at_equal_seconds(own, timed)
         if base is not None and base != run:
             shift = measured.difference(own, measured.row(base, benchmark), CORRECT)
-            timely = None if own is None else at_equal_seconds(own, timed)
         right, reward = row.estimates.get(CORRECT), row.estimates.get(REWARD)
         cells.append(
             [

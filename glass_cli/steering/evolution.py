@@ -35,8 +35,9 @@ class Evolution(Searching):
     sooner than by chance; such a child is no longer a draw of the model's law.
 
     first: share of the budget for the pictures from new noise, above 0, at most 1 (best-of-N).
-    parents: how many of the best have children in each generation, 1 or more.
-    children: of each parent in each generation, 1 or more.
+    parents: how many of the best a generation is bred from, 1 (without collages) or more.
+    children: of a generation for each parent, 1 or more. With ``crossover`` those that have them
+        are the best of collages and parents together.
     window: the first and the last time that children are noised to, from 0 to 1: the starts of
         transitions within it, in turn, or the nearest where none is. Later is nearer to the parent,
         and costs fewer calls.
