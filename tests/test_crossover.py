@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 from worlds import GaussianFlow
 
+from glass_cli.method.flow import aspect_of
 from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.method.ode import Ode
+from glass_cli.models.diffusers_pipeline import PromptedPipeline
 from glass_cli.steering.crossover import collage, has_sides
 from glass_cli.steering.evolution import Evolution
 from glass_cli.steering.loop import steer
-from glass_cli.steering.state import Step
+from glass_cli.steering.state import CountedFlow, Step
 
 SHAPE = (1, 4, 8)
 
@@ -34,17 +36,34 @@ def test_each_side_is_of_one_picture(down: bool, share: float, rows: int, column
 
 
 @pytest.mark.parametrize("down", [False, True])
-def test_packed_tokens_are_the_same_picture(down: bool) -> None:
-    """Of a square; a row of tokens after the other, as FLUX and Qwen-Image pack them."""
-    a, b = torch.rand(5, 6, 6), torch.rand(5, 6, 6)
-    packed = collage(a.flatten(1).T, b.flatten(1).T, 0.5, down)
+@pytest.mark.parametrize(
+    ("height", "width", "aspect"),
+    [(6, 6, 1.0), (48, 85, 768 / 1360), (8, 32, 0.25), (32, 8, 4.0)],
+)
+def test_packed_tokens_are_the_same_picture(
+    height: int, width: int, aspect: float, down: bool
+) -> None:
+    """A row of tokens after the other, as FLUX and Qwen-Image pack them; also where their number
+    is the square of another, or the sides are rounded to whole tokens."""
+    a, b = torch.rand(5, height, width), torch.rand(5, height, width)
+    packed = collage(a.flatten(1).T, b.flatten(1).T, 0.5, down, aspect)
     assert torch.equal(packed, collage(a, b, 0.5, down).flatten(1).T)
 
 
-def test_tokens_that_are_no_square_are_cut_across() -> None:
+def test_tokens_of_no_such_picture_are_cut_across() -> None:
     a, b = torch.ones(10, 2), torch.zeros(10, 2)
     for down in (False, True):
         assert collage(a, b, 0.3, down).sum(1).tolist() == [2.0] * 3 + [0.0] * 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "aspect"), [({"height": 768, "width": 1360}, 768 / 1360), ({}, 1.0)]
+)
+def test_a_pipeline_tells_the_aspect_of_its_pictures(
+    arguments: dict[str, int], aspect: float
+) -> None:
+    flow = PromptedPipeline(None, arguments, 4)  # type: ignore[arg-type]  # no model is asked
+    assert aspect_of(CountedFlow(flow)) == aspect and aspect_of(GaussianFlow()) == 1.0
 
 
 def test_points_have_no_sides() -> None:

@@ -34,6 +34,12 @@ class Flow(Protocol):
         """D_t(x) = E[z | x_t = x], (N, *shape) -> (N, *shape); one network call a particle."""
 
 
+def aspect_of(flow: Flow) -> float:
+    """Height over width of a model's pictures, which latents that are packed into tokens do not
+    tell: what its flow has as ``aspect``, else 1."""
+    return float(getattr(flow, "aspect", 1.0))
+
+
 class FlowAround(Flow):
     """Another flow, whose network calls a subclass counts, times or changes.
 
@@ -42,6 +48,7 @@ class FlowAround(Flow):
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
+        self.aspect = aspect_of(flow)
 
     @property
     def path(self) -> Path:

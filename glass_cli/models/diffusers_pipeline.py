@@ -154,6 +154,8 @@ class PromptedPipeline(PromptedFlow):
         from glass_cli.pipelines.batches import Batches
 
         self._model, self._arguments = model, arguments
+        height, width = arguments.get("height"), arguments.get("width")
+        self.aspect = float(height) / float(width) if height and width else 1.0
         self._batches = Batches(micro_batch, before_retry=self.close)
         self._sessions: dict[int, Session] = {}
 

@@ -17,16 +17,17 @@ def has_sides(shape: tuple[int, ...]) -> bool:
     return len(shape) >= 2
 
 
-def collage(a: Tensor, b: Tensor, share: float, down: bool) -> Tensor:
+def collage(a: Tensor, b: Tensor, share: float, down: bool, aspect: float = 1.0) -> Tensor:
     """``a`` on one side of a straight cut and ``b`` on the other.
 
-    a, b: clean particles of one shape, see :func:`has_sides`. Tokens are taken to be the rows of a
-        square, one below the other; where their number is no square, the cut is across.
+    a, b: clean particles of one shape, see :func:`has_sides`. Tokens are the rows of the picture,
+        one below the other; where their number is not that of such a picture, the cut is across.
     share: of the picture that is of ``a``: its upper part, or its left one where ``down``.
     down: whether the cut runs from top to bottom, else from left to right.
+    aspect: height over width, of tokens.
     """
     packed = a.ndim == 2
-    height, width = _grid(len(a)) if packed else a.shape[-2:]
+    height, width = _grid(len(a), aspect) if packed else a.shape[-2:]
     down = down and width > 1
     size = width if down else height
     of_a = torch.arange(size, device=a.device) < round(share * size)
@@ -34,6 +35,8 @@ def collage(a: Tensor, b: Tensor, share: float, down: bool) -> Tensor:
     return torch.where(of_a.reshape(-1, 1) if packed else of_a, a, b)
 
 
-def _grid(tokens: int) -> tuple[int, int]:
-    side = math.isqrt(tokens)
-    return (side, side) if side * side == tokens else (tokens, 1)
+def _grid(tokens: int, aspect: float) -> tuple[int, int]:
+    """Rows and columns; a column alone where there is no such picture of so many tokens."""
+    rows = round(math.sqrt(tokens * aspect))
+    fits = rows > 0 and tokens % rows == 0 and abs(rows * rows / tokens / aspect - 1.0) < 0.1
+    return (rows, tokens // rows) if fits else (tokens, 1)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from glass_cli.method.flow import aspect_of
 from glass_cli.steering.guidance import check_guidance, check_window
 from glass_cli.steering.node import Node, reward_of
 from glass_cli.steering.searching import Searching
@@ -97,7 +98,8 @@ class Evolution(Searching):
             a = int(search.uniform() * len(best))
             b = (a + 1 + int(search.uniform() * (len(best) - 1))) % len(best)
             share, down = 0.25 + 0.5 * search.uniform(), search.uniform() < 0.5
-            collages.append(search.joined(best[a], collage(best[a].x, best[b].x, share, down)))
+            x = collage(best[a].x, best[b].x, share, down, aspect_of(search.flow))
+            collages.append(search.joined(best[a], x))
         search.score(collages)
         return sorted([*collages, *best], key=lambda node: -reward_of(node))[:count]
 
