@@ -63,7 +63,7 @@ def test_its_command_is_checked_whole(composer: Composer, name: str) -> None:
         assert f"embedded/auto_{settings.root.budget}" == name
     elif settings.study is None:
         assert settings.root.particles is not None and settings.root.calls is not None
-        assert settings.root.particles * settings.root.calls in (50, 160, 400)
+        assert settings.root.particles * settings.root.calls in (50, 80, 160, 400)
     assert headline(CONF / "experiment" / f"{name}.yaml")
 
 
