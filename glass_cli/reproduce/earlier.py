@@ -12,9 +12,8 @@ from typing import Any
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.common.files import atomic_write, json_text, writing_to
 from glass_cli.common.messages import say
-from glass_cli.common.paths import EVAL_CONFIG, conf_dir
-from glass_cli.config.command_line import read_arguments
-from glass_cli.config.preflight import settings_of
+from glass_cli.common.paths import EVAL_CONFIG
+from glass_cli.config.asked import asked_config
 from glass_cli.output.identity import IDENTITY, SIZES, identity
 from glass_cli.output.results import Run
 from glass_cli.output.run_file import SUFFIX, asked_for, is_run_file, read_run_file, write_run_file
@@ -31,8 +30,7 @@ def asked(words: Sequence[str]) -> dict[str, Any]:
 
     Raises GlassError.
     """
-    settings = settings_of(read_arguments(words, False, EVAL_CONFIG), conf_dir())
-    flat = identity(settings.config, _FREE)
+    flat = identity(asked_config(words, EVAL_CONFIG), _FREE)
     del flat["glass_version"]  # that of the reader: the run has its own
     read_back: dict[str, Any] = json.loads(json_text(flat))
     return read_back

@@ -1,0 +1,20 @@
+"""What a command line asks for, as plain values: nothing is run, claimed or written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from glass_cli.common.paths import conf_dir
+from glass_cli.config.command_line import read_arguments
+from glass_cli.config.preflight import settings_of
+
+
+def asked_config(words: Sequence[str], config: str) -> Mapping[str, Any]:
+    """The checked and resolved configuration of a single run with these arguments.
+
+    config: the file that is composed, see :func:`glass_cli.launch.launch`.
+
+    Raises GlassError.
+    """
+    return settings_of(read_arguments(words, False, config), conf_dir()).config
