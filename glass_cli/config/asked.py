@@ -7,7 +7,9 @@ from typing import Any
 
 from glass_cli.common.paths import conf_dir
 from glass_cli.config.command_line import read_arguments
-from glass_cli.config.preflight import settings_of
+from glass_cli.config.composition import composing
+from glass_cli.config.experiments import spelled_out
+from glass_cli.config.preflight import build_settings, compose_or_explain, parse
 
 
 def asked_config(words: Sequence[str], config: str) -> Mapping[str, Any]:
@@ -17,4 +19,7 @@ def asked_config(words: Sequence[str], config: str) -> Mapping[str, Any]:
 
     Raises GlassError.
     """
-    return settings_of(read_arguments(words, False, config), conf_dir()).config
+    line = read_arguments(words, False, config)
+    with composing(conf_dir(), line.config_dir, line.config_name) as composer:
+        spelled = spelled_out(parse(line.overrides), composer.options)
+        return build_settings(compose_or_explain(composer, spelled)).config

@@ -164,16 +164,6 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
-def settings_of(line: CommandLine, conf: Path) -> Settings:
-    """The checked settings of a single run, of which nothing is claimed or written.
-
-    Raises GlassError.
-    """
-    with composing(conf, line.config_dir, line.config_name) as composer:
-        words = spelled_out(parse(line.overrides), composer.options)
-        return build_settings(compose_or_explain(composer, words))
-
-
 def preflight(line: CommandLine, conf: Path) -> CheckedLine:
     """Checks the whole command line and claims its output folder. Raises GlassError.
 
