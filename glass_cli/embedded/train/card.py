@@ -17,6 +17,7 @@ from glass_cli.benchmarks.geneval import LoadedGenEval
 from glass_cli.common.files import atomic_write
 from glass_cli.detectors.embedded_detector import EmbeddedDetector
 from glass_cli.embedded.train import (
+    card_text,
     clip,
     codec,
     detector,
@@ -50,94 +51,6 @@ PARTS = {
     "clip": ("CLIP, picture and text towers", clip.PROMPTS * PICTURES),
     "pickscore": ("the CLIP, trained further on choices", clip.PROMPTS * PICTURES),
 }
-
-_CARD = """# The embedded emoji models
-
-A text-to-image flow model of 64x64 scenes, its rewards and a judge. They ship with glass so that
-every command works offline; they are made to be steered, not to be beautiful.
-
-## Data
-
-Scenes rendered by `glass_cli/embedded/world`: objects of GenEval's 80 classes (Noto Color Emoji,
-SIL Open Font License 1.1; eleven without an emoji drawn by `world/drawn.py`), in their own or one
-of ten colours, on six plain grounds. A scene has one to four objects in groups of different
-classes, with relations between the groups: left of, right of, above, below. Objects are 32 or 24
-pixels large and stand on a grid of 8 pixels. Prompts are in GenEval's wording, with four openings
-("a photo of ..."). Nothing was downloaded, and no photograph is in the data.
-
-One pair of groups in sixteen, by a hash, and all contents of GenEval's published prompts but single
-objects, were never trained on (`world/content.py`); everything below is measured on these.
-
-## Parts
-
-| part | what | pictures seen | last figures |
-|---|---|---|---|
-{rows}
-
-All parts: AdamW, weights averaged over steps, stored in half precision; CPU cores, stopped and
-resumed on the way, by `python -m glass_cli.embedded.train`. The same command makes such models
-again, not the same bits. The rewards and the judge share neither weights nor training pictures.
-{measured}"""
-
-_FLOW = """
-## What the flow draws
-
-Plain ODE, guidance {guidance:g}{how}, one picture a prompt, {count:,} prompts a row, judged by the
-embedded detector (`python -m glass_cli.embedded.train.measure`):
-
-{table}
-"""
-
-_BINDING = """
-## Whose colour, whose side
-
-Two prompts of the same words, such as "a red dog and a blue cat" and "a blue dog and a red cat":
-the share of {count:,} held-out scenes a row whose noise the flow predicts better under their own
-(`python -m glass_cli.embedded.train.binding`), before guidance is built in. 0.5 is chance: to such
-a flow a prompt is a list of words, and of two objects rightly there it gives half the wrong
-colours.
-
-{table}
-"""
-
-_DETECTOR = """
-## The detector of `glass eval`
-
-It says of every cell of 8x8 pixels whether an object's centre is there, its class, its colour and
-its box (`glass_cli/detectors/grid_network.py`). It was trained on pictures of its own
-(`embedded/train/imperfect.py`: any number of objects, on the grid and off it, some faded, cut off,
-overlapping or turning into another class), most of them through the codec, some blurred and noised,
-one in twenty noise without any object. An object in its own colours has no colour to it: a natural
-apple is not "a red apple".
-
-{count:,} held-out scenes and as many hard negatives, wrong in one respect, judged by GenEval's
-rules against the scene's own prompt, any object more being wrong: the share of verdicts that are
-right.
-
-{table}
-"""
-
-_REWARD = """
-## reward={name}, path=embedded:{name}
-
-The share of {count:,} held-out pairs a row, which differ in one respect, whose right picture has
-the higher score:
-
-{table}
-"""
-
-
-_DRAWS = """
-## Rewards on the model's own pictures
-
-{prompts:,} prompts that were never trained on, {draws} ODE draws of {calls} calls each, judged by
-the embedded detector, any object more being wrong (`python -m glass_cli.embedded.train.draws`).
-AUC: how often a right draw has a higher reward than a wrong one of its prompt, over the {both}
-prompts that have both. Best-of-N: the share of answers that are right. x_hat: how much of the
-variance of the final reward within a prompt that of x_hat explains, at t.
-
-{table}
-"""
 
 
 def _samples(folder: Path, part: str, before: int) -> dict[str, Any]:
@@ -173,9 +86,9 @@ def _detector(out: Path, count: int) -> dict[str, Any]:
 
 # what the rows of a part's table are, and its words; of all others they are a reward's
 SECTIONS = {
-    "flow": ("prompts", _FLOW),
-    "distil": ("prompts", _FLOW),
-    "detector": ("verdict", _DETECTOR),
+    "flow": ("prompts", card_text.FLOW),
+    "distil": ("prompts", card_text.FLOW),
+    "detector": ("verdict", card_text.DETECTOR),
 }
 REWARDS: dict[str, Callable[[str], Reward]] = {
     "imagereward": ImageReward,
@@ -247,17 +160,30 @@ def render(figures: dict[str, Any]) -> str:
     measured = ""
     for part, found in parts.items():
         if "shares" in found:
-            head, text = SECTIONS.get(part, ("respect", _REWARD))
+            head, text = SECTIONS.get(part, ("respect", card_text.REWARD))
             table = drawing.table(found["shares"], head)
             how = " built in" if part == "distil" else ""
             measured += text.format(name=part, table=table, how=how, **_plain(found))
         if part == "flow" and "binding" in figures:
             of = figures["binding"]
-            binding = _BINDING.format(count=of["count"], table=drawing.table(of["of"], "asked"))
+            binding = card_text.BINDING.format(
+                count=of["count"], table=drawing.table(of["of"], "asked")
+            )
             measured += binding
+        if part == "detector" and "looked" in figures:
+            measured += _looked_section(figures["looked"])
     if "draws" in figures:
         measured += draws_section(figures["draws"])
-    return _CARD.format(rows="\n".join(rows), measured=measured)
+    return card_text.CARD.format(rows="\n".join(rows), measured=measured)
+
+
+def _looked_section(found: dict[str, Any]) -> str:
+    """The card's words on pictures that a person judged too; "of" has the number of them and of
+    equal verdicts, task by task."""
+    pictures, same = (sum(both[i] for both in found["of"].values()) for i in (0, 1))
+    rows = "\n".join(f"| {task} | {n} | {of / n:.3f} |" for task, (n, of) in found["of"].items())
+    command = found["command"]
+    return card_text.LOOKED.format(all=pictures, share=same / pictures, rows=rows, command=command)
 
 
 def draws_section(found: dict[str, Any]) -> str:
@@ -272,7 +198,7 @@ def draws_section(found: dict[str, Any]) -> str:
                 for t, share in zip(found["times"], of["foretold"], strict=True)
             },
         }
-    return _DRAWS.format(table=drawing.table(columns, "figure"), **found)
+    return card_text.DRAWS.format(table=drawing.table(columns, "figure"), **found)
 
 
 def _plain(found: dict[str, Any]) -> dict[str, Any]:
