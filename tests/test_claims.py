@@ -89,6 +89,9 @@ def test_results_that_say_nothing() -> None:
     assert [claim.verdict for claim in nothing] == ["not measured"] * 6
 
 
+SPLITS = {"best_of_n_8x50": 0.8, "best_of_n_20x20": 0.4}
+
+
 def test_the_best_split_is_not_chosen_by_its_own_luck() -> None:
     """Two splits, each lucky with one seed: for each seed the results of the other one choose."""
     rows, asked = {}, {}
@@ -118,6 +121,18 @@ def test_one_benchmark_against_it_is_enough() -> None:
     other = group("best_of_n_8x50", "compose", (0.95, 400, 0.0))
     mixed = replace(found, rows={**found.rows, ("best_of_n_8x50", "compose"): other})
     assert claims(mixed)[2].verdict == "does not hold"
+
+
+def test_the_best_split_is_that_of_each_benchmark() -> None:
+    """Best-of-N has two splits on one benchmark and one on the other."""
+    both = of({name: (right, 400, 0.0) for name, right in SPLITS.items()})
+    rows = {key: each for key, each in both.rows.items() if key != ("best_of_n_8x50", "geneval")}
+    found = replace(both, rows=rows)
+    assert found.best("best_of_n", "compose") == "best_of_n_8x50"
+    assert found.best("best_of_n", "geneval") == "best_of_n_20x20"
+    # smaller budgets take a split that both benchmarks have seen
+    assert found.best_splits()["best_of_n"].name == "best_of_n_20x20"
+    assert found.best("fk_sde", "geneval") is None and "fk_sde" not in found.best_splits()
 
 
 def test_one_split_against_the_best_of_several_decides_nothing() -> None:

@@ -18,7 +18,7 @@ from glass_cli.output.identity import IDENTITY, SIZES, identity
 from glass_cli.output.results import Run
 from glass_cli.output.run_file import SUFFIX, asked_for, is_run_file, read_run_file, write_run_file
 from glass_cli.output.versions import weights
-from glass_cli.reproduce.measured import Drawn, run_folder
+from glass_cli.reproduce.measured import DrawnRun, run_folder
 from glass_cli.reproduce.plan import Evaluation
 
 _FREE = ("benchmark.path",)  # where a list of prompts lies
@@ -99,7 +99,7 @@ def _of_these_weights(
     return True
 
 
-def keep(out: Path, drawn: Iterable[tuple[Drawn, Sequence[str]]]) -> list[Path]:
+def keep(out: Path, drawn: Iterable[tuple[DrawnRun, Sequence[str]]]) -> list[Path]:
     """Writes a file for each finished run into the folder ``runs`` of ``out``; says where.
 
     drawn: runs, and the arguments that asked for each.

@@ -23,7 +23,7 @@ def best_of_n(measured: Measured, benchmark: str) -> list[tuple[float, RunGroup]
     """Best-of-N at its best split of each budget, with its seconds a picture, which rise."""
     found: list[tuple[float, RunGroup]] = []
     for budget in (*reversed(SMALLER), BUDGET):
-        name = measured.best("best_of_n", budget)
+        name = measured.best("best_of_n", benchmark, budget)
         group = None if name is None else measured.row(name, benchmark)
         took = None if group is None else seconds(group)
         if group is not None and took and (not found or took > found[-1][0]):

@@ -11,7 +11,7 @@ from glass_cli.report.plots import COLOURS, MARKS, bars, calls_axis, new_axes
 from glass_cli.report.quantities import Estimate
 from glass_cli.report.results_file import Row
 from glass_cli.reproduce.measured import CORRECT
-from glass_cli.reproduce.plan import BUDGET, SMALLER
+from glass_cli.reproduce.plan import budget_of
 from glass_cli.studies.figures import moved
 
 # How rows' names begin -> the method; those of another reward, or guided by it, are left out.
@@ -32,7 +32,6 @@ METHODS: dict[str, str | None] = {
     "sde": "one particle, SDE",
     "glass": "one particle, GLASS",
 }
-_NEAR = 0.05  # of a budget, within which rows are of the same
 _APART = 5.0  # points of the page between methods of the same budget
 
 
@@ -70,8 +69,7 @@ def points(rows: Mapping[str, Row]) -> dict[str, list[Point]]:
 
 def _budget(point: Point) -> float:
     """The budget that a point's calls are of, or these where they are of none."""
-    near = [b for b in (BUDGET, *SMALLER) if abs(b - point.calls) <= _NEAR * b]
-    return float(near[0]) if near else point.calls
+    return float(budget_of(point.calls) or point.calls)
 
 
 def right_over_calls(rows: Mapping[str, Row]) -> bytes | None:

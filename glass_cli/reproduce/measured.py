@@ -19,16 +19,15 @@ from glass_cli.output.writer import SUMMARY
 from glass_cli.report.comparison import compare
 from glass_cli.report.quantities import Estimate
 from glass_cli.report.run_groups import RunGroup
-from glass_cli.reproduce.plan import BUDGET, METHODS, Evaluation, method_of
+from glass_cli.reproduce.plan import BUDGET, METHODS, Evaluation, budget_of, method_of
 
 CORRECT, REWARD = "correct", "answer"
-_NEAR = 0.05  # of a budget, by which splits may miss it
 
 Key = tuple[str, str]
 """A row's name, and the benchmark."""
 
 
-class Drawn(NamedTuple):
+class DrawnRun(NamedTuple):
     """One finished run: an evaluation with one of its seeds."""
 
     evaluation: Evaluation
@@ -52,10 +51,10 @@ class Measured:
     summaries: Mapping[str, Mapping[str, Any]]
 
     @property
-    def drawn(self) -> list[Drawn]:
+    def drawn(self) -> list[DrawnRun]:
         """Every run of the rows."""
         return [
-            Drawn(self.evaluations[key], _seed(run), run)
+            DrawnRun(self.evaluations[key], _seed(run), run)
             for key, group in self.rows.items()
             for run in group.runs
         ]
@@ -85,22 +84,30 @@ class Measured:
         known = [value for value in calls if value is not None]
         return sum(known) / len(known) if known and len(known) == len(calls) else None
 
-    def best(self, method: str, budget: int = BUDGET, without: int | None = None) -> str | None:
-        """The name of a method's row of that budget that is most often right, over all benchmarks.
+    def best(
+        self, method: str, benchmark: str, budget: int = BUDGET, without: int | None = None
+    ) -> str | None:
+        """The name of a method's row of that budget that is most often right on a benchmark.
 
         without: a seed whose results do not count, where there are others.
 
-        None where it has no row on every benchmark that was measured.
+        None where it has no row of that budget.
         """
+        return self._best(method, (benchmark,), budget, without)
+
+    def _best(
+        self, method: str, benchmarks: Sequence[str], budget: int, without: int | None = None
+    ) -> str | None:
+        """Of the rows that were measured on all of ``benchmarks``."""
         scores: dict[str, float] = {}
         for name in dict.fromkeys(name for name, _ in self.rows):
             if method_of(name) != method:
                 continue
-            groups = [self.row(name, benchmark) for benchmark in self.benchmarks]
-            spent = [self.budget(name, benchmark) for benchmark in self.benchmarks]
+            groups = [self.row(name, benchmark) for benchmark in benchmarks]
+            spent = [self.budget(name, benchmark) for benchmark in benchmarks]
             right = [None if group is None else _share_right(group, without) for group in groups]
             known = [share for share in right if share is not None]
-            near = all(n is not None and abs(n - budget) <= _NEAR * budget for n in spent)
+            near = all(budget_of(n) == budget for n in spent)
             if near and len(known) == len(right):
                 scores[name] = sum(known)
         return max(scores, key=lambda name: scores[name], default=None)
@@ -119,7 +126,7 @@ class Measured:
         runs = [run for name in names for run in self.rows[name, benchmark].runs]
         chosen: dict[str, list[Run]] = {}
         for seed in dict.fromkeys(_seed(run) for run in runs):
-            name = self.best(method, budget, seed)
+            name = self.best(method, benchmark, budget, seed)
             group = None if name is None else self.row(name, benchmark)
             if name is not None and group is not None:
                 chosen.setdefault(name, []).extend(r for r in group.runs if _seed(r) == seed)
@@ -127,10 +134,10 @@ class Measured:
         return RunGroup(" / ".join(chosen), best_runs) if best_runs else None
 
     def best_splits(self) -> dict[str, Evaluation]:
-        """Each method's best evaluation at the whole budget."""
+        """Each method's best evaluation at the whole budget, over all benchmarks."""
         splits = {}
         for method in METHODS:
-            name = self.best(method)
+            name = self._best(method, self.benchmarks, BUDGET)
             if name is not None:
                 splits[method] = self.evaluations[name, self.benchmarks[0]]
         return splits

@@ -16,7 +16,7 @@ from glass_cli.reproduce.claims import Claim, Finding, claims
 from glass_cli.reproduce.equal_seconds import at_equal_seconds, best_of_n
 from glass_cli.reproduce.figure import points, right_over_calls
 from glass_cli.reproduce.measured import CORRECT, REWARD, Measured
-from glass_cli.reproduce.plan import BUDGET, SMALLER, Evaluation
+from glass_cli.reproduce.plan import BUDGET, SMALLER, Evaluation, budget_of
 
 Command = Callable[[Evaluation], str]
 """What a reader types to make a row again."""
@@ -136,18 +136,12 @@ def _range(values: Sequence[int]) -> str:
 
 def _table(measured: Measured, benchmark: str, rows: Mapping[str, Row]) -> list[str]:
     """A row a run; at each budget the paired difference from best-of-N at its best split."""
-    bases = {budget: measured.best("best_of_n", budget) for budget in (BUDGET, *SMALLER)}
+    bases = {budget: measured.best("best_of_n", benchmark, budget) for budget in (BUDGET, *SMALLER)}
     timed = best_of_n(measured, benchmark)
     cells = []
     for run, row in sorted(rows.items(), key=lambda item: (-(item[1].nfe or 0), item[0])):
-        base = next(
-            (
-                b
-                for budget, b in bases.items()
-                if b and row.nfe and abs(row.nfe - budget) < 0.05 * budget
-            ),
-            None,
-        )
+        budget = budget_of(row.nfe)
+        base = None if budget is None else bases[budget]
         shift, own = None, measured.row(run, benchmark)
         timely = None if own is None or base == run else at_equal_seconds(own, timed)
         if base is not None and base != run:

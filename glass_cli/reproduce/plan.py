@@ -16,6 +16,7 @@ EXPERIMENTS = ("embedded",)
 BENCHMARKS = ("geneval", "compose")
 BUDGET = 400  # network calls a picture, at which methods are compared split by split
 SMALLER = (160, 80)  # at which each method has the split that was best at 400
+_NEAR = 0.05  # of a budget, by which a split may miss it
 # The start of an experiment's name -> whether the method it names is tried at smaller budgets.
 METHODS = {
     "best_of_n": True,
@@ -129,6 +130,12 @@ def smaller_budgets(best: Mapping[str, Evaluation], scope: Scope) -> Iterator[Ev
                 for benchmark in scope.benchmarks:
                     name = f"{method}_{budget}"
                     yield Evaluation(name, chosen.experiment, settings, benchmark)
+
+
+def budget_of(nfe: float | None) -> int | None:
+    """The budget that so many network calls a picture are of; None where they are of none."""
+    budgets = (BUDGET, *SMALLER)
+    return next((b for b in budgets if nfe is not None and abs(nfe - b) <= _NEAR * b), None)
 
 
 def fewer_particles(budget: int, calls: int) -> int:
