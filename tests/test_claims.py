@@ -132,6 +132,10 @@ def test_the_best_split_is_that_of_each_benchmark() -> None:
     assert found.best("best_of_n", "geneval") == "best_of_n_20x20"
     # smaller budgets take a split that both benchmarks have seen
     assert found.best_splits()["best_of_n"].name == "best_of_n_20x20"
+    # and a benchmark on which it has none of the whole budget has no say
+    few = {key: each for key, each in rows.items() if key[1] == "compose"}
+    few["best_of_n_32x5", "geneval"] = group("best_of_n_32x5", "geneval", (0.9, 160, 0.0))
+    assert replace(found, rows=few).best_splits()["best_of_n"].name == "best_of_n_8x50"
     assert found.best("fk_sde", "geneval") is None and "fk_sde" not in found.best_splits()
 
 

@@ -134,12 +134,14 @@ class Measured:
         return RunGroup(" / ".join(chosen), best_runs) if best_runs else None
 
     def best_splits(self) -> dict[str, Evaluation]:
-        """Each method's best evaluation at the whole budget, over all benchmarks."""
+        """Each method's best evaluation at the whole budget, over all benchmarks that it was
+        tried on with that budget."""
         splits = {}
         for method in METHODS:
-            name = self._best(method, self.benchmarks, BUDGET)
+            tried = [b for b in self.benchmarks if self.best(method, b) is not None]
+            name = self._best(method, tried, BUDGET) if tried else None
             if name is not None:
-                splits[method] = self.evaluations[name, self.benchmarks[0]]
+                splits[method] = self.evaluations[name, tried[0]]
         return splits
 
     def squared_distance(
