@@ -13,7 +13,7 @@ from glass_cli.method.flow import aspect_of
 from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.method.ode import Ode
 from glass_cli.models.diffusers_pipeline import PromptedPipeline
-from glass_cli.steering.crossover import collage, has_sides
+from glass_cli.steering.crossover import collage, cut, has_sides
 from glass_cli.steering.evolution import Evolution
 from glass_cli.steering.loop import steer
 from glass_cli.steering.state import CountedFlow, Step
@@ -98,6 +98,50 @@ def test_collages_take_reward_calls_and_no_network_calls() -> None:
         assert last.nfe == 96
     children = scored[0] - 12
     assert children == 16 + 2 + 1 and scored[5] == 12 + children + 5 * children
+
+
+class Enlarged:
+    """The reward of particles that are decoded to three times their size; counts either half."""
+
+    def __init__(self) -> None:
+        self.decoded = self.scored = 0
+
+    def decode(self, x: Tensor) -> Tensor:
+        self.decoded += len(x)
+        return x.repeat_interleave(3, -1).repeat_interleave(3, -2)
+
+    def of(self, samples: Tensor) -> Tensor:
+        assert samples.shape[1:] == (1, 12, 24)
+        self.scored += len(samples)
+        return two_sided(samples[..., ::3, ::3])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.of(self.decode(x))
+
+
+def test_collages_are_joined_of_what_is_decoded() -> None:
+    """Of a decoder that mends no seam they are what the decoded collage is, so the pictures are the
+    same; decoded is each finished picture, once."""
+    rules = Evolution(parents=4, children=1, window=(0.25, 0.5), crossover=5)
+    in_halves, whole = Enlarged(), Enlarged()
+    last = run(rules, 0, in_halves)[-1]
+    other = run(rules, 0, lambda x: whole(x))[-1]
+    assert torch.equal(last.particles.x, other.particles.x)
+    assert in_halves.scored == whole.scored == whole.decoded == 31 + 5 * 19
+    assert in_halves.decoded == 31
+
+
+@pytest.mark.parametrize("share", [0.25, 0.3, 0.74])
+@pytest.mark.parametrize("down", [False, True])
+def test_a_cut_is_the_same_before_and_after_decoding(share: float, down: bool) -> None:
+    a, b = torch.rand(2, 1, 5, 7)
+    share, down = cut(a, share, down)
+    big = [one.repeat_interleave(8, -1).repeat_interleave(8, -2) for one in (a, b)]
+    whole = collage(a, b, share, down).repeat_interleave(8, -1).repeat_interleave(8, -2)
+    assert torch.equal(collage(big[0], big[1], share, down), whole)
+    packed = a.flatten(1).T
+    assert cut(packed, share, down, 5 / 7) == (share, down)
+    assert cut(torch.rand(7, 2), share, True) == (round(share * 7) / 7, False)
 
 
 def test_the_same_seed_breeds_the_same() -> None:

@@ -103,9 +103,12 @@ class _Scorer:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Rewards (N,) of clean particles."""
+        return self.of(self.decode(x))
+
+    def of(self, samples: Tensor) -> Tensor:
+        """Rewards (N,) of samples."""
         reward = self._work.reward
         assert reward is not None
-        samples = self.decode(x)
         with self._work.stages.stage("reward"), torch.no_grad():
             r, self.terms = reward.score_terms(samples, self._prompt)
         return r

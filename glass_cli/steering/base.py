@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from glass_cli.method.flow import Flow, Normal
 
@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
 Reward = Callable[["Tensor"], "Tensor"]
 """Scores clean particles (N, *shape) -> (N,); decodes them first where the model has a decoder."""
+
+
+@runtime_checkable
+class SampleReward(Protocol):
+    """A :data:`Reward` in its two halves: what it says of ``x`` is ``of(decode(x))``."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Samples (N, 3, H, W), or what else the model decodes to, of clean particles."""
+
+    def of(self, samples: Tensor) -> Tensor:
+        """The rewards (N,) of samples."""
 
 
 class Steering(Protocol):

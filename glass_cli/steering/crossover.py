@@ -17,6 +17,15 @@ def has_sides(shape: tuple[int, ...]) -> bool:
     return len(shape) >= 2
 
 
+def cut(x: Tensor, share: float, down: bool, aspect: float = 1.0) -> tuple[float, bool]:
+    """The cut of :func:`collage` that ``x`` allows: between two of its rows or columns, so that
+    the same cut of the decoded picture has the same of it on either side."""
+    height, width = _sides(x, aspect)
+    down = down and width > 1
+    size = width if down else height
+    return round(share * size) / size, down
+
+
 def collage(a: Tensor, b: Tensor, share: float, down: bool, aspect: float = 1.0) -> Tensor:
     """``a`` on one side of a straight cut and ``b`` on the other.
 
@@ -26,13 +35,16 @@ def collage(a: Tensor, b: Tensor, share: float, down: bool, aspect: float = 1.0)
     down: whether the cut runs from top to bottom, else from left to right.
     aspect: height over width, of tokens.
     """
-    packed = a.ndim == 2
-    height, width = _grid(len(a), aspect) if packed else a.shape[-2:]
-    down = down and width > 1
+    height, width = _sides(a, aspect)
+    share, down = cut(a, share, down, aspect)
     size = width if down else height
     of_a = torch.arange(size, device=a.device) < round(share * size)
     of_a = (of_a[None, :] if down else of_a[:, None]).expand(height, width)
-    return torch.where(of_a.reshape(-1, 1) if packed else of_a, a, b)
+    return torch.where(of_a.reshape(-1, 1) if a.ndim == 2 else of_a, a, b)
+
+
+def _sides(x: Tensor, aspect: float) -> tuple[int, int]:
+    return _grid(len(x), aspect) if x.ndim == 2 else (int(x.shape[-2]), int(x.shape[-1]))
 
 
 def _grid(tokens: int, aspect: float) -> tuple[int, int]:

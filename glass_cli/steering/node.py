@@ -20,6 +20,7 @@ class Node:
     x_hat: D_t(x), once it has been asked for.
     r: its reward: of x_hat, or the final one; None where it was not scored.
     children: those drawn from it, in their order.
+    sample: at the end what the reward looks at, the decoded picture, where it was kept.
     """
 
     k: int
@@ -29,6 +30,7 @@ class Node:
     x_hat: Tensor | None = None
     r: float | None = None
     children: list[Node] = field(default_factory=list)
+    sample: Tensor | None = None
 
 
 def reward_of(node: Node) -> float:

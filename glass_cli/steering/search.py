@@ -16,7 +16,7 @@ from torch import Tensor
 
 from glass_cli.method.flow import Normal, Sampler
 from glass_cli.method.noise import ParticleNoise
-from glass_cli.steering.base import Reward
+from glass_cli.steering.base import Reward, SampleReward
 from glass_cli.steering.node import Node, reward_of
 from glass_cli.steering.particles import Particles
 from glass_cli.steering.state import CountedFlow, Step, finite, scores
@@ -155,35 +155,59 @@ class Search:
             ancestor = ancestor.parent
         return self._add(k, x, [slot], [ancestor])[0]
 
-    def joined(self, node: Node, x: Tensor) -> Node:
+    def joined(self, node: Node, x: Tensor, sample: Tensor | None = None) -> Node:
         """``node`` with another clean picture ``x`` in place of its own, to be scored and noised.
+
+        sample: what is scored; None decodes ``x``.
 
         It is no state of the tree, and never the answer.
         """
-        return Node(self.last, x, node.slot, node.parent)
+        return Node(self.last, x, node.slot, node.parent, sample=sample)
 
-    def score(self, nodes: Sequence[Node]) -> list[float]:
-        """The rewards of ``nodes``, all of one time: of x_hat, or at the end of x itself."""
+    def score(self, nodes: Sequence[Node], keep: bool = False) -> list[float]:
+        """The rewards of ``nodes``, all of one time: of x_hat, or at the end of x itself.
+
+        keep: at the end, their samples too, until :meth:`forget`.
+        """
         k = nodes[0].k
         if k < self.last:
             self.look(nodes)
         values = [node.x if k == self.last else node.x_hat for node in nodes]
         x = torch.stack([value for value in values if value is not None])
-        if k == self.last:
-            finite(x.flatten(1).sum(1), "the sum of the values", k, 1.0)
-        r = scores(self._reward(x), len(x), k, self.times[k]).tolist()
-        for node, value in zip(nodes, r, strict=True):
+        r = self._rewards(nodes, x, keep) if k == self.last else self._reward(x)
+        for node, value in zip(nodes, scores(r, len(x), k, self.times[k]).tolist(), strict=True):
             node.r = float(value)
-        return [float(value) for value in r]
+        return [reward_of(node) for node in nodes]
 
-    def finish(self, nodes: Sequence[Node], normal: Normal | None = None) -> list[Node]:
+    def _rewards(self, nodes: Sequence[Node], x: Tensor, keep: bool) -> Tensor:
+        """Of finished ``nodes``, whose particles are ``x``; what has its sample is not decoded."""
+        finite(x.flatten(1).sum(1), "the sum of the values", self.last, 1.0)
+        if not isinstance(self._reward, SampleReward):
+            return self._reward(x)
+        known = [node.sample for node in nodes if node.sample is not None]
+        samples = torch.stack(known) if len(known) == len(nodes) else self._reward.decode(x)
+        if keep:
+            for node, sample in zip(nodes, samples, strict=True):
+                node.sample = sample
+        return self._reward.of(samples)
+
+    def forget(self, nodes: Sequence[Node]) -> None:
+        """Lets go of the samples of all finished nodes but ``nodes``."""
+        for node in self.finished:
+            if node.sample is not None:  # one of many, whose memory a copy sets free
+                node.sample = node.sample.clone() if node in nodes else None
+
+    def finish(
+        self, nodes: Sequence[Node], normal: Normal | None = None, keep: bool = False
+    ) -> list[Node]:
         """Moves each of ``nodes``, all of one time, on to the end, and scores it there.
 
         normal: the noise on the way, see :meth:`move`.
+        keep: their samples too, see :meth:`score`.
         """
         while nodes[0].k < self.last:
             nodes = self.move(nodes, normal)
-        self.score(nodes)
+        self.score(nodes, keep)
         return list(nodes)
 
     def best(self, nodes: Sequence[Node]) -> Node:
