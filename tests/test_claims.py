@@ -52,7 +52,7 @@ def test_results_as_in_the_paper() -> None:
     found = claims(of(PAPER, posterior_mixture={**LAW, **CALLS}, posterior=CALLS))
     assert [claim.verdict for claim in found] == ["holds"] * 6
     versus = found[2].findings[0]
-    # the best split of each, by both benchmarks; 20 points between shares of common luck
+    # the best split of each, by each benchmark; 20 points between shares of common luck
     assert versus.what == "fk_glass_auto_20x20 less best_of_n_20x20, 400 calls, each at its best"
     assert versus.estimate is not None and 15 < versus.estimate.mean < 25
     assert versus.estimate.prompts == 150

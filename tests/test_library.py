@@ -170,6 +170,30 @@ def test_a_search_keeps_fewer_than_its_budget_buys(points: LoadedModel) -> None:
     assert result.nfe == 40 and len(result.samples) == 2
 
 
+def test_a_search_decodes_no_collage(emoji: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded are the finished pictures, and those that are kept once more."""
+    decode, decoded, scored = emoji.decode, [0, 0], [0, 0]
+    for i, crossover in enumerate((0, 3)):
+
+        def counted(x: torch.Tensor, i: int = i) -> torch.Tensor:
+            decoded[i] += len(x)
+            return decode(x)
+
+        def bright(images: torch.Tensor, i: int = i) -> torch.Tensor:
+            scored[i] += len(images)
+            return images.mean((1, 2, 3))
+
+        monkeypatch.setattr(emoji, "decode", counted)
+        given = {"parents": 4, "children": 1, "crossover": crossover}
+        evolution = build(choice_settings("steering", "evolution", given), "steering")
+        words = {"reward": bright, "sampler": glass.Ode(transitions=5), "steering": evolution}
+        result = glass.draw(emoji, PROMPT, particles=2, calls=5, budget=60, **words)
+        assert result.nfe <= 60
+    finished, roots = scored[0], 6
+    assert scored[1] == finished + 3 * (finished - roots) > finished
+    assert decoded == [finished + 2, finished + 2]
+
+
 def test_sizes_say_how_many_particles_begin(points: LoadedModel) -> None:
     falling = glass.FeynmanKac(lam=1.0, sizes=(6, 3, 3, 3, 3))
     result = glass.draw(points, "points", reward=first, steering=falling, calls=5)

@@ -21,7 +21,7 @@ from glass_cli.report.quantities import estimate_of, quantities
 from glass_cli.report.results_file import read_rows
 from glass_cli.reproduce import earlier as module
 from glass_cli.reproduce.command import reproduce
-from glass_cli.reproduce.measured import Drawn
+from glass_cli.reproduce.measured import DrawnRun
 from glass_cli.reproduce.plan import Evaluation, Scope
 
 RESULTS = [
@@ -259,7 +259,7 @@ def test_a_run_file_says_nothing_of_this_machine(tmp_path: Path) -> None:
     listed = {"_target_": "x", "path": f"{tmp_path}/list.jsonl", "limit": 4, "images": 1}
     config = {**run.config, "benchmark": listed, "wandb": {"entity": "somebody"}}
     typed = ("seed=0", f"benchmark.path={tmp_path}/list.jsonl", "wandb.entity=somebody")
-    one = Drawn(
+    one = DrawnRun(
         Evaluation("ode1_50", "embedded/ode1_50", (), "compose"),
         0,
         replace(run, config=config, overrides=typed),

@@ -69,7 +69,11 @@ def test_the_card_has_a_row_for_each() -> None:
 def test_the_shipped_card_is_of_its_figures() -> None:
     figures = card.kept(EMBEDDED)
     assert (EMBEDDED / "README.md").read_text(encoding="utf-8") == card.render(figures)
-    looked = {"command": "glass eval", "of": {"counting": [40, 30], "colors": [10, 10]}}
+    looked = {
+        "command": "glass eval",
+        "remark": "Pale things.",
+        "of": {"counting": [40, 30], "colors": [10, 10]},
+    }
     text = card.render({**figures, "looked": looked})
     assert "| counting | 40 | 0.750 |" in text
-    assert "| all | 50 | 0.800 |" in text
+    assert "| all | 50 | 0.800 |" in text and "\nPale things.\n" in text

@@ -16,7 +16,7 @@ from glass_cli.method.noise import ParticleNoise, generator
 from glass_cli.models.base import LoadedModel
 from glass_cli.pipelines.batches import Batches
 from glass_cli.rewards.base import LoadedReward
-from glass_cli.steering.base import Steering
+from glass_cli.steering.base import SampleReward, Steering
 from glass_cli.steering.budget import planned_calls, run_calls
 from glass_cli.steering.guidance import Guided
 from glass_cli.steering.loop import steer
@@ -86,8 +86,9 @@ class Drawn(NamedTuple):
     terms: Mapping[str, Tensor] = {}
 
 
-class _Scorer:
-    """Decodes and scores particles; ``samples`` keeps what it decoded last, ``terms`` its parts."""
+class _Scorer(SampleReward):
+    """Decodes and scores particles; ``samples`` keeps what it decoded or scored last, ``terms`` the
+    parts of the last scores."""
 
     def __init__(self, work: Work, prompt: str) -> None:
         self._work, self._prompt = work, prompt
@@ -107,7 +108,7 @@ class _Scorer:
 
     def of(self, samples: Tensor) -> Tensor:
         """Rewards (N,) of samples."""
-        reward = self._work.reward
+        reward, self.samples = self._work.reward, samples
         assert reward is not None
         with self._work.stages.stage("reward"), torch.no_grad():
             r, self.terms = reward.score_terms(samples, self._prompt)

@@ -135,13 +135,14 @@ class Measured:
 
     def best_splits(self) -> dict[str, Evaluation]:
         """Each method's best evaluation at the whole budget, over all benchmarks that it was
-        tried on with that budget."""
+        tried on with that budget, or on the first where no split was tried on all."""
         splits = {}
         for method in METHODS:
             tried = [b for b in self.benchmarks if self.best(method, b) is not None]
-            name = self._best(method, tried, BUDGET) if tried else None
-            if name is not None:
-                splits[method] = self.evaluations[name, tried[0]]
+            if tried:
+                common = self._best(method, tried, BUDGET)
+                name = common or self.best(method, tried[0])
+                splits[method] = self.evaluations[str(name), tried[0]]
         return splits
 
     def squared_distance(

@@ -30,11 +30,11 @@ class Evolution(Searching):
     and states on the way. Works with any sampler of several transitions, an ODE too.
 
     With ``crossover`` a child may have two parents: collages of two of the best, one on each side
-    of a straight cut, are scored as they are, which takes reward calls and no network calls (nor
-    is a collage decoded: its decoded parents are joined). What is noised are the best of collages
-    and parents. Drawn on from the noise, the halves grow together. What one picture has right on
-    the left and another on the right is found so far sooner than by chance; such a child is no
-    longer a draw of the model's law.
+    of a straight cut, are scored as they are, which takes reward calls and no network calls; a
+    reward of decoded pictures is asked about the joined pictures of the parents, so that nothing
+    more is decoded. What is noised are the best of collages and parents. Drawn on from the noise,
+    the halves grow together. What one picture has right on the left and another on the right is
+    found so far sooner than by chance; such a child is no longer a draw of the model's law.
 
     first: share of the budget for the pictures from new noise, above 0, at most 1 (best-of-N).
     parents: how many of the best a generation is bred from, 1 (without collages) or more.
@@ -75,7 +75,7 @@ class Evolution(Searching):
 
     def search(self, search: Search) -> Iterator[Step]:
         picture = search.cost(0, known=False)
-        breeding = self.crossover > 0
+        breeding = self.crossover > 0 and self.parents > 1
         roots = search.roots(max(1, int(self.first * search.budget) // picture))
         search.finish(roots, keep=breeding)
         starts = self._starts(search.times)
@@ -89,6 +89,7 @@ class Evolution(Searching):
                 search.finish(self._kept(search, children), keep=breeding)
             elif not self._affordable(search, starts[-1]):
                 break
+        search.forget([])
         yield from search.steps()
 
     def _crossed(self, search: Search, best: list[Node], count: int) -> list[Node]:
@@ -97,16 +98,20 @@ class Evolution(Searching):
 
         if not self.crossover or len(best) < 2 or not has_sides(tuple(best[0].x.shape)):
             return best
-        collages, aspect = [], aspect_of(search.flow)
+        samples = [node.sample for node in best]
+        pictures = [each for each in samples if each is not None and each.ndim == 3]
+        decoded = len(pictures) == len(best)
+        aspect = aspect_of(search.flow)
+        if decoded:
+            aspect = float(pictures[0].shape[1] / pictures[0].shape[2])
+        collages = []
         for _ in range(self.crossover * count):
             a = int(search.uniform() * len(best))
             b = (a + 1 + int(search.uniform() * (len(best) - 1))) % len(best)
             share, down = 0.25 + 0.5 * search.uniform(), search.uniform() < 0.5
             share, down = cut(best[a].x, share, down, aspect)
             x = collage(best[a].x, best[b].x, share, down, aspect)
-            of_a, of_b, sample = best[a].sample, best[b].sample, None
-            if of_a is not None and of_b is not None and of_a.ndim == 3:  # pictures
-                sample = collage(of_a, of_b, share, down)
+            sample = collage(pictures[a], pictures[b], share, down) if decoded else None
             collages.append(search.joined(best[a], x, sample))
         search.score(collages)
         return sorted([*collages, *best], key=lambda node: -reward_of(node))[:count]

@@ -158,7 +158,7 @@ class Search:
     def joined(self, node: Node, x: Tensor, sample: Tensor | None = None) -> Node:
         """``node`` with another clean picture ``x`` in place of its own, to be scored and noised.
 
-        sample: what is scored; None decodes ``x``.
+        sample: what a :class:`SampleReward` scores; None decodes ``x``.
 
         It is no state of the tree, and never the answer.
         """

@@ -132,6 +132,8 @@ def write(folder: Path, out: Path, count: int, start: Path | None = None) -> Non
         if (folder / f"{part}.pt").exists():
             seen = _samples(folder, part, before.get(part, {}).get("pictures", 0))
             figures[part] = {**seen, **_measured(out, part, count, distilled)}
+            if part in ("codec", "flow", "distil", "detector"):
+                figures.pop("looked", None)  # of other pictures, or another judge
     save({part: figures[part] for part in (*PARTS, *figures) if part in figures}, out)
 
 
@@ -178,12 +180,12 @@ def render(figures: dict[str, Any]) -> str:
 
 
 def _looked_section(found: dict[str, Any]) -> str:
-    """The card's words on pictures that a person judged too; "of" has the number of them and of
+    """The card's words on pictures that were judged by eye too; "of" has the number of them and of
     equal verdicts, task by task."""
     pictures, same = (sum(both[i] for both in found["of"].values()) for i in (0, 1))
     rows = "\n".join(f"| {task} | {n} | {of / n:.3f} |" for task, (n, of) in found["of"].items())
-    command = found["command"]
-    return card_text.LOOKED.format(all=pictures, share=same / pictures, rows=rows, command=command)
+    share = same / pictures
+    return card_text.LOOKED.format(all=pictures, share=share, rows=rows, **found)
 
 
 def draws_section(found: dict[str, Any]) -> str:

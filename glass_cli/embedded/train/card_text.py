@@ -80,8 +80,7 @@ LOOKED = """
 {rows}
 | all | {all:,} | {share:.3f} |
 
-Where they part, it is mostly over pale or smeared things, which the detector takes for nothing, for
-another class, or for what was asked; one was the eye's own miscount.
+{remark}
 """
 
 REWARD = """
