@@ -20,7 +20,7 @@ from glass_cli.rewards.aesthetic import Aesthetic
 from glass_cli.rewards.hpsv2 import Hpsv2
 from glass_cli.rewards.imagereward import ImageReward
 from glass_cli.rewards.pickscore import PickScore
-from glass_cli.rewards.pixels import LongestSide, ShortestSide
+from glass_cli.rewards.pixels import LongestSide, ShortestSide, bicubic
 
 CPU = torch.device("cpu")
 PROMPTS = ("a red cat", "dog")
@@ -214,6 +214,7 @@ def test_scores_in_inference_mode_do_not_spoil_later_gradients(
     make: Callable[..., Any], name: str
 ) -> None:
     reward = make(name)
+    bicubic.cache_clear()  # whatever another test has left
     with torch.inference_mode():
         first = reward.score(images(), "dog")
     x = images().requires_grad_()

@@ -64,16 +64,17 @@ def bicubic(old: int, new: int) -> Tensor:
     """
     import torch
 
-    scale = old / new
-    wide = max(scale, 1.0)
-    centres = (torch.arange(new, dtype=torch.float64) + 0.5) * scale
-    first = (centres - 2.0 * wide + 0.5).floor()[:, None]
-    last = (centres + 2.0 * wide + 0.5).floor()[:, None]
-    place = torch.arange(old, dtype=torch.float64)
-    weights = cubic((place + 0.5 - centres[:, None]) / wide)
-    weights = weights.where((place >= first) & (place < last), weights.new_zeros(()))
-    weights = weights / weights.sum(1, keepdim=True)
-    return (weights * FIXED_POINT + 0.5 * weights.sign()).trunc() / FIXED_POINT
+    with torch.inference_mode(False), torch.no_grad():  # kept for calls with gradients too
+        scale = old / new
+        wide = max(scale, 1.0)
+        centres = (torch.arange(new, dtype=torch.float64) + 0.5) * scale
+        first = (centres - 2.0 * wide + 0.5).floor()[:, None]
+        last = (centres + 2.0 * wide + 0.5).floor()[:, None]
+        place = torch.arange(old, dtype=torch.float64)
+        weights = cubic((place + 0.5 - centres[:, None]) / wide)
+        weights = weights.where((place >= first) & (place < last), weights.new_zeros(()))
+        weights = weights / weights.sum(1, keepdim=True)
+        return (weights * FIXED_POINT + 0.5 * weights.sign()).trunc() / FIXED_POINT
 
 
 def resized(x: Tensor, height: int, width: int, unit: float = 1.0) -> Tensor:
