@@ -136,6 +136,10 @@ def test_the_best_split_is_that_of_each_benchmark() -> None:
     few = {key: each for key, each in rows.items() if key[1] == "compose"}
     few["best_of_n_32x5", "geneval"] = group("best_of_n_32x5", "geneval", (0.9, 160, 0.0))
     assert replace(found, rows=few).best_splits()["best_of_n"].name == "best_of_n_8x50"
+    # where no split was tried on all of them, the first decides
+    apart = {key: each for key, each in rows.items() if key != ("best_of_n_20x20", "compose")}
+    first = found.best("best_of_n", next(iter(apart))[1])
+    assert replace(found, rows=apart).best_splits()["best_of_n"].name == first
     assert found.best("fk_sde", "geneval") is None and "fk_sde" not in found.best_splits()
 
 

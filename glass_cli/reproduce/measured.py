@@ -138,11 +138,11 @@ class Measured:
         tried on with that budget, or on the first where no split was tried on all."""
         splits = {}
         for method in METHODS:
-            tried = [b for b in self.benchmarks if self.best(method, b) is not None]
+            tried = {b: name for b in self.benchmarks if (name := self.best(method, b)) is not None}
             if tried:
-                common = self._best(method, tried, BUDGET)
-                name = common or self.best(method, tried[0])
-                splits[method] = self.evaluations[str(name), tried[0]]
+                first = next(iter(tried))
+                common = self._best(method, [*tried], BUDGET)
+                splits[method] = self.evaluations[common or tried[first], first]
         return splits
 
     def squared_distance(
