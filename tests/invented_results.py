@@ -10,6 +10,7 @@ import numpy as np
 from example_runs import CONFIG, eval_run
 
 from glass_cli.output.results import Result, Run
+from glass_cli.output.study_file import FinishedStudy
 from glass_cli.report.run_groups import RunGroup
 from glass_cli.reproduce.measured import Measured, run_folder
 from glass_cli.reproduce.plan import Evaluation
@@ -105,4 +106,5 @@ def of(rows: Mapping[str, Row], **studies: Mapping[tuple[str, int], float]) -> M
         for benchmark in ("geneval", "compose")
     }
     groups = {key: group(*key, rows[key[0]]) for key in asked}
-    return Measured(groups, asked, {name: study(given) for name, given in studies.items()}, {})
+    found = {name: FinishedStudy(Path(name), {}, study(given)) for name, given in studies.items()}
+    return Measured(groups, asked, found)

@@ -85,7 +85,7 @@ def test_results_that_say_nothing() -> None:
         luck.rows[key] = RunGroup(key[0], (run,))  # type: ignore[index]  # a dictionary
     verdicts = [claim.verdict for claim in claims(luck)]
     assert verdicts == ["not measured"] * 2 + ["undecided"] * 4  # without the studies of two
-    nothing = claims(Measured({}, {}, {}, {}))
+    nothing = claims(Measured({}, {}, {}))
     assert [claim.verdict for claim in nothing] == ["not measured"] * 6
 
 
@@ -103,7 +103,7 @@ def test_the_best_split_is_not_chosen_by_its_own_luck() -> None:
         ]
         rows[name, "compose"] = RunGroup(name, tuple(runs))
         asked[name, "compose"] = Evaluation(name, name, (), "compose")
-    found = Measured(rows, asked, {}, {})
+    found = Measured(rows, asked, {})
     best = found.at_best("fk_glass", "compose")
     assert best is not None and best.label == "fk_glass_b_20x20 / fk_glass_a_20x20"
     right = sum(bool(result.correct) for result in best.results) / len(best.results)

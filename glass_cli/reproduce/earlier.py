@@ -16,7 +16,9 @@ from glass_cli.common.paths import EVAL_CONFIG
 from glass_cli.config.asked import asked_config
 from glass_cli.output.identity import IDENTITY, SIZES, identity
 from glass_cli.output.results import Run
-from glass_cli.output.run_file import SUFFIX, asked_for, is_run_file, read_run_file, write_run_file
+from glass_cli.output.run_file import SUFFIX, asked_for, read_run_file, write_run_file
+from glass_cli.output.study_file import SUFFIX as STUDY
+from glass_cli.output.study_file import FinishedStudy, read_study_file, write_study_file
 from glass_cli.output.versions import weights
 from glass_cli.reproduce.measured import DrawnRun, run_folder
 from glass_cli.reproduce.plan import Evaluation
@@ -56,7 +58,8 @@ def other_settings(folder: Path, words: Sequence[str]) -> list[str]:
 def file_of(folder: Path, evaluation: Evaluation, seed: int) -> Path:
     """Where in a folder of run files one of a comparison lies."""
     place = run_folder(folder, evaluation, seed)
-    return place.with_name(f"{place.name}{SUFFIX}")
+    suffix = STUDY if evaluation.benchmark is None else SUFFIX
+    return place.with_name(f"{place.name}{suffix}")
 
 
 def usable(file: Path, words: Sequence[str]) -> bool:
@@ -64,11 +67,12 @@ def usable(file: Path, words: Sequence[str]) -> bool:
 
     Says in a line why one is not.
     """
-    if not is_run_file(file):
+    if not file.is_file():
         return False
     try:
         now, before = asked(words), asked_for(file)
-        run = read_run_file(file)
+        read = read_study_file if file.name.endswith(STUDY) else read_run_file
+        summary = read(file).summary
     except GlassError as error:
         say(f"warning: {one_line(error)}")
         return False
@@ -77,7 +81,7 @@ def usable(file: Path, words: Sequence[str]) -> bool:
     if apart:
         say(f"warning: {file} is not used: it was drawn with another {', '.join(apart[:3])}")
         return False
-    return _of_these_weights(file, run.summary.get("versions") or [], now)
+    return _of_these_weights(file, summary.get("versions") or [], now)
 
 
 def _of_these_weights(
@@ -108,19 +112,28 @@ def keep(out: Path, drawn: Iterable[tuple[DrawnRun, Sequence[str]]]) -> list[Pat
     """
     written = []
     for one, words in drawn:
-        file = file_of(out / _RUNS, one.evaluation, one.seed)
-        if not is_run_file(one.run.folder):
-            run = _portable(one.run)
+        file, found = file_of(out / _RUNS, one.evaluation, one.seed), one.run
+        source = found.source if isinstance(found, FinishedStudy) else found.folder
+        if source.is_file():
+            _copy(source, file)
+        elif isinstance(found, FinishedStudy):
+            write_study_file(file, found, asked(words))
+        else:
+            run = _portable(found)
             # how many prompts there are may have been asked for otherwise since
             sizes = {k: v for k, v in identity(run.config, _FREE).items() if k in SIZES}
             write_run_file(file, run, {**asked(words), **sizes})
-        elif one.run.folder.resolve() != file.resolve():
-            with writing_to(file, "name another folder with --out"):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_write(file) as part:
-                    shutil.copyfile(one.run.folder, part)
         written.append(file)
     return written
+
+
+def _copy(source: Path, file: Path) -> None:
+    if source.resolve() == file.resolve():
+        return
+    with writing_to(file, "name another folder with --out"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(file) as part:
+            shutil.copyfile(source, part)
 
 
 def _portable(run: Run) -> Run:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from glass_cli.common.errors import GlassError
 from glass_cli.common.statistics import bootstrap_interval
 from glass_cli.output.reader import read_run
 from glass_cli.output.results import Run
 from glass_cli.output.run_file import read_run_file
+from glass_cli.output.study_file import FinishedStudy, read_study, read_study_file
 from glass_cli.output.writer import SUMMARY
 from glass_cli.report.comparison import compare
 from glass_cli.report.quantities import Estimate
@@ -23,16 +23,18 @@ from glass_cli.reproduce.plan import BUDGET, METHODS, Evaluation, budget_of, met
 
 CORRECT, REWARD = "correct", "answer"
 
+STUDY = "study"  # in the place of a benchmark
+
 Key = tuple[str, str]
 """A row's name, and the benchmark."""
 
 
 class DrawnRun(NamedTuple):
-    """One finished run: an evaluation with one of its seeds."""
+    """One finished run, or study: an evaluation with one of its seeds."""
 
     evaluation: Evaluation
     seed: int
-    run: Run
+    run: Run | FinishedStudy
 
 
 @dataclass(frozen=True)
@@ -41,23 +43,26 @@ class Measured:
 
     rows: each evaluation's runs, of one seed or more.
     evaluations: the same keys -> what was asked for.
-    studies: a study's name -> its parts, one a prompt.
-    summaries: a study's name -> its summary.
+    studies: those without a benchmark, by name; each has seed 0.
     """
 
     rows: Mapping[Key, RunGroup]
     evaluations: Mapping[Key, Evaluation]
-    studies: Mapping[str, Sequence[Mapping[str, Any]]]
-    summaries: Mapping[str, Mapping[str, Any]]
+    studies: Mapping[str, FinishedStudy]
 
     @property
     def drawn(self) -> list[DrawnRun]:
-        """Every run of the rows."""
-        return [
+        """Every run of the rows, and every study."""
+        rows = [
             DrawnRun(self.evaluations[key], _seed(run), run)
             for key, group in self.rows.items()
             for run in group.runs
         ]
+        studies = [
+            DrawnRun(self.evaluations[name, STUDY], 0, study)
+            for name, study in self.studies.items()
+        ]
+        return [*rows, *studies]
 
     @property
     def benchmarks(self) -> list[str]:
@@ -158,7 +163,8 @@ class Measured:
         are the same. None where it was not measured.
         """
         distances = []
-        for part in self.studies.get(study, ()):
+        found = self.studies.get(study)
+        for part in () if found is None else found.parts:
             values = []
             for at in part["times"]:
                 squares = {(r["method"], r["calls"]): r["w2"] ** 2 for r in at["rows"]}
@@ -194,7 +200,7 @@ def _share_right(group: RunGroup, without: int | None) -> float | None:
 
 def run_folder(runs: Path, evaluation: Evaluation, seed: int) -> Path:
     """Where a run of a comparison lies."""
-    return runs / evaluation.name / (evaluation.benchmark or "study") / f"seed_{seed}"
+    return runs / evaluation.name / (evaluation.benchmark or STUDY) / f"seed_{seed}"
 
 
 def measured(
@@ -211,15 +217,18 @@ def measured(
     """
     rows: dict[Key, RunGroup] = {}
     asked: dict[Key, Evaluation] = {}
-    studies: dict[str, Sequence[Mapping[str, Any]]] = {}
-    summaries: dict[str, Mapping[str, Any]] = {}
+    studies: dict[str, FinishedStudy] = {}
     for evaluation in evaluations:
         if evaluation.benchmark is None:
             folder = run_folder(runs, evaluation, seeds[0])
-            if folder not in failed and (folder / SUMMARY).is_file():
-                summaries[evaluation.name] = json.loads((folder / SUMMARY).read_text("utf-8"))
-                parts = sorted((folder / "study").glob("*.json"))
-                studies[evaluation.name] = [json.loads(path.read_text("utf-8")) for path in parts]
+            if folder in earlier:
+                study = read_study_file(earlier[folder])
+            elif folder not in failed and (folder / SUMMARY).is_file():
+                study = read_study(folder)
+            else:
+                continue
+            studies[evaluation.name] = study
+            asked[evaluation.name, STUDY] = evaluation
             continue
         finished = []
         for seed in seeds:
@@ -237,4 +246,4 @@ def measured(
             key = (evaluation.name, evaluation.benchmark)
             rows[key] = RunGroup(evaluation.name, tuple(finished))
             asked[key] = evaluation
-    return Measured(rows, asked, studies, summaries)
+    return Measured(rows, asked, studies)

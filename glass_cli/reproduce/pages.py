@@ -98,9 +98,9 @@ def _results(name: str, measured: Measured, rows: Mapping[tuple[str, str], Row])
         if points(of):
             lines += [f"![{_CAPTION}]({_picture(name, benchmark)})", "", f"{_CAPTION}.", ""]
         lines += [*_table(measured, benchmark, of), "", _SECONDS]
-    for study, summary in measured.summaries.items():
-        lines += ["", f"## {study}", ""]
-        lines += _study(summary.get("posterior") or [])
+    for name_of, study in measured.studies.items():
+        lines += ["", f"## {name_of}", ""]
+        lines += _study(study.summary.get("posterior") or [])
     return "\n".join(lines) + "\n"
 
 
