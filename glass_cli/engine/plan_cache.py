@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from glass_cli.steering.policies import Policy
     from glass_cli.steering.replay import Forecast
 
-FORMAT = 6
+FORMAT = 7
 
 
 class Checked(NamedTuple):

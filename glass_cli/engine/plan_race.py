@@ -33,11 +33,11 @@ def choose(
     parts: Sequence[Mapping[str, Any]],
     runs: Sequence[Mapping[str, Any]],
 ) -> Choice:
-    """The policy of the highest real rewards over the checks that it has in common with best-of-N,
-    the first.
+    """The policy that most often has the higher real reward, of those whose mean reward is not
+    behind the highest by more than a standard error of their difference.
 
-    A difference within its error counts too: to ask for more would stay with best-of-N wherever
-    the checks are few.
+    Rewards have long tails: one prompt that all but one policy got wrong outweighs all others in a
+    mean, and checks are few. Who is ahead on more of them is known sooner.
 
     parts: the table's, runs: the checks'; a reward is None where a policy was no longer run, which
         had fallen behind.
@@ -46,23 +46,40 @@ def choose(
         Checked(one, [float(run["rewards"][i]) for run in runs if run["rewards"][i] is not None])
         for i, one in enumerate(forecasts)
     ]
-    base = best = checked[0]
-    most = 0.0
+    last = [i for i in range(len(forecasts)) if runs[-1]["rewards"][i] is not None]
+    highest = max(last, key=lambda i: checked[i].mean)
+    near = [i for i in last if _near(runs, i, highest)]
+    best = max(near, key=lambda i: (_share_ahead(runs, i, last), checked[i].mean))
     line = "nothing else that was tried is better"
-    for i, one in enumerate(checked[1:], 1):
-        gains = _gains(runs, i, 0)
+    if best != 0:
+        gains = _gains(runs, best, 0)
         mean, error = _mean_and_error(gains)
-        if mean > most:
-            best, most = one, mean
-            prompts = len({run["prompt"] for run in runs if run["rewards"][i] is not None})
-            counted = f"{prompts} prompt{'s' * (prompts > 1)}"
-            line = (
-                f"{mean:+.3g} (standard error {error:.2g}) in reward against"
-                f" {base.forecast.policy.title()}"
-                f" {f'in {len(gains)} runs of' if len(gains) > prompts else 'on'} {counted}"
-            )
+        prompts = len({run["prompt"] for run in runs if run["rewards"][0] is not None})
+        counted = f"{prompts} prompt{'s' * (prompts > 1)}"
+        line = (
+            f"{mean:+.3g} (standard error {error:.2g}) in reward against"
+            f" {checked[0].forecast.policy.title()}, ahead in {sum(gain > 0 for gain in gains)} of"
+            f" {len(gains)} runs on {counted}"
+        )
     nfe = sum(int(part["nfe"]) for part in [*parts, *runs])
-    return Choice(best.forecast.policy, line, checked, nfe)
+    return Choice(checked[best].forecast.policy, line, checked, nfe)
+
+
+def _near(runs: Sequence[Mapping[str, Any]], one: int, highest: int) -> bool:
+    mean, error = _mean_and_error(_gains(runs, highest, one))
+    return mean <= error
+
+
+def _share_ahead(runs: Sequence[Mapping[str, Any]], one: int, others: Sequence[int]) -> float:
+    """Of all comparisons with the others, the share in which a policy got more; equal ones count
+    half."""
+    ahead = [
+        0.5 + 0.5 * math.copysign(gain != 0.0, gain)
+        for other in others
+        if other != one
+        for gain in _gains(runs, one, other)
+    ]
+    return sum(ahead) / max(1, len(ahead))
 
 
 def _gains(runs: Sequence[Mapping[str, Any]], one: int, other: int) -> list[float]:
