@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.errors import GlassError, Unfinished, one_line
-from glass_cli.common.files import FULL, cannot_write, why
+from glass_cli.common.files import FULL, atomic_write, cannot_write, why
 from glass_cli.common.messages import describe, output_is_closed, say
 from glass_cli.common.paths import ERROR_FILE, EVAL_CONFIG, MAIN_CONFIG
 from glass_cli.common.signals import code_of, interruptions_kept, signals_raise
@@ -87,7 +87,8 @@ def _write(path: Path, line: str, error: Exception) -> str:
     """Keeps an error in a file; returns what says so, or why it could not be kept."""
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     try:
-        path.write_text(f"{line}\n\n{trace}", encoding="utf-8", errors="backslashreplace")
+        with atomic_write(path) as part:  # a sweep watches for it
+            part.write_text(f"{line}\n\n{trace}", encoding="utf-8", errors="backslashreplace")
     except OSError as problem:
         return f" ({path} cannot be written: {problem.strerror}; {_TRACEBACKS}=1 shows where)"
     return f" (traceback in {path})"

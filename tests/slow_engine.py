@@ -10,8 +10,8 @@ from glass_cli.config.settings import Settings
 
 def run(settings: Settings, folder: Path) -> None:
     """Waits a minute, and takes half a second to close its file; with seed 7 it waits a second."""
-    (folder / "begun").touch()
     try:
+        (folder / "begun").touch()  # from here on a signal may come
         time.sleep(1 if settings.root.seed == 7 else 60)
     finally:
         (folder / "closing").touch()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-import time
+import threading
 
 import pytest
 
@@ -12,7 +12,7 @@ from glass_cli.output.background import DaemonThread
 
 def test_worker_bounds_and_reports() -> None:
     errors: list[Exception] = []
-    worker = DaemonThread(errors.append)
+    worker, over = DaemonThread(errors.append), threading.Event()
     assert worker.call(lambda: 3, 5.0) == 3
     with pytest.raises(IndexError):
         worker.call(lambda: operator.getitem([], 3), 5.0)
@@ -20,5 +20,6 @@ def test_worker_bounds_and_reports() -> None:
     worker.call(lambda: None, 5.0)
     assert [type(error) for error in errors] == [ZeroDivisionError]
     with pytest.raises(TimeoutError):
-        worker.call(lambda: time.sleep(1.0), 0.05)
+        worker.call(over.wait, 0.05)
+    over.set()
     worker.stop()

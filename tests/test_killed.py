@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -55,10 +56,12 @@ def test_two_at_once() -> None:
     command = [sys.executable, "-m", "glass_cli", "eval", *words]
     holder = Path(FOLDER, HOLDER)
     with child_process.Child(command, ENVIRONMENT) as first:
-        deadline = time.monotonic() + 60
-        while not holder.exists() and time.monotonic() < deadline:
+        deadline = time.monotonic() + 240
+        while not (holder.exists() and holder.read_text()) and time.monotonic() < deadline:
             time.sleep(0.02)
+        first.send_signal(signal.SIGSTOP)  # or it might end before the second begins
         second = child_process.run(command, ENVIRONMENT)
+        first.send_signal(signal.SIGCONT)
         first.communicate()
     assert first.returncode == 0 and second.returncode == 2
     (line,) = second.stderr.splitlines()

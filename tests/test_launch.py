@@ -58,6 +58,23 @@ def test_what_was_there_before_a_failed_start_stays(tiny_conf: Path) -> None:
     assert [p.name for p in Path("mine/a").iterdir()] == ["error.txt"]
 
 
+def test_an_error_is_whole_when_it_is_there(
+    tiny_conf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who watches a sweep reads its line once."""
+    seen, replace = [], os.replace
+
+    def watched(part: Path, path: Path) -> None:
+        if path.name == "error.txt":
+            seen.append((path.exists(), Path(part).read_text().splitlines()[0]))
+        replace(part, path)
+
+    monkeypatch.setattr(os, "replace", watched)
+    Path("run").mkdir()
+    assert failing(tiny_conf, "run", lambda place: None) == 2
+    assert seen == [(False, "the reward is NaN")]
+
+
 @pytest.mark.parametrize("part", ["results/00000", "study"])
 def test_finished_work_stays_when_a_run_fails(tiny_conf: Path, part: str) -> None:
     assert failing(tiny_conf, "run", lambda place: (place / part).mkdir(parents=True)) == 2

@@ -26,13 +26,30 @@ from glass_cli.launch import launch
 sweep = sys.argv[2] == "sweep"
 sys.exit(launch(sys.argv[3:], sweep, conf=Path(sys.argv[1]), engine="slow_engine"))
 """
+# glass, which waits before its second result
+HELD = """
+import time
+from glass_cli.cli import main
+from glass_cli.engine.launchers.local import Local
+
+inner = Local.run
+
+def run(*given):
+    for number, finished in enumerate(inner(*given)):
+        time.sleep(60 if number == 1 else 0)
+        yield finished
+
+Local.run = run
+main()
+"""
 MIXTURE = ["model=gaussian_mixture", "wandb.mode=disabled", "calls=5"]
 
 
 def wait_for(pattern: str, process: Child) -> Path:
     """The first file of that name below the working directory."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
+    end, ended = time.monotonic() + 240, False
+    while time.monotonic() < end and not ended:
+        ended = process.poll() is not None  # asked first: its last file counts too
         found = next(Path().glob(pattern), None)
         if found is not None:
             return found
@@ -106,8 +123,8 @@ def test_a_stopped_run_of_the_engine_goes_on(
     """The whole of `glass sample`, as the line that it ends with says."""
     monkeypatch.chdir(tmp_path)
     Path("prompts.txt").write_text("".join(f"prompt {n}\n" for n in range(12)))
-    command = [sys.executable, "-m", "glass_cli", "sample", *MIXTURE[:2], "prompts=prompts.txt"]
-    process = Child(command, ENVIRONMENT)
+    words = ["sample", *MIXTURE[:2], "prompts=prompts.txt"]
+    process = Child([sys.executable, "-c", HELD, *words], ENVIRONMENT)
     result = wait_for("outputs/*/*/results/*/0000.json", process)
     process.send_signal(number)
     line = process.communicate(timeout=60)[1].splitlines()[-1]
@@ -117,7 +134,7 @@ def test_a_stopped_run_of_the_engine_goes_on(
     assert 1 <= len(before) < 12 and not (folder / "summary.json").exists()
     times = {path: path.stat().st_mtime_ns for path in before}
     (word,) = [word for word in line.split() if word.startswith("hydra.run.dir=")]
-    done = run([*command, word], ENVIRONMENT)
+    done = run([sys.executable, "-m", "glass_cli", *words, word], ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     assert (folder / "summary.json").exists() and len(list(folder.glob("results/*/*.json"))) == 12
     assert {path: path.stat().st_mtime_ns for path in before} == times

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -141,7 +141,8 @@ def test_a_table_of_hostile_prompts_is_no_page(
     done = CliRunner().invoke(app, ["compare", *runs, "--csv", "table.csv", *labels])
     assert done.exit_code == 0, done.output[:500]
     text = Path("table.csv").read_text(encoding="utf-8")
-    with HTTPServer(("127.0.0.1", 0), _Unnamed) as server, Page() as page:
+    # of several threads: a browser may connect and say nothing yet
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Unnamed) as server, Page() as page:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/table"
         page.go(url)

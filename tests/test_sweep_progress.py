@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from glass_cli.common.files import atomic_write
 from glass_cli.config.command_line import read_arguments
 from glass_cli.config.preflight import preflight
 from glass_cli.launch import launch
@@ -19,35 +22,36 @@ from glass_cli.output.sweep_progress import sweep_progress
 
 def finish(job: Path, score: float | None) -> None:
     job.mkdir(parents=True, exist_ok=True)
-    (job / "summary.json").write_text(json.dumps({"score": score}))
+    with atomic_write(job / "summary.json") as part:  # who watches never finds half of it
+        part.write_text(json.dumps({"score": score}))
 
 
 def fail(job: Path, line: str) -> None:
     job.mkdir(parents=True, exist_ok=True)
-    (job / "error.txt").write_text(f"{line}\n\nTraceback ...\n")
+    with atomic_write(job / "error.txt") as part:
+        part.write_text(f"{line}\n\nTraceback ...\n")
 
 
-def test_each_end_is_said_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_end_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    stream = io.StringIO()  # capsys loses what another thread writes while it is read
+    monkeypatch.setattr(sys, "stderr", stream)
     sweep = Path("sweep")
     finish(sweep / "before", 1.0)
     fail(sweep / "failed_before", "out of memory")
     for path in sweep.rglob("*.*"):
         os.utime(path, (time.time() - 60, time.time() - 60))
     (sweep / ".submitit").mkdir()
-    said: list[str] = []
     with sweep_progress(sweep, every=0.01):
         finish(sweep / "0", 2.34567)
         until = time.monotonic() + 30
-        while "ended" not in "".join(said) and time.monotonic() < until:
+        while "ended" not in stream.getvalue() and time.monotonic() < until:
             time.sleep(0.01)
-            said += capsys.readouterr().err.splitlines()
-        assert said[-1] == "glass: finished, 1 ended so far: sweep/0, score 2.346"  # at once
+        last = stream.getvalue().splitlines()[-1]
+        assert last == "glass: finished, 1 ended so far: sweep/0, score 2.346"  # at once
         fail(sweep / "1", "seed=1: there is no room")
         finish(sweep / "failed_before", None)
-    said += capsys.readouterr().err.splitlines()
+    said = stream.getvalue().splitlines()
     assert said[0] == "glass: the jobs run in processes of their own; their folders are in sweep"
     assert sorted(said[2:4], key=lambda line: "finished" in line) == [
         f"glass: failed, {2 if 'failed' in said[2] else 3} ended so far: sweep/1: seed=1: there is"

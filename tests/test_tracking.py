@@ -187,8 +187,8 @@ def test_a_finish_that_hangs_is_bounded(tmp_path: Path) -> None:
 def test_refused_connection_is_recorded_offline(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    done = run(tmp_path, WANDB_BASE_URL=url, WANDB_API_KEY="garbage")
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"  # it stays nobody else's
+        done = run(tmp_path, WANDB_BASE_URL=url, WANDB_API_KEY="garbage")
     (line,) = done.said
     assert line.startswith(f"glass|WARNING|W&B records offline: {url} does not answer")
     assert_recorded(tmp_path / "run0")

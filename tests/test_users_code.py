@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +26,7 @@ from pathlib import Path
 import torch
 
 def slow(points, prompts):
-    for _ in range(5):
-        time.sleep(0.05)
+    any(time.sleep(0.25) or not Path("unsaid").exists() for _ in range(100))  # all in one line
     return points[:, 0]
 
 def hangs(points, prompts):
@@ -100,13 +100,33 @@ def test_a_long_call_is_named_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(users_code, "SLOW", 0.1)
+    say = users_code.say
+    monkeypatch.setattr(users_code, "say", lambda line: (say(line), Path("unsaid").unlink()))
+    Path("unsaid").touch()  # while it is there the call lasts
     reward = loaded("slow")
     for _ in range(2):
         reward.score(torch.ones(3, 2), "a")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("glass: reward.target=slow_rewards.slow has been at work for 0 s at ")
-    assert place("time.sleep(0.05)") in line and "Ctrl-C" in line
+    assert place("time.sleep(0.25)") in line and "Ctrl-C" in line
     monkeypatch.setattr(users_code, "SLOW", 10.0)
+    loaded("slow").score(torch.ones(3, 2), "a")
+    assert not capsys.readouterr().err
+
+
+def test_a_call_that_has_just_ended_is_not_at_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Although its timer had gone off before it could be stopped."""
+
+    class Late(threading.Timer):
+        def start(self) -> None:
+            pass
+
+        def cancel(self) -> None:
+            self.function()
+
+    monkeypatch.setattr(threading, "Timer", Late)
     loaded("slow").score(torch.ones(3, 2), "a")
     assert not capsys.readouterr().err
 

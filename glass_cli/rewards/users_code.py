@@ -77,9 +77,11 @@ class UsersCode:
         if self._slow_said:
             yield
             return
-        thread = threading.get_ident()
+        thread, over = threading.get_ident(), threading.Event()
 
         def still() -> None:
+            if over.is_set():  # the timer had gone off before it could be cancelled
+                return
             self._slow_said = True
             frame = sys._current_frames().get(thread)
             place = "" if frame is None else self._at(traceback.extract_stack(frame))
@@ -94,6 +96,7 @@ class UsersCode:
         try:
             yield
         finally:
+            over.set()
             timer.cancel()
 
     @contextmanager
