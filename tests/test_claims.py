@@ -114,6 +114,27 @@ def test_the_best_split_is_not_chosen_by_its_own_luck() -> None:
     assert best is not None and best.label == "fk_glass_a_20x20" and len(best.results) == 150
 
 
+def test_a_split_of_one_seed_is_compared_on_that_seed() -> None:
+    """Its luck with it is not set against another's mean of two, and it does not choose itself."""
+    rows, asked = {}, {}
+    for name, shares in (("fk_glass_a_20x20", (0.9, 0.5)), ("fk_glass_b_20x20", (0.8,))):
+        runs = [
+            run
+            for seed, share in enumerate(shares)
+            for run in group(name, "compose", (share, 400, 0.0), (seed,)).runs
+        ]
+        rows[name, "compose"] = RunGroup(name, tuple(runs))
+        asked[name, "compose"] = Evaluation(name, name, (), "compose")
+    found = Measured(rows, asked, {})
+    assert found.best("fk_glass", "compose") == "fk_glass_a_20x20"
+    assert found.best_splits()["fk_glass"].name == "fk_glass_a_20x20"
+    best = found.at_best("fk_glass", "compose")
+    assert best is not None and best.label == "fk_glass_a_20x20" and len(best.results) == 300
+    # two splits of which each has a seed of its own are compared by what they have
+    apart = {key: RunGroup(key[0], each.runs[-1:]) for key, each in rows.items()}
+    assert replace(found, rows=apart).best("fk_glass", "compose") == "fk_glass_b_20x20"
+
+
 def test_one_benchmark_against_it_is_enough() -> None:
     rows = {name: PAPER[name] for name in ("best_of_n_8x50", "fk_glass_schedule_8x50")}
     found = of(rows)

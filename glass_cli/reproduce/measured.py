@@ -94,7 +94,8 @@ class Measured:
     ) -> str | None:
         """The name of a method's row of that budget that is most often right on a benchmark.
 
-        without: a seed whose results do not count, where there are others.
+        without: a seed whose results do not count, where there are others; only rows that have it
+            are compared.
 
         None where it has no row of that budget.
         """
@@ -105,16 +106,20 @@ class Measured:
     ) -> str | None:
         """Of the rows that were measured on all of ``benchmarks``."""
         scores: dict[str, float] = {}
-        for name in dict.fromkeys(name for name, _ in self.rows):
-            if method_of(name) != method:
-                continue
-            groups = [self.row(name, benchmark) for benchmark in benchmarks]
-            spent = [self.budget(name, benchmark) for benchmark in benchmarks]
-            right = [None if group is None else _share_right(group, without) for group in groups]
-            known = [share for share in right if share is not None]
-            near = all(budget_of(n) == budget for n in spent)
-            if near and len(known) == len(right):
-                scores[name] = sum(known)
+        for number, benchmark in enumerate(benchmarks):
+            groups = {
+                name: group
+                for (name, at), group in self.rows.items()
+                if at == benchmark
+                and method_of(name) == method
+                and budget_of(self.budget(name, benchmark)) == budget
+                and (without is None or without in _seeds(group))
+            }
+            shares = _shares_right(groups, without)
+            known = shares if number == 0 else scores.keys() & shares.keys()
+            scores = {
+                name: scores.get(name, 0.0) + shares[name] for name in shares if name in known
+            }
         return max(scores, key=lambda name: scores[name], default=None)
 
     def splits(self, method: str, benchmark: str) -> int:
@@ -186,12 +191,30 @@ def _seed(run: Run) -> int:
     return int(run.config.get("seed") or 0)
 
 
-def _share_right(group: RunGroup, without: int | None) -> float | None:
+def _seeds(group: RunGroup) -> set[int]:
+    return {_seed(run) for run in group.runs}
+
+
+def _shares_right(groups: Mapping[str, RunGroup], without: int | None) -> dict[str, float]:
+    """The share of right answers of each row, on the seeds that all have: one row's luckier seed is
+    not set against another's mean.
+
+    without: a seed that does not count, unless there is no other.
+    """
+    seeds = {name: _seeds(group) - {without} for name, group in groups.items()}
+    if not any(seeds.values()):
+        seeds = {name: _seeds(group) for name, group in groups.items()}
+    seeds = {name: own for name, own in seeds.items() if own}
+    common = set.intersection(*seeds.values()) if seeds else set()
+    shares = {name: _share_right(groups[name], common or own) for name, own in seeds.items()}
+    return {name: share for name, share in shares.items() if share is not None}
+
+
+def _share_right(group: RunGroup, seeds: set[int]) -> float | None:
     """The mean of the tasks' shares of right answers; None where nobody judged."""
-    kept = [run for run in group.runs if _seed(run) != without] or group.runs
     tasks: dict[str | None, list[float]] = {}
-    for run in kept:
-        for result in run.results:
+    for run in group.runs:
+        for result in run.results if _seed(run) in seeds else ():
             if result.correct is not None:
                 tasks.setdefault(result.task, []).append(float(result.correct))
     means = [sum(values) / len(values) for values in tasks.values()]
