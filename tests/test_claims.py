@@ -176,6 +176,25 @@ def test_one_split_against_the_best_of_several_decides_nothing() -> None:
     assert claims(as_many)[2].verdict == "holds"
 
 
+def test_a_benchmark_of_small_budgets_alone_is_shown_beside() -> None:
+    """Nor do smaller budgets' splits count for those of the whole."""
+    both = of(PAPER)
+    rows = {key: each for key, each in both.rows.items() if key[1] == "compose"}
+    small = {"best_of_n_32x5": 0.5, "best_of_n_160": 0.4, "fk_glass_160": 0.7}
+    beside = {
+        (name, "geneval"): group(name, "geneval", (right, 160, 0.0))
+        for name, right in small.items()
+    }
+    alone, mixed = (claims(replace(both, rows=r)) for r in (rows, {**rows, **beside}))
+    assert [claim.verdict for claim in mixed] == [claim.verdict for claim in alone]
+    assert [c.verdict for c in alone][2:] == ["holds"] * 4
+    known = [f for claim in mixed for f in claim.findings if f.estimate is not None]
+    shown = [f.what for f in known if f.where == "geneval"]
+    assert shown == ["fk_glass_160 less best_of_n_32x5, 160 calls, each at its best"]
+    more = {(n, "compose"): group(n, "compose", (0.2, 80, 0.0)) for n in ("best_of_n_80",)}
+    assert claims(replace(both, rows={**rows, **more}))[2].verdict == "holds"
+
+
 def test_a_planned_budget_is_a_claim_of_its_own() -> None:
     found = claims(of({"best_of_n_8x50": (0.5, 400, 0.0), "auto_400": (0.7, 400, 0.0)}))
     assert len(found) == 7 and found[-1].verdict == "holds"

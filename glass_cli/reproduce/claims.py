@@ -165,31 +165,31 @@ def _calls(measured: Measured) -> Iterator[Finding]:
 
 
 def _steering(measured: Measured, other: str, same_split: str) -> Iterator[Finding]:
+    at_whole = [b for b in measured.benchmarks if measured.best("fk_glass", b)]
+    at_whole = [b for b in at_whole if measured.best(other, b)] or measured.benchmarks
+    paper = _where(measured, "fk_glass_schedule_8x50", same_split)
     for benchmark in measured.benchmarks:
         for budget in (BUDGET, *SMALLER):
             run = measured.at_best("fk_glass", benchmark, budget)
             base = measured.at_best(other, benchmark, budget)
-            if budget != BUDGET and (run is None or base is None):
+            whole = budget == BUDGET
+            if benchmark not in at_whole if whole else run is None or base is None:
                 continue
             sides, more = (run or "fk_glass", base or other), f", {budget} calls, each at its best"
-            whole = budget == BUDGET
             # the best of many splits against that of a few says nothing of the methods
-            fair = measured.splits("fk_glass", benchmark) >= measured.splits(other, benchmark)
-            yield _paired(*sides, benchmark, more=more, decides=whole and fair)
+            tried = [measured.splits(method, benchmark, budget) for method in ("fk_glass", other)]
+            yield _paired(*sides, benchmark, more=more, decides=whole and tried[0] >= tried[1])
             if whole:
                 yield _paired(*sides, benchmark, REWARD, more=more)
-        sides = _rows(measured, "fk_glass_schedule_8x50", same_split, benchmark)
-        yield _paired(*sides, benchmark)
-        yield _paired(*sides, benchmark, REWARD)
+        if benchmark in paper:
+            sides = _rows(measured, "fk_glass_schedule_8x50", same_split, benchmark)
+            yield _paired(*sides, benchmark)
+            yield _paired(*sides, benchmark, REWARD)
 
 
 def _alone(measured: Measured) -> Iterator[Finding]:
-    for benchmark in measured.benchmarks:
-        for run, base in (
-            ("glass1_50", "ode1_50"),
-            ("glass2_50", "ode2_50"),
-            ("sde_50", "ode1_50"),
-        ):
+    for run, base in (("glass1_50", "ode1_50"), ("glass2_50", "ode2_50"), ("sde_50", "ode1_50")):
+        for benchmark in _where(measured, run, base):
             yield _paired(
                 *_rows(measured, run, base, benchmark), benchmark,
                 kind="not below", margin=POINTS, decides=run.startswith("glass"),
@@ -197,9 +197,9 @@ def _alone(measured: Measured) -> Iterator[Finding]:
 
 
 def _guidance(measured: Measured) -> Iterator[Finding]:
-    for benchmark in measured.benchmarks:
-        for split in ("8x50", "20x20"):
-            run, base = f"fk_glass_guidance_{split}", f"learned_fk_glass_schedule_{split}"
+    for split in ("8x50", "20x20"):
+        run, base = f"fk_glass_guidance_{split}", f"learned_fk_glass_schedule_{split}"
+        for benchmark in _where(measured, run, base):
             sides = _rows(measured, run, base, benchmark)
             for quantity in (REWARD, CORRECT):
                 yield _paired(*sides, benchmark, quantity, decides=split == "8x50")
@@ -223,6 +223,12 @@ def _searched(measured: Measured) -> Iterator[Finding]:
                 base = measured.at_best("best_of_n", benchmark, budget) or "best_of_n"
                 more, whole = f", {budget} calls, each at its best", budget == BUDGET
                 yield _paired(run, base, benchmark, more=more, decides=whole)
+
+
+def _where(measured: Measured, run: str, base: str) -> list[str]:
+    """The benchmarks on which both rows were measured; all where there is none."""
+    both = [b for b in measured.benchmarks if measured.row(run, b) and measured.row(base, b)]
+    return both or measured.benchmarks
 
 
 def _rows(

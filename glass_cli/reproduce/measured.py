@@ -122,9 +122,14 @@ class Measured:
             }
         return max(scores, key=lambda name: scores[name], default=None)
 
-    def splits(self, method: str, benchmark: str) -> int:
-        """How many of a method's rows were measured on a benchmark."""
-        return sum(at == benchmark and method_of(name) == method for name, at in self.rows)
+    def splits(self, method: str, benchmark: str, budget: int) -> int:
+        """How many of a method's rows of that budget were measured on a benchmark."""
+        return sum(
+            at == benchmark
+            and method_of(name) == method
+            and budget_of(self.budget(name, at)) == budget
+            for name, at in self.rows
+        )
 
     def at_best(self, method: str, benchmark: str, budget: int = BUDGET) -> RunGroup | None:
         """A method's runs at its best split, which the results of the other seeds choose for each.
