@@ -7,9 +7,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from invented_results import group
 from scipy import stats
 
-from glass_cli.common.statistics import bootstrap_interval, statistic_intervals, stratified_interval
+from glass_cli.common.statistics import (
+    bootstrap_interval,
+    share_interval,
+    statistic_intervals,
+    stratified_interval,
+)
+from glass_cli.engine.summary import judged_scores
+from glass_cli.report.comparison import compare
+from glass_cli.report.quantities import Estimate, estimate_of, quantities
 
 # The 2.5 % quantile of 10,000 draws has a standard error of sqrt(.025 * .975 / 10^4) / f,
 # f = 0.058 per sigma: 0.027 sigma = 0.014 half widths. Two independent ones, 4 sigma: 0.08.
@@ -85,3 +94,45 @@ def test_draws_that_lack_the_number_do_not_count() -> None:
 
     ((low, high),) = statistic_intervals(pairs, correlation)  # type: ignore[misc]  # not None
     assert -1.0 - 1e-9 <= low < high <= 1.0 + 1e-9
+
+
+@pytest.mark.parametrize("count", [2, 6, 200])
+@pytest.mark.parametrize(("value", "whole"), [(1.0, 1.0), (0.0, 1.0), (100.0, 100.0)])
+def test_shares_without_spread_have_the_exact_interval(
+    count: int, value: float, whole: float
+) -> None:
+    """Of Clopper and Pearson, by scipy; in groups never narrower than of all values together."""
+    right = round(value / whole) * count
+    exact = stats.binomtest(right, count).proportion_ci(0.95, "exact")
+    found = share_interval([[value] * count], whole)
+    assert found == pytest.approx((whole * exact.low, whole * exact.high))
+    halves = share_interval([[value] * count, [value] * count], whole)
+    twice = stats.binomtest(2 * right, 2 * count).proportion_ci(0.95, "exact")
+    assert halves == pytest.approx((whole * twice.low, whole * twice.high))
+    uneven = share_interval([[value] * count, [value] * (3 * count)], whole)
+    assert uneven == pytest.approx(halves)
+
+
+def test_other_shares_are_drawn_anew() -> None:
+    """And a difference that is 0 everywhere is no share: nothing speaks for its being above."""
+    mixed = [[1.0, 0.0, 1.0, 1.0], [1.0, 1.0]]
+    assert share_interval(mixed) == stratified_interval(mixed)
+    assert share_interval([[1.0]]) is None
+    assert share_interval([[100.0, 100.0]], 1.0) == (100.0, 100.0)
+    assert stratified_interval([[0.0] * 9]) == (0.0, 0.0)
+
+
+def test_all_right_is_not_known_to_be_all() -> None:
+    """In a table of runs; their difference stays 0."""
+    runs = [group(name, "compose", (1.0, 50, 0.0), (0,)) for name in ("a", "b")]
+    (correct,) = [q for q in quantities([each.runs[0] for each in runs]) if q.key == "correct"]
+    found = estimate_of(runs[0].results, correct)
+    exact = stats.binomtest(150, 150).proportion_ci(0.95, "exact")
+    assert found is not None and found.mean == 100.0
+    assert found.interval == pytest.approx((100.0 * exact.low, 100.0))
+    cells = compare(runs, 0, ["correct"]).cells["correct"]
+    assert [cell.value for cell in cells] == [found, found]
+    assert cells[1].difference == Estimate(0.0, (0.0, 0.0), 150)
+    scores = judged_scores({"scores": {"one": 1.0}, "per_prompt": {"one": [1.0] * 6}, "groups": {}})
+    low, high = scores["one"]["interval95"]
+    assert 0.5 < low < 0.6 and high == 1.0

@@ -48,6 +48,25 @@ def stratified_interval(
     return interval
 
 
+def share_interval(
+    groups: Sequence[Sequence[float]], whole: float = 1.0, level: float = LEVEL
+) -> Interval | None:
+    """As :func:`stratified_interval`, of shares from 0 to ``whole``.
+
+    Where all values are 0, or all ``whole``, no draw differs from another, and the interval would
+    have no width whatever their number. There the other end is the exact one of Clopper and
+    Pearson (1934); of several groups, as if each had as many values as the smallest, which is
+    never too narrow.
+    """
+    interval = stratified_interval(groups, level)
+    values = {value for group in groups for value in group}
+    if interval is None or values not in ({0.0}, {whole}):
+        return interval
+    count = len(groups) * min(map(len, groups))
+    bound = ((1.0 - level) / 2.0) ** (1.0 / count)
+    return (0.0, whole * (1.0 - bound)) if values == {0.0} else (whole * bound, whole)
+
+
 def statistic_intervals(
     items: Sequence[T],
     statistic: Callable[[Sequence[T]], Sequence[float] | Numbers],

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from glass_cli.common.files import plain
-from glass_cli.common.statistics import bootstrap_interval, stratified_interval
+from glass_cli.common.statistics import bootstrap_interval, share_interval
 from glass_cli.output.tables import text_table
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def costs(results: Sequence[Result], times: Sequence[Mapping[str, Any]]) -> dict
 def judged_scores(answer: Answer) -> dict[str, Any]:
     """The benchmark's own scores, each with its 95 % bootstrap interval over prompts.
 
-    A score that is a mean of others (GenEval's of its tasks) is drawn within each of them.
+    A score that is a mean of others (GenEval's of its tasks) is drawn within each of them. Where a
+    score is 0 on all prompts, or 1, it is taken for a share.
     """
     per_prompt = answer["per_prompt"]
     scores = {}
@@ -125,9 +126,9 @@ def judged_scores(answer: Answer) -> dict[str, Any]:
         interval = None
         if members and all(member in per_prompt for member in members):
             known = [per_prompt[member] for member in members if per_prompt[member]]
-            interval = stratified_interval(known)
+            interval = share_interval(known)
         elif name in per_prompt:
-            interval = bootstrap_interval(per_prompt[name])
+            interval = share_interval([per_prompt[name]])
         prompts = sum(len(per_prompt.get(member, [])) for member in members or [name])
         scores[name] = {"mean": value, "interval95": interval, "prompts": prompts or None}
     return scores

@@ -158,7 +158,7 @@ def value_over(
     if is_one_prompt(common):
         return estimate_of_one([value for values in own.values() for value in values], quantity)
     values = {prompt: quantity.pool(numbers) for prompt, numbers in own.items()}
-    return estimate(values, quantity.by_task)
+    return estimate(values, quantity.by_task, quantity.whole)
 
 
 def difference_over(

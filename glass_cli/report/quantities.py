@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from glass_cli.common.statistics import bootstrap_interval, stratified_interval
+from glass_cli.common.statistics import bootstrap_interval, share_interval, stratified_interval
 from glass_cli.output.results import Result, Run
 
 
@@ -23,6 +24,7 @@ class Quantity:
     by_task: the mean is that of the tasks' means, as GenEval's overall score is.
     scale: what two runs must share to be compared in it: their "reward", their "judge", or nothing.
     pool: makes one value of those of a prompt's results.
+    whole: of a share of what is right, the value where all is; None for other numbers.
     """
 
     key: str
@@ -31,6 +33,7 @@ class Quantity:
     by_task: bool = False
     scale: str = ""
     pool: Callable[[Sequence[float]], float] = mean
+    whole: float | None = None
 
     @property
     def averages(self) -> bool:
@@ -72,13 +75,14 @@ def _percent(result: Result) -> float | None:
 def _judged(results: Sequence[Result], scores: Collection[str]) -> list[Quantity]:
     """Verdicts, and the judge's numbers; those that are ``scores`` are means of the tasks' too."""
     tasks = dict.fromkeys(r.task for r in results if r.task is not None and r.correct is not None)
-    judged = [Quantity("correct", "judged correct, %", _percent, by_task=True, scale="judge")]
+    share = partial(Quantity, scale="judge", whole=100.0)
+    judged = [share("correct", "judged correct, %", _percent, by_task=True)]
     for task in tasks:
         label = f"  {task.replace('_', ' ')}, %"
-        judged.append(Quantity(f"correct.{task}", label, _of_task(task), scale="judge"))
+        judged.append(share(f"correct.{task}", label, _of_task(task)))
     if any(r.image_index > 0 for r in results):
         label = "prompts with a correct one, %"
-        judged.append(Quantity("one_correct", label, _percent, scale="judge", pool=max))
+        judged.append(share("one_correct", label, _percent, pool=max))
     for name in dict.fromkeys(name for result in results for name in result.measured):
         key, label, of = f"judged.{name}", f"judged {name}", _measured(name)
         judged.append(Quantity(key, label, of, by_task=name in scores, scale="judge"))
@@ -115,22 +119,26 @@ Prompt = tuple[Hashable, str | None]
 """What tells a prompt from others, and its task."""
 
 
-def estimate(values: Mapping[Prompt, float], by_task: bool = False) -> Estimate | None:
+def estimate(
+    values: Mapping[Prompt, float], by_task: bool = False, whole: float | None = None
+) -> Estimate | None:
     """The mean of ``values``, one for each prompt; None where there are none.
 
     Where ``by_task``, and all have tasks, prompts are drawn anew within each task and the tasks'
     means are averaged.
+
+    whole: of shares, see :func:`glass_cli.common.statistics.share_interval`.
     """
     if not values:
         return None
+    groups = [[*values.values()]]
     if by_task and all(task is not None for _, task in values):
         strata: dict[str | None, list[float]] = {}
         for (_, task), value in values.items():
             strata.setdefault(task, []).append(value)
         groups = list(strata.values())
-        return Estimate(mean([mean(g) for g in groups]), stratified_interval(groups), len(values))
-    numbers = list(values.values())
-    return Estimate(mean(numbers), bootstrap_interval(numbers), len(numbers))
+    interval = stratified_interval(groups) if whole is None else share_interval(groups, whole)
+    return Estimate(mean([mean(g) for g in groups]), interval, len(values))
 
 
 def estimate_of_one(numbers: Sequence[float], quantity: Quantity) -> Estimate | None:
@@ -147,7 +155,7 @@ def estimate_of_one(numbers: Sequence[float], quantity: Quantity) -> Estimate | 
 def estimate_of(results: Iterable[Result], quantity: Quantity) -> Estimate | None:
     """The estimate of one run's ``quantity``; pictures of a prompt are not independent."""
     pooled = {prompt: quantity.pool(own) for prompt, own in values_of(results, quantity).items()}
-    return estimate(pooled, quantity.by_task)
+    return estimate(pooled, quantity.by_task, quantity.whole)
 
 
 def values_of(results: Iterable[Result], quantity: Quantity) -> dict[Prompt, list[float]]:
