@@ -74,7 +74,7 @@ def _share_ahead(runs: Sequence[Mapping[str, Any]], one: int, others: Sequence[i
     """Of all comparisons with the others, the share in which a policy got more; equal ones count
     half."""
     ahead = [
-        0.5 + 0.5 * math.copysign(gain != 0.0, gain)
+        1.0 if gain > 0.0 else 0.5 if gain == 0.0 else 0.0
         for other in others
         if other != one
         for gain in _gains(runs, one, other)

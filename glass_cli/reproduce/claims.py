@@ -173,7 +173,8 @@ def _steering(measured: Measured, other: str, same_split: str) -> Iterator[Findi
             run = measured.at_best("fk_glass", benchmark, budget)
             base = measured.at_best(other, benchmark, budget)
             whole = budget == BUDGET
-            if benchmark not in at_whole if whole else run is None or base is None:
+            known = run is not None and base is not None
+            if not (benchmark in at_whole if whole else known):
                 continue
             sides, more = (run or "fk_glass", base or other), f", {budget} calls, each at its best"
             # the best of many splits against that of a few says nothing of the methods

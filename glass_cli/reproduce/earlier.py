@@ -17,7 +17,7 @@ from glass_cli.config.asked import asked_config
 from glass_cli.output.identity import IDENTITY, SIZES, identity
 from glass_cli.output.results import Run
 from glass_cli.output.run_file import SUFFIX, asked_for, read_run_file, write_run_file
-from glass_cli.output.study_file import SUFFIX as STUDY
+from glass_cli.output.study_file import SUFFIX as STUDY_SUFFIX
 from glass_cli.output.study_file import FinishedStudy, read_study_file, write_study_file
 from glass_cli.output.versions import weights
 from glass_cli.reproduce.measured import DrawnRun, run_folder
@@ -58,7 +58,7 @@ def other_settings(folder: Path, words: Sequence[str]) -> list[str]:
 def file_of(folder: Path, evaluation: Evaluation, seed: int) -> Path:
     """Where in a folder of run files one of a comparison lies."""
     place = run_folder(folder, evaluation, seed)
-    suffix = STUDY if evaluation.benchmark is None else SUFFIX
+    suffix = STUDY_SUFFIX if evaluation.benchmark is None else SUFFIX
     return place.with_name(f"{place.name}{suffix}")
 
 
@@ -71,7 +71,7 @@ def usable(file: Path, words: Sequence[str]) -> bool:
         return False
     try:
         now, before = asked(words), asked_for(file)
-        read = read_study_file if file.name.endswith(STUDY) else read_run_file
+        read = read_study_file if file.name.endswith(STUDY_SUFFIX) else read_run_file
         summary = read(file).summary
     except GlassError as error:
         say(f"warning: {one_line(error)}")

@@ -104,32 +104,34 @@ class Measured:
     def _best(
         self, method: str, benchmarks: Sequence[str], budget: int, without: int | None = None
     ) -> str | None:
-        """Of the rows that were measured on all of ``benchmarks``."""
-        scores: dict[str, float] = {}
-        for number, benchmark in enumerate(benchmarks):
-            groups = {
-                name: group
-                for (name, at), group in self.rows.items()
-                if at == benchmark
-                and method_of(name) == method
-                and budget_of(self.budget(name, benchmark)) == budget
-                and (without is None or without in _seeds(group))
-            }
-            shares = _shares_right(groups, without)
-            known = shares if number == 0 else scores.keys() & shares.keys()
-            scores = {
-                name: scores.get(name, 0.0) + shares[name] for name in shares if name in known
-            }
-        return max(scores, key=lambda name: scores[name], default=None)
+        """Of the rows that were measured on all of ``benchmarks``, one or more."""
+        shares = [
+            _shares_right(
+                {
+                    name: group
+                    for name, group in self._tried(method, benchmark, budget).items()
+                    if without is None or without in _seeds(group)
+                },
+                without,
+            )
+            for benchmark in benchmarks
+        ]
+        common = [name for name in shares[0] if all(name in each for each in shares)]
+        return max(common, key=lambda name: sum(each[name] for each in shares), default=None)
+
+    def _tried(self, method: str, benchmark: str, budget: int) -> dict[str, RunGroup]:
+        """A method's rows of that budget, by name."""
+        return {
+            name: group
+            for (name, at), group in self.rows.items()
+            if at == benchmark
+            and method_of(name) == method
+            and budget_of(self.budget(name, at)) == budget
+        }
 
     def splits(self, method: str, benchmark: str, budget: int) -> int:
         """How many of a method's rows of that budget were measured on a benchmark."""
-        return sum(
-            at == benchmark
-            and method_of(name) == method
-            and budget_of(self.budget(name, at)) == budget
-            for name, at in self.rows
-        )
+        return len(self._tried(method, benchmark, budget))
 
     def at_best(self, method: str, benchmark: str, budget: int = BUDGET) -> RunGroup | None:
         """A method's runs at its best split, which the results of the other seeds choose for each.

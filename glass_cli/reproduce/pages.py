@@ -98,8 +98,8 @@ def _results(name: str, measured: Measured, rows: Mapping[tuple[str, str], Row])
         if points(of):
             lines += [f"![{_CAPTION}]({_picture(name, benchmark)})", "", f"{_CAPTION}.", ""]
         lines += [*_table(measured, benchmark, of), "", _SECONDS]
-    for name_of, study in measured.studies.items():
-        lines += ["", f"## {name_of}", ""]
+    for study_name, study in measured.studies.items():
+        lines += ["", f"## {study_name}", ""]
         lines += _study(study.summary.get("posterior") or [])
     return "\n".join(lines) + "\n"
 
