@@ -45,6 +45,22 @@ def test_a_prompt_is_encoded_once_for_any_number_of_pictures() -> None:
     assert len(calls) == 4
 
 
+def test_the_device_is_looked_for_once_whatever_is_called(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(folder)
+    kind = type(model.pipe).__mro__[1]
+    walks: list[int] = []
+    monkeypatch.setattr(kind, "_execution_device", property(lambda pipe: walks.append(1) or CPU))
+    flow = model.prompted(PROMPT, "", 4)
+    for particles in (3, 2, 1):
+        flow.denoise(torch.zeros(particles, *model.shape), 0.5)
+        model.decode(torch.zeros(particles, *model.shape))
+    assert not walks
+    assert type(model.pipe).__name__ == kind.__name__ == "StableDiffusionPipeline"
+    assert pipeline("epsilon")._execution_device == CPU and walks  # others look for themselves
+
+
 def test_the_network_is_not_called_to_learn_a_models_shape(folder: Path) -> None:
     pipe = pipeline("epsilon")
     pipe.unet.register_forward_pre_hook(lambda *_: pytest.fail("a call"))

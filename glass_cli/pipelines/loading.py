@@ -22,6 +22,7 @@ from glass_cli.pipelines.encoding import encode_once
 from glass_cli.pipelines.lora import load_lora
 from glass_cli.pipelines.options import PipelineOptions
 from glass_cli.pipelines.pipeline_class import call_arguments, find_class, without_watermark
+from glass_cli.pipelines.placed import find_device_once
 from glass_cli.pipelines.vendors import quiet
 
 # how the names of quantisation classes and backends begin, in lower case -> the package behind them
@@ -66,6 +67,7 @@ def load(settings: PipelineOptions, device: torch.device, dtype: torch.dtype) ->
             network(pipe).compile()
     _float32_decoder(pipe)
     encode_once(pipe)
+    find_device_once(pipe)
     return pipe
 
 
