@@ -207,6 +207,37 @@ def test_an_earlier_run_that_is_not_what_is_asked_is_drawn(
     assert "the weights of embedded:emoji have changed since" in said
 
 
+@pytest.mark.parametrize(
+    ("versions", "here", "warned"),
+    [
+        ([{"weights": {"model": "of today", "judge": None}}], {"judge": None}, ""),
+        ([{"weights": {"model": "of today", "judge": None}}], {"judge": "since fetched"}, ""),
+        ([{"weights": {"model": "of today", "judge": "old"}}], {"judge": None}, "of judge are"),
+        ([], {}, "of model are"),
+    ],
+)
+def test_weights_that_a_run_ended_without_are_not_its_own(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    versions: list[dict[str, Any]],
+    here: dict[str, str | None],
+    warned: str,
+) -> None:
+    """GenEval names the published detector, which the embedded model's runs never load."""
+    file = _pages(tmp_path) / "runs/ode1_50/compose" / f"seed_0{SUFFIX}"
+    content = json.loads(file.read_text())
+    content["summary"]["versions"] = versions
+    file.write_text(json.dumps(content))
+    monkeypatch.setattr(module, "weights", lambda settings: {"model": "of today", **here})
+    asked = {**module.asked_for(file)}
+    monkeypatch.setattr(module, "asked", lambda words: asked)
+    capsys.readouterr()
+    assert module.usable(file, [])
+    said = capsys.readouterr().err
+    assert (warned in said and "is not known" in said) if warned else not said
+
+
 def test_an_earlier_run_is_taken_whole(tmp_path: Path) -> None:
     """Also where a folder of the same name holds other results: they were not asked for."""
     before = _pages(tmp_path) / "runs"

@@ -87,10 +87,13 @@ def usable(file: Path, words: Sequence[str]) -> bool:
 def _of_these_weights(
     file: Path, versions: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]
 ) -> bool:
-    here, unknown = weights(settings), set[str]()
-    for each in versions or [{"weights": dict.fromkeys(here)}]:
+    here = weights(settings)
+    unknown = set[str]() if versions else set(here)
+    for each in versions:
         for name, digest in (each.get("weights") or {}).items():
-            if not digest or not here.get(name):
+            if not digest:  # a run that ended without them has not loaded them
+                continue
+            if not here.get(name):
                 unknown.add(name)
             elif here[name] != digest:
                 say(f"warning: {file} is not used: the weights of {name} have changed since")
