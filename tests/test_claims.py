@@ -10,7 +10,7 @@ import pytest
 from invented_results import CALLS, LAW, PAPER, group, of
 
 from glass_cli.report.run_groups import RunGroup
-from glass_cli.reproduce.claims import claims
+from glass_cli.reproduce.claims import Claim, claims
 from glass_cli.reproduce.measured import Measured
 from glass_cli.reproduce.plan import Evaluation
 from glass_cli.reproduce.verdicts import Kind, together, verdict
@@ -190,6 +190,31 @@ def test_a_benchmark_of_small_budgets_alone_is_shown_beside() -> None:
     assert shown == ["fk_glass_160 less best_of_n_32x5, 160 calls, each at its best"]
     more = {(n, "compose"): group(n, "compose", (0.2, 80, 0.0)) for n in ("best_of_n_80",)}
     assert claims(replace(both, rows={**rows, **more}))[2].verdict == "holds"
+
+
+def test_a_benchmark_without_room_above_decides_nothing_unless_it_speaks_against() -> None:
+    """On GenEval best-of-N is right on nearly all: there no method can be told to be better."""
+    rows = {name: PAPER[name] for name in ("best_of_n_8x50", "fk_glass_schedule_8x50")}
+    both = of(rows)
+
+    def with_geneval(base: float, run: float) -> Claim:
+        beside = {
+            ("best_of_n_8x50", "geneval"): group("best_of_n_8x50", "geneval", (base, 400, 0.0)),
+            ("fk_glass_schedule_8x50", "geneval"): group(
+                "fk_glass_schedule_8x50", "geneval", (run, 400, 0.0)
+            ),
+        }
+        return claims(replace(both, rows={**both.rows, **beside}))[2]
+
+    for base, run, verdict_there, expected in (
+        (1.0, 1.0, "undecided", "holds"),
+        (0.5, 0.5, "undecided", "undecided"),  # there is room, and nothing of it is taken
+        (1.0, 0.6, "does not hold", "does not hold"),
+    ):
+        claim = with_geneval(base, run)
+        there = next(f for f in claim.findings if f.where == "geneval")
+        assert (there.verdict, claim.verdict) == (verdict_there, expected)
+        assert there.decides == (expected != "holds")
 
 
 def test_a_planned_budget_is_a_claim_of_its_own() -> None:

@@ -11,7 +11,15 @@ from glass_cli.report.quantities import Estimate
 from glass_cli.report.run_groups import RunGroup
 from glass_cli.reproduce.measured import CORRECT, REWARD, Measured
 from glass_cli.reproduce.plan import BUDGET, SMALLER
-from glass_cli.reproduce.verdicts import NOT_MEASURED, Kind, Verdict, together, verdict
+from glass_cli.reproduce.verdicts import (
+    HOLDS,
+    NOT_MEASURED,
+    UNDECIDED,
+    Kind,
+    Verdict,
+    together,
+    verdict,
+)
 
 # Differences that are of no consequence: points of the share that is right, and a share of the
 # squared distance between two samples of the same law.
@@ -133,13 +141,22 @@ def _paired(
     margin: float = 0.0,
     decides: bool = False,
 ) -> Finding:
-    """run - base; of one that was not measured its name."""
+    """run - base; of one that was not measured its name.
+
+    Undecided, it does not decide where the base is right so often that even a run that is always
+    right could not be told to be better.
+    """
     groups = [None if isinstance(side, str) else side for side in (run, base)]
     names = [side if isinstance(side, str) else side.label for side in (run, base)]
     estimate = Measured.difference(groups[0], groups[1], quantity)
     rows = tuple(row for name in names for row in name.split(" / "))
     what = f"{names[0]} less {names[1]}{more}"
-    return Finding(what, benchmark, _UNITS[quantity], kind, margin, estimate, decides, rows)
+    finding = Finding(what, benchmark, _UNITS[quantity], kind, margin, estimate, decides, rows)
+    if decides and kind == "above" and quantity == CORRECT and finding.verdict == UNDECIDED:
+        room = None if groups[1] is None else Measured.room(groups[1])
+        if room is not None and verdict(kind, room.interval) != HOLDS:
+            return finding._replace(decides=False)
+    return finding
 
 
 def _law(measured: Measured) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -81,6 +81,16 @@ class Measured:
         except GlassError:
             return None
         return comparison.cells[quantity][1].difference
+
+    @staticmethod
+    def room(base: RunGroup) -> Estimate | None:
+        """What a run that is always right would be ahead of ``base``, in points."""
+        judged = {CORRECT: True}
+        perfect = [
+            replace(run, results=tuple(replace(each, judged=judged) for each in run.results))
+            for run in base.runs
+        ]
+        return Measured.difference(replace(base, runs=tuple(perfect)), base, CORRECT)
 
     def budget(self, name: str, benchmark: str) -> float | None:
         """Network calls a picture; None where not recorded."""
