@@ -186,8 +186,8 @@ def _claims(
         "What the paper on GLASS Flows (arXiv 2509.25170) claims, tested on the models that are"
         f" part of this program, by `glass reproduce {name}` from [{name}.csv]({name}.csv). A test"
         " holds or does not where the 95 % interval of a paired difference says so; where it does"
-        " not say, it is undecided. An undecided test decides nothing where the other method is right"
-        " so often that even one that is always right could not be told to be better.",
+        " not say, it is undecided. An undecided test decides nothing where the other method is"
+        " right so often that even one that is always right could not be told to be better.",
         *_made_with(rows),
     ]
     for claim in claimed:
