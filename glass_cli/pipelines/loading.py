@@ -18,11 +18,11 @@ import glass_cli.pipelines.codec  # noqa: F401 - imported to be known
 from glass_cli.common import hub
 from glass_cli.common.errors import GlassError, one_line
 from glass_cli.common.messages import describe
+from glass_cli.pipelines.device import find_device_once
 from glass_cli.pipelines.encoding import encode_once
 from glass_cli.pipelines.lora import load_lora
 from glass_cli.pipelines.options import PipelineOptions
 from glass_cli.pipelines.pipeline_class import call_arguments, find_class, without_watermark
-from glass_cli.pipelines.placed import find_device_once
 from glass_cli.pipelines.vendors import quiet
 
 # how the names of quantisation classes and backends begin, in lower case -> the package behind them
