@@ -12,7 +12,7 @@ from invented_results import CALLS, LAW, PAPER, group, of
 from glass_cli.report.run_groups import RunGroup
 from glass_cli.reproduce.claims import Claim, claims
 from glass_cli.reproduce.measured import Measured
-from glass_cli.reproduce.plan import Evaluation
+from glass_cli.reproduce.plan import Evaluation, Scope, other_budgets
 from glass_cli.reproduce.verdicts import Kind, together, verdict
 
 
@@ -159,6 +159,17 @@ def test_the_best_split_is_that_of_each_benchmark() -> None:
     first = found.best("best_of_n", next(iter(apart))[1])
     assert replace(found, rows=apart).best_splits()["best_of_n"].name == first
     assert found.best("fk_sde", "geneval") is None and "fk_sde" not in found.best_splits()
+
+
+def test_a_method_has_its_split_from_the_largest_budget_that_it_was_tried_at() -> None:
+    shares = {"bfs_16x10": (0.5, 160, 0.0), "bfs_32x5": (0.7, 160, 0.0), "bfs_16x5": (0.9, 80, 0.0)}
+    best = of(shares).best_splits()
+    assert best["bfs"].name == "bfs_32x5"
+    others = [*other_budgets(best, Scope(benchmarks=("compose",)))]
+    assert [(each.name, each.settings) for each in others] == [
+        ("bfs_400", ("particles=80", "calls=5")),
+        ("bfs_80", ("particles=16", "calls=5")),
+    ]
 
 
 def test_one_split_against_the_best_of_several_decides_nothing() -> None:

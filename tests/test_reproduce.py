@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from glass_cli.report.results_file import read_rows
 from glass_cli.report.run_groups import RunGroup
 from glass_cli.reproduce.command import reproduce
 from glass_cli.reproduce.pages import write_pages
-from glass_cli.reproduce.plan import Evaluation, Scope, command, evaluations, fewer_particles
+from glass_cli.reproduce.plan import Evaluation, Scope, command, evaluations, particles_of
 
 FILES = sorted(path.stem for path in (REPOSITORY / "conf/experiment/embedded").glob("*.yaml"))
 STUDIES = [name for name in FILES if name.startswith("posterior")]
@@ -93,19 +94,20 @@ def test_where_a_list_lies_here_is_not_published(tmp_path: Path) -> None:
     assert "\n- dtype: bfloat16\n" in (tmp_path / "embedded.md").read_text()
 
 
-def test_a_smaller_budget_is_spent_whole() -> None:
+def test_a_budget_is_spent_whole() -> None:
     """Hand-made: as near to the calls a particle as a divisor allows."""
-    assert fewer_particles(160, 20) == 8 and fewer_particles(80, 20) == 4
-    assert fewer_particles(160, 10) == 16 and fewer_particles(80, 10) == 8
-    assert fewer_particles(160, 50) == 4 and fewer_particles(80, 50) == 2
-    for budget in (160, 80):
+    assert particles_of(160, 20) == 8 and particles_of(80, 20) == 4
+    assert particles_of(160, 10) == 16 and particles_of(80, 10) == 8
+    assert particles_of(160, 50) == 4 and particles_of(80, 50) == 2
+    assert particles_of(400, 10) == 40 and particles_of(400, 5) == 80
+    for budget in (400, 160, 80):
         for calls in (10, 20, 25, 50):
-            assert budget % fewer_particles(budget, calls) == 0
+            assert budget % particles_of(budget, calls) == 0
 
 
 @pytest.mark.slow
 def test_every_run_is_checked_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What would be drawn, at smaller budgets too, passes all checks before a model is loaded."""
+    """What would be drawn, at other budgets too, passes all checks before a model is loaded."""
     monkeypatch.chdir(tmp_path)
     asked: list[list[str]] = []
 
@@ -113,16 +115,18 @@ def test_every_run_is_checked_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         asked.append([*words])
         name, benchmark = Path(words[-1].partition("=")[2].strip("'")).parts[-3:-1]
         if benchmark != "study":
-            calls = 400 if name[-1] != "0" or "x" in name else int(name.rpartition("_")[2])
+            calls = math.prod(map(int, name.rpartition("_")[2].split("x")))
             written(Path("runs"), name, benchmark, (0.5, calls, 0.0), prompts=1)
         return 0
 
-    only = ("best_of_n_*", "fk_sde_auto_*", "fk_glass_uniform_*", "posterior")
+    only = ("best_of_n_*", "fk_sde_auto_*", "fk_glass_uniform_*", "bfs_*", "posterior")
     scope = Scope(seeds=1, only=only)
     monkeypatch.setattr("glass_cli.benchmarks.lists.public", lambda url, name: "")
     assert reproduce("embedded", scope, ["device=cpu"], Path("runs"), Path("out"), run=pretend) == 0
     best = [words for words in asked if any(word.startswith("particles=") for word in words)]
-    assert len(best) == 3 * 2 * 2, "three methods, two budgets, two benchmarks"
+    assert len(best) == 4 * 2 * 2, "four methods, two more budgets, two benchmarks"
+    budgets = {Path(words[-1].strip("'")).parts[-3] for words in best}
+    assert {name for name in budgets if "bfs" in name} == {"bfs_400", "bfs_80"}
     for words in asked[::2]:  # one of the two benchmarks of each
         settings = preflight(read_arguments(words, False, "eval"), REPOSITORY / "conf").settings
         assert settings is not None and settings.root.seed == 0 and "device=cpu" in words

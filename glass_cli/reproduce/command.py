@@ -14,7 +14,7 @@ from glass_cli.launch import launch
 from glass_cli.reproduce.earlier import file_of, keep, other_settings, usable
 from glass_cli.reproduce.measured import measured, run_folder
 from glass_cli.reproduce.pages import write_pages
-from glass_cli.reproduce.plan import Evaluation, Scope, command, evaluations, smaller_budgets
+from glass_cli.reproduce.plan import Evaluation, Scope, command, evaluations, other_budgets
 
 _SIGNALLED = 128  # exit codes from here on: a signal ended the run
 
@@ -74,7 +74,7 @@ def _reproduce(
     for more in (False, True):
         if more:  # what was best is known now
             best = measured(runs, asked, seeds, [*failed, *others], before).best_splits()
-            here = [*smaller_budgets(best, scope)]
+            here = [*other_budgets(best, scope)]
             asked += here
         else:
             here = asked
@@ -95,7 +95,7 @@ def _reproduce(
                     others.append(folder)
             continue
         for number, (evaluation, seed) in enumerate(jobs, 1):
-            which = f"{'smaller budgets, ' if more else ''}{number}/{len(jobs)}"
+            which = f"{'other budgets, ' if more else ''}{number}/{len(jobs)}"
             say(f"{which}: {evaluation.name}, {_where(evaluation)}, seed {seed}")
             code = run(_arguments(evaluation, seed, scope, overrides, runs), config=EVAL_CONFIG)
             if code >= _SIGNALLED:

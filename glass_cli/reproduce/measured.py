@@ -19,7 +19,7 @@ from glass_cli.output.writer import SUMMARY
 from glass_cli.report.comparison import compare
 from glass_cli.report.quantities import Estimate
 from glass_cli.report.run_groups import RunGroup
-from glass_cli.reproduce.plan import BUDGET, METHODS, Evaluation, budget_of, method_of
+from glass_cli.reproduce.plan import BUDGET, METHODS, SMALLER, Evaluation, budget_of, method_of
 
 CORRECT, REWARD = "correct", "answer"
 
@@ -161,15 +161,19 @@ class Measured:
         return RunGroup(" / ".join(chosen), best_runs) if best_runs else None
 
     def best_splits(self) -> dict[str, Evaluation]:
-        """Each method's best evaluation at the whole budget, over all benchmarks that it was
-        tried on with that budget, or on the first where no split was tried on all."""
+        """Each method's best evaluation at the largest budget that its splits were tried at, over
+        all benchmarks that it was tried on with that budget, or on the first where no split was
+        tried on all."""
         splits = {}
         for method in METHODS:
-            tried = {b: name for b in self.benchmarks if (name := self.best(method, b)) is not None}
-            if tried:
-                first = next(iter(tried))
-                common = self._best(method, [*tried], BUDGET)
-                splits[method] = self.evaluations[common or tried[first], first]
+            for budget in (BUDGET, *SMALLER):
+                here = {b: self.best(method, b, budget) for b in self.benchmarks}
+                tried = {benchmark: name for benchmark, name in here.items() if name is not None}
+                if tried:
+                    first = next(iter(tried))
+                    common = self._best(method, [*tried], budget)
+                    splits[method] = self.evaluations[common or tried[first], first]
+                    break
         return splits
 
     def squared_distance(

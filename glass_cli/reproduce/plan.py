@@ -15,15 +15,22 @@ EXPERIMENTS = ("embedded",)
 # Of the experiments that choose none themselves.
 BENCHMARKS = ("geneval", "compose")
 BUDGET = 400  # network calls a picture, at which methods are compared split by split
-SMALLER = (160, 80)  # at which each method has the split that was best at 400
+SMALLER = (160, 80)
 _NEAR = 0.05  # of a budget, by which a split may miss it
-# The start of an experiment's name -> whether the method it names is tried at smaller budgets.
+# The start of an experiment's name -> whether the method it names is tried at all budgets, with the
+# split that was best at that of its files.
 METHODS = {
     "best_of_n": True,
     "fk_sde": True,
     "fk_glass_guidance": False,
     "fk_glass": True,
     "evolution": True,
+    "bfs": True,
+    "svdd": True,
+    "rbf": True,
+    "dfs": True,
+    "dts": True,
+    "noise_search": True,
 }
 _LEAST = 5  # calls a particle: one for each transition
 
@@ -116,17 +123,19 @@ def method_of(name: str) -> str | None:
     return next((method for method in METHODS if name.startswith(method)), None)
 
 
-def smaller_budgets(best: Mapping[str, Evaluation], scope: Scope) -> Iterator[Evaluation]:
-    """The best split of each method, as near to it as a smaller budget allows.
+def other_budgets(best: Mapping[str, Evaluation], scope: Scope) -> Iterator[Evaluation]:
+    """The best split of each method, as near to it as the budgets that it was not chosen at allow.
 
-    best: a method -> one of its evaluations at BUDGET, whose name ends with its split.
+    best: a method -> one of its evaluations, whose name ends with its split, such as 40x10.
     """
     for method, chosen in best.items():
         if METHODS[method]:
-            calls = int(chosen.name.rpartition("x")[2])
-            for budget in SMALLER:
-                particles = fewer_particles(budget, calls)
-                settings = (f"particles={particles}", f"calls={budget // particles}")
+            particles, calls = map(int, chosen.name.rpartition("_")[2].split("x"))
+            for budget in (BUDGET, *SMALLER):
+                if budget == particles * calls:
+                    continue
+                fitting = particles_of(budget, calls)
+                settings = (f"particles={fitting}", f"calls={budget // fitting}")
                 for benchmark in scope.benchmarks:
                     name = f"{method}_{budget}"
                     yield Evaluation(name, chosen.experiment, settings, benchmark)
@@ -138,7 +147,7 @@ def budget_of(nfe: float | None) -> int | None:
     return next((b for b in budgets if nfe is not None and abs(nfe - b) <= _NEAR * b), None)
 
 
-def fewer_particles(budget: int, calls: int) -> int:
+def particles_of(budget: int, calls: int) -> int:
     """The number of particles, two or more, that spends a budget with most nearly so many calls
     each: a divisor of the budget."""
     fitting = [n for n in range(2, budget // _LEAST + 1) if budget % n == 0]
