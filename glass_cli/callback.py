@@ -136,7 +136,7 @@ class SteeringCallback:
 
     def _begin(self, pipe: Any, scheduler: GlassScheduler, particles: int) -> None:
         """Forgets the call before."""
-        if self.steering.extra_calls(scheduler.ends) > 0:
+        if self.steering.extra_calls() > 0:
             raise ValueError(
                 "a callback cannot ask the network, which this steering's rewards on the way need;"
                 " use value=x_hat here, or glass_cli.draw"

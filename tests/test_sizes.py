@@ -10,9 +10,13 @@ import pytest
 import torch
 from worlds import GLASS, GaussianFlow, exact_laws, fk, linear, steered
 
+from glass_cli.config.build import build
+from glass_cli.config.choice_files import choice_settings
 from glass_cli.launch import launch
+from glass_cli.method.flow import Sampler
 from glass_cli.method.noise import ParticleNoise
 from glass_cli.method.ode import Ode
+from glass_cli.method.sde import Sde
 from glass_cli.output.reader import read_run
 from glass_cli.report.tree import tree_of
 from glass_cli.steering.feynman_kac import lam_of_ess
@@ -21,30 +25,41 @@ from glass_cli.steering.loop import steer
 from glass_cli.steering.sizes import steering_sizes
 
 EMPTY = torch.empty(0, dtype=torch.float64)
+SDE = Sde(4, 2, method="ancestral")
+BREADTH_FIRST: dict[str, object] = {
+    "potential": "max",
+    "tempering": "linear",
+    "resampling": "ssp",
+    "ess_threshold": 1.0,
+}
 
 
-@pytest.mark.parametrize("tempering", ["constant", "linear", "ess"])
+@pytest.mark.parametrize("sampler", [GLASS, SDE], ids=["glass", "sde"])
+@pytest.mark.parametrize("way", ["constant", "linear", "ess", "bfs"])
 @pytest.mark.parametrize("sizes", [None, (24, 18, 12, 9), (12, 18, 30, 40)])
-def test_a_gaussian_is_tilted(tempering: str, sizes: tuple[int, ...] | None) -> None:
+def test_a_gaussian_is_tilted(way: str, sizes: tuple[int, ...] | None, sampler: Sampler) -> None:
     """Z-hat, and Z-hat times the weighted mean, are unbiased whatever the numbers.
 
     For N(m, c^2) data and r(x) = x, exp(lam x) moves the mean by lam c^2 and has log-normaliser
     lam m + lam^2 c^2/2. Tempering by ESS adapts to the particles, which biases both by O(1/N): the
     bound has 1/24 for that.
+
+    way: a tempering, or bfs.yaml's settings.
     """
     lam, repeats = 1.2, 80
     flow = GaussianFlow(mean=0.3, std=0.6)
-    law = exact_laws(flow, GLASS, exact_start=False)[-1]
+    law = exact_laws(flow, sampler, exact_start=False)[-1]
     mean, log_z = law.mean + lam * law.std**2, lam * law.mean + 0.5 * (lam * law.std) ** 2
-    settings = fk(sizes=sizes, tempering=tempering, lam=lam, resampling="ssp")
+    chosen = BREADTH_FIRST if way == "bfs" else {"tempering": way}
+    settings = fk(**{"resampling": "ssp", **chosen}, sizes=sizes, lam=lam)
     z, zx = [], []
     for seed in range(repeats):
         noise = ParticleNoise(seed, "a", 24 if sizes is None else sizes[0], (1,), EMPTY)
         choice = torch.Generator().manual_seed(seed)
-        *_, last = steer(flow, GLASS, settings, linear, noise, choice)
+        *_, last = steer(flow, sampler, settings, linear, noise, choice)
         z.append(math.exp(last.particles.log_normaliser - log_z))
         zx.append(z[-1] * float(last.particles.log_w.exp() @ (last.particles.x[:, 0] - mean)))
-    bias = 1.0 / 24.0 if tempering == "ess" else 0.0
+    bias = 1.0 / 24.0 if way == "ess" else 0.0
     for values, exact in ((z, 1.0), (zx, 0.0)):
         found = torch.tensor(values, dtype=torch.float64)
         error = float(found.std()) / repeats**0.5
@@ -87,6 +102,11 @@ def test_best_of_n_drops_the_worst_half_by_half() -> None:
     best = whole[-1].particles.x[whole[-1].chosen]
     assert torch.equal(steps[-1].particles.x[0], best)
     assert sum(n for _, n in flow.queries) == 9 + 9 + 4 + 2
+
+
+def test_breadth_first_search_is_such_a_way() -> None:
+    settings = choice_settings("steering", "bfs", {"lam": 1.0})
+    assert build(settings, "steering") == fk(**BREADTH_FIRST, lam=1.0)
 
 
 def test_lam_leaves_the_effective_sample_size() -> None:

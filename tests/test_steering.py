@@ -17,6 +17,7 @@ from worlds import GLASS, GaussianFlow, Normals, exact_laws, fk, linear, steered
 from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
 from glass_cli.method.ode import Ode
+from glass_cli.steering.budget import planned_calls, run_calls
 from glass_cli.steering.independent import BestOfN, NoSteering
 from glass_cli.steering.loop import steer
 from glass_cli.steering.particles import Particles
@@ -164,7 +165,21 @@ def test_posterior_values_cost_their_draws() -> None:
     assert scored == 3
     assert steps[-1].nfe == 6 * 6 * 2 + 3 * 6 * (4 - 1) * scored
     times = Glass(6, 2).outer_times(GaussianFlow())
-    assert steps[-1].nfe == 6 * (6 * 2 + settings.extra_calls(times))
+    assert steps[-1].nfe == planned_calls(settings, times, 6, (2,) * 6)
+
+
+@pytest.mark.parametrize("sizes", [(2, 4, 8, 6), (8, 4, 2, 2), (3, 6, 3, 9)])
+def test_posterior_values_of_a_changing_number_stay_within_the_budget(
+    sizes: tuple[int, ...],
+) -> None:
+    """They are those of all that arrive, not of as many as began."""
+    settings = fk(value="posterior", value_samples=2, value_steps=3, sizes=sizes)
+    sampler, flow = Glass(4), GaussianFlow()
+    times, budget = sampler.outer_times(flow), 160
+    calls = run_calls(sampler, settings, times, sizes[0], budget=budget)
+    steps = steered(settings, particles=sizes[0], sampler=sampler, calls=calls)
+    assert steps[-1].nfe == planned_calls(settings, times, sizes[0], calls)
+    assert budget - max(sizes) < steps[-1].nfe <= budget
 
 
 @pytest.mark.parametrize("t", [0.2, 0.6])

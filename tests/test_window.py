@@ -75,7 +75,7 @@ def watch(
         finals = torch.stack(watched.finals).numpy() if draws else chain
         found.append((seen, finals))
         nfe += run[-1].nfe
-        assert run[-1].nfe == 200 * (calls * (len(grid) + 1) + watched.extra_calls((0, *grid, 1)))
+        assert run[-1].nfe == 200 * (calls * (len(grid) + 1) + len(grid) * watched.extra_calls())
     return found, nfe
 
 

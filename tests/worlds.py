@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -178,6 +178,7 @@ def steered(
     sampler: Sampler = GLASS,
     seed: int = 0,
     flow: GaussianFlow | None = None,
+    calls: Sequence[int] | None = None,
 ) -> list[Step]:
     """The steps of a run with a particle's noise as `glass sample` draws it."""
     like = torch.empty(0, dtype=torch.float64)
@@ -190,6 +191,7 @@ def steered(
             ParticleNoise(seed, "p", particles, (1,), like),
             generator(seed, "choices"),
             ParticleNoise(seed, "values", particles, (1,), like),
+            calls,
         )
     )
 

@@ -56,8 +56,8 @@ class Steering(Protocol):
         ends."""
         return []
 
-    def extra_calls(self, times: Sequence[float]) -> int:
-        """Network calls a particle beyond the sampler's that :meth:`rewards` makes in a run."""
+    def extra_calls(self) -> int:
+        """Network calls a particle that :meth:`rewards` makes each time, beyond the sampler's."""
         return 0
 
     def sizes_of(self, transitions: int, particles: int) -> Sequence[int] | None:

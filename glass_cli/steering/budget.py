@@ -35,7 +35,7 @@ def run_calls(
     sizes = steering_sizes(steering, transitions, particles) or (particles,) * transitions
     if budget is None:
         return transition_calls(sampler, transitions, calls, usual)
-    extra = steering.extra_calls(times) * particles
+    extra = _extra_calls(steering, times, sizes)
     if calls is not None or sampler.steps is not None:
         shares = transition_calls(sampler, transitions, calls)
     elif isinstance(steering, Searching):
@@ -72,4 +72,10 @@ def planned_calls(
     """
     transitions = len(times) - 1
     sizes = steering_sizes(steering, transitions, particles) or (particles,) * transitions
-    return picture_calls(calls, sizes) + steering.extra_calls(times) * particles
+    return picture_calls(calls, sizes) + _extra_calls(steering, times, sizes)
+
+
+def _extra_calls(steering: Steering, times: Sequence[float], sizes: Sequence[int]) -> int:
+    """Network calls of rewards on the way, which all that arrive are given, of a whole picture."""
+    arriving = sum(sizes[max(k - 1, 0)] for k in steering.scored(times))
+    return arriving * steering.extra_calls()

@@ -77,8 +77,8 @@ class RewardProbe(Steering):
     def scored(self, times: Sequence[float]) -> list[int]:
         return list(range(1, len(times) - 1))
 
-    def extra_calls(self, times: Sequence[float]) -> int:
-        return len(self.scored(times)) * self.draws * (self.calls - 1)
+    def extra_calls(self) -> int:
+        return self.draws * (self.calls - 1)
 
     def rewards(
         self, flow: Flow, particles: Particles, t: float, reward: Reward, normal: Normal

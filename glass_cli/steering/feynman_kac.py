@@ -213,11 +213,9 @@ class FeynmanKac(Steering):
     def sizes_of(self, transitions: int, particles: int) -> Sequence[int] | None:
         return numbers(self.sizes, transitions, particles)
 
-    def extra_calls(self, times: Sequence[float]) -> int:
-        """Network calls a particle beyond the sampler's; each draw's first call is x_hat's."""
-        if self.value == "x_hat":
-            return 0
-        return len(self.scored(times)) * self.value_samples * (self.value_steps - 1)
+    def extra_calls(self) -> int:
+        """Those of posterior values; each draw's first call is x_hat's."""
+        return 0 if self.value == "x_hat" else self.value_samples * (self.value_steps - 1)
 
     def rewards(
         self, flow: Flow, particles: Particles, t: float, reward: Reward, normal: Normal
