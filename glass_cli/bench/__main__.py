@@ -29,9 +29,6 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=7, help="repeats of figures a and f")
     parser.add_argument("--draws", type=int, default=2048, help="draws for each x_t of figure b")
     parser.add_argument(
-        "--explore", action="store_true", help="compare ways to integrate the inner ODE; no file"
-    )
-    parser.add_argument(
         "settings", nargs="*", help="further settings for a, d and f, such as model.path=FOLDER"
     )
     read = parser.parse_args(argv)
@@ -64,6 +61,10 @@ def measure(key: str, read: argparse.Namespace) -> list[Table]:
         from glass_cli.bench.pipelines import pipelines
 
         return [pipelines(read.settings, read.repeats)]
+    if key == "g":
+        from glass_cli.bench.explore import explore
+
+        return list(explore())
     if key == "e":
         from glass_cli.bench.rewards import rewards
 
@@ -77,12 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measures what is asked for; the page is written after each figure. Returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     read = arguments(argv)
-    if read.explore:
-        from glass_cli.bench.explore import explore
-
-        for table in explore():
-            print(f"{table.text()}\n", flush=True)
-        return 0
     command = shlex.join(["python", "-m", "glass_cli.bench", *argv])
     try:
         sections = read_page(read.out)

@@ -1,4 +1,4 @@
-"""Which variable, grid and order serve GLASS's inner ODE best: `--explore`, not the bench.
+"""Which variable, grid and order serve GLASS's inner ODE best.
 
 Every scheme integrates the same ODE from the same y_0, so its error is the root mean square
 difference from the converged endpoint, without Monte-Carlo noise. The network calls are the same

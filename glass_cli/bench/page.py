@@ -19,12 +19,13 @@ FIGURES = {
     "c": "time of glass --help",
     "d": "peak memory over particles",
     "f": "our loops beside a pipeline's own",
+    "g": "variables, grids and orders for the inner ODE",
     "e": "seconds a picture and memory of the rewards at full size, a quarter of an hour on a CPU",
 }
 _TITLE = "# Bench\n"
 _HEAD = f"""{_TITLE}
-`make bench` measures all of it but figure e; `python -m glass_cli.bench --only a,c` measures some
-figures and leaves the others as they are."""
+`make bench` measures all of it but figures e and g; `python -m glass_cli.bench --only a,c` measures
+some figures and leaves the others as they are."""
 _SECTION = re.compile(rf"^## ([{''.join(FIGURES)}]): ", re.MULTILINE)
 _ADVICE = "choose another file with --out"
 

@@ -145,12 +145,8 @@ def _which(raced: Sequence[str], prompts: Sequence[str]) -> str:
 def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice, Work]:
     from glass_cli.common.stages import Stages
     from glass_cli.engine.load import load
-    from glass_cli.engine.plan_measurement import (
-        check_prompt,
-        measure_prompt,
-        second_ways,
-        table_of,
-    )
+    from glass_cli.engine.plan_measurement import check_prompt, second_ways, table_of
+    from glass_cli.engine.reward_table import measured_rows
     from glass_cli.output.progress import counted
     from glass_cli.steering.policies import splits, ways
     from glass_cli.steering.replay import FURTHER_WAYS, ranked
@@ -177,7 +173,7 @@ def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice
 
     def measured(ways: Sequence[Way], title: str) -> list[dict[str, Any]]:
         return [
-            measure_prompt(work, prompt, negative, ways, rules.samples, lambda share: None)
+            measured_rows(settings, lambda: work, prompt, ways, rules.samples, lambda share: None)
             for prompt in counted(chosen, f"plan: {title}")
         ]
 

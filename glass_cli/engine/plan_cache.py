@@ -24,11 +24,20 @@ if TYPE_CHECKING:
 FORMAT = 7
 
 
+class Cost(NamedTuple):
+    """What a run took: network calls, scored samples and seconds."""
+
+    nfe: int
+    reward_calls: int
+    seconds: float
+
+
 class Checked(NamedTuple):
-    """A policy, what its replay foretold, and the rewards of its real runs, one a prompt."""
+    """A policy, what its replay foretold, and the rewards and costs of its real runs."""
 
     forecast: Forecast
     rewards: list[float]
+    costs: list[Cost]
 
     @property
     def mean(self) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from glass_cli.common.errors import GlassError
 from glass_cli.engine.counted_reward import CountedReward
 from glass_cli.engine.draw import Work, draw
+from glass_cli.engine.plan_cache import Cost
 from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
 from glass_cli.method.ode import Ode
@@ -111,28 +112,23 @@ def check_prompt(
     budget: int,
     turn: int = 0,
 ) -> dict[str, Any]:
-    """The rewards of the answers of real runs of each policy, with noise of this turn.
+    """The rewards of the answers of real runs of each policy, with noise of this turn, and what
+    each run took.
 
     Raises GlassError.
     """
     assert work.reward is not None
-    began = time.monotonic()
-    rewards, nfe, counted = list[float](), 0, CountedReward(work.reward)
+    rewards, costs = list[float](), list[Cost]()
     for one in forecasts:
-        policy = one.policy
+        policy, counted, began = one.policy, CountedReward(work.reward), time.monotonic()
         plan = work_of(work._replace(reward=counted), policy, budget)
         steps = _drawn(plan, prompt, negative_prompt, policy.sizes[0], SEED + 1 + turn)
         last = steps[-1]
         assert last.rewards is not None and last.chosen is not None
         rewards.append(float(last.rewards[last.chosen]))
-        nfe += last.nfe
-    return {
-        "prompt": prompt,
-        "rewards": rewards,
-        "nfe": nfe,
-        "reward_calls": counted.calls,
-        "seconds": time.monotonic() - began,
-    }
+        costs.append(Cost(last.nfe, counted.calls, time.monotonic() - began))
+    total = Cost(*map(sum, zip(*costs, strict=True)))
+    return {"prompt": prompt, "rewards": rewards, "costs": costs, **total._asdict()}
 
 
 def _drawn(work: Work, prompt: str, negative_prompt: str, particles: int, seed: int) -> list[Step]:

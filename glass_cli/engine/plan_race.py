@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from glass_cli.engine.plan_cache import Checked, Choice
+from glass_cli.engine.plan_cache import Checked, Choice, Cost
 
 if TYPE_CHECKING:
     from glass_cli.steering.replay import Forecast
@@ -39,11 +39,15 @@ def choose(
     Rewards have long tails: one prompt that all but one policy got wrong outweighs all others in a
     mean, and checks are few. Who is ahead on more of them is known sooner.
 
-    parts: the table's, runs: the checks'; a reward is None where a policy was no longer run, which
-        had fallen behind.
+    parts: the table's, runs: the checks'; a reward and its cost are None where a policy was no
+        longer run, which had fallen behind.
     """
     checked = [
-        Checked(one, [float(run["rewards"][i]) for run in runs if run["rewards"][i] is not None])
+        Checked(
+            one,
+            [float(run["rewards"][i]) for run in runs if run["rewards"][i] is not None],
+            [Cost(*run["costs"][i]) for run in runs if run["costs"][i] is not None],
+        )
         for i, one in enumerate(forecasts)
     ]
     last = [i for i in range(len(forecasts)) if runs[-1]["rewards"][i] is not None]
@@ -119,8 +123,8 @@ def race(
     more would exceed ``calls`` network calls.
 
     prompts: see :func:`with_turns`.
-    check: of these policies (numbers from 0) on a prompt, in this turn: their "rewards", and their
-        "nfe" in all.
+    check: of these policies (numbers from 0) on a prompt, in this turn: their "rewards" and
+        "costs", and their "nfe" in all.
     """
     running = list(range(count))
     runs: list[dict[str, Any]] = []
@@ -138,8 +142,10 @@ def race(
         if len(runs) >= least and (len(running) < 2 or spent + last > calls):
             break
         part = check(running, prompt, turn)
-        rewards: list[float | None] = [None] * count
-        for i, reward in zip(running, part["rewards"], strict=True):
-            rewards[i] = reward
-        runs.append({**part, "rewards": rewards})
+        placed = {
+            key: [by_number.get(i) for i in range(count)]
+            for key in ("rewards", "costs")
+            for by_number in [dict(zip(running, part[key], strict=True))]
+        }
+        runs.append({**part, **placed})
     return runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from glass_cli.common.files import atomic_write, json_text, writing_to
@@ -122,7 +123,14 @@ class PlanStudy(Study):
             "budget": budget,
             "plan": choice.as_dict(),
             "checked": [
-                {"policy": c.forecast.policy.title(), "expected": c.forecast.reward, "mean": c.mean}
+                {
+                    "policy": c.forecast.policy.title(),
+                    "expected": c.forecast.reward,
+                    "mean": c.mean,
+                    "nfe": fmean(cost.nfe for cost in c.costs),
+                    "reward_calls": fmean(cost.reward_calls for cost in c.costs),
+                    "seconds": fmean(cost.seconds for cost in c.costs),
+                }
                 for c in choice.checked
             ],
             "prompts": len(prompts),
@@ -130,11 +138,10 @@ class PlanStudy(Study):
         }
 
     def _table(self, settings: Settings, loaded: _Loaded, ways: Sequence[Way]) -> MeasurePrompt:
-        from glass_cli.engine.plan_measurement import measure_prompt
+        from glass_cli.engine.reward_table import measured_rows
 
         def measure(prompt: str, watch: Watch) -> dict[str, Any]:
-            negative = settings.root.negative_prompt
-            return measure_prompt(loaded.work(), prompt, negative, ways, self.samples, watch)
+            return measured_rows(settings, loaded.work, prompt, ways, self.samples, watch)
 
         return measure
 
@@ -189,21 +196,22 @@ class _Loaded:
 
 
 def _forecast_table(forecasts: Sequence[Forecast], choice: Choice) -> str:
-    """The ten best policies by replay, and all that were checked."""
+    """The ten best policies by replay, and all that were checked, with what their runs took."""
     from glass_cli.output.tables import text_table
 
-    real = {c.forecast.policy: c.mean for c in choice.checked}
+    real = {c.forecast.policy: c for c in choice.checked}
     shown = [one for i, one in enumerate(forecasts) if i < 10 or one.policy in real]
-    rows = [
-        [
-            one.policy.title(),
-            f"{one.reward:.4g}",
-            f"{real[one.policy]:.4g}" if one.policy in real else "",
-            "plan" if one.policy == choice.policy else "",
-        ]
-        for one in shown
-    ]
-    return text_table(["policy", "reward, replayed", "reward, run", ""], rows)
+    rows = []
+    for one in shown:
+        run = real.get(one.policy)
+        ran = ["", "", ""]
+        if run is not None:
+            calls, seconds = (fmean(values) for values in list(zip(*run.costs, strict=True))[1:])
+            ran = [f"{run.mean:.4g}", f"{calls:.0f}", f"{seconds:.3g}"]
+        chosen = "plan" if one.policy == choice.policy else ""
+        rows.append([one.policy.title(), f"{one.reward:.4g}", *ran, chosen])
+    head = ["policy", "reward, replayed", "reward, run", "reward calls", "seconds", ""]
+    return text_table(head, rows)
 
 
 def _foretold(table: Mapping[str, Draws]) -> str:
