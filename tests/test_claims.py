@@ -163,7 +163,10 @@ def test_the_best_split_is_that_of_each_benchmark() -> None:
 
 def test_a_method_has_its_split_from_the_largest_budget_that_it_was_tried_at() -> None:
     shares = {"bfs_16x10": (0.5, 160, 0.0), "bfs_32x5": (0.7, 160, 0.0), "bfs_16x5": (0.9, 80, 0.0)}
-    best = of(shares).best_splits()
+    of_one_budget = {"bfs_falling_400": (0.9, 400, 0.0), "bfs_falling_160": (0.9, 160, 0.0)}
+    found = of({**shares, **of_one_budget})
+    assert found.best("bfs", "compose", 160) == "bfs_falling_160"
+    best = found.best_splits()
     assert best["bfs"].name == "bfs_32x5"
     others = [*other_budgets(best, Scope(benchmarks=("compose",)))]
     assert [(each.name, each.settings) for each in others] == [

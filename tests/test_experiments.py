@@ -59,8 +59,8 @@ def plan(*words: str, sweep: bool = False, config: str = "eval") -> CheckedLine:
 def test_its_command_is_checked_whole(composer: Composer, name: str) -> None:
     assert command(name).startswith(f"glass eval experiment={name}")
     settings = checked(composer, name)
-    if name.startswith("embedded/auto_"):
-        assert f"embedded/auto_{settings.root.budget}" == name
+    if settings.root.budget is not None:
+        assert name.endswith(f"_{settings.root.budget}") and settings.root.budget in (80, 160, 400)
     elif settings.study is None:
         assert settings.root.particles is not None and settings.root.calls is not None
         assert settings.root.particles * settings.root.calls in (50, 80, 160, 400)

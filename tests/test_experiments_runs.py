@@ -1,4 +1,5 @@
-"""Every real-model experiment from end to end, on a tiny random pipeline of its family.
+"""Every experiment passes all checks, and every real-model one runs from end to end, on a tiny
+random pipeline of its family.
 
 In the published weights' place stand `model.path=` of a folder, a reward of four lines for those
 that are downloaded, and a list of one prompt for a benchmark whose judge is: all else is as the
@@ -15,10 +16,12 @@ import yaml
 from conftest import REPOSITORY
 from families import FAMILIES
 from omegaconf import OmegaConf
-from test_experiments import PAPER
+from test_experiments import NAMES, PAPER, command
 from test_families_runs import RED
 
+from glass_cli.config.command_line import read_arguments
 from glass_cli.config.composition import composing
+from glass_cli.config.preflight import preflight
 from glass_cli.launch import launch
 from glass_cli.pipelines.vendors import quiet
 
@@ -42,6 +45,16 @@ def _prompt_and_reward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("my_conf/reward").mkdir(parents=True)
     Path("my_conf/reward/red.yaml").write_text("# red\n_target_: red_pixels.Red\n")
     Path("prompts.txt").write_text("a dog\n")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_passes_all_that_is_checked_before_a_model_is_loaded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("FILE").write_text("a dog\n")
+    words = command(name).split()[2:]
+    assert preflight(read_arguments(words, False, "eval"), REPOSITORY / "conf").settings is not None
 
 
 @pytest.mark.usefixtures("_prompt_and_reward")

@@ -19,7 +19,15 @@ from glass_cli.output.writer import SUMMARY
 from glass_cli.report.comparison import compare
 from glass_cli.report.quantities import Estimate
 from glass_cli.report.run_groups import RunGroup
-from glass_cli.reproduce.plan import BUDGET, METHODS, SMALLER, Evaluation, budget_of, method_of
+from glass_cli.reproduce.plan import (
+    BUDGET,
+    METHODS,
+    SMALLER,
+    Evaluation,
+    budget_of,
+    method_of,
+    split_of,
+)
 
 CORRECT, REWARD = "correct", "answer"
 
@@ -163,15 +171,16 @@ class Measured:
     def best_splits(self) -> dict[str, Evaluation]:
         """Each method's best evaluation at the largest budget that its splits were tried at, over
         all benchmarks that it was tried on with that budget, or on the first where no split was
-        tried on all."""
-        splits = {}
+        tried on all. Rows whose names end in no split, such as 40x10, are made for one budget."""
+        named = {key: group for key, group in self.rows.items() if split_of(key[0]) is not None}
+        known, splits = replace(self, rows=named), {}
         for method in METHODS:
             for budget in (BUDGET, *SMALLER):
-                here = {b: self.best(method, b, budget) for b in self.benchmarks}
+                here = {b: known.best(method, b, budget) for b in known.benchmarks}
                 tried = {benchmark: name for benchmark, name in here.items() if name is not None}
                 if tried:
                     first = next(iter(tried))
-                    common = self._best(method, [*tried], budget)
+                    common = known._best(method, [*tried], budget)
                     splits[method] = self.evaluations[common or tried[first], first]
                     break
         return splits

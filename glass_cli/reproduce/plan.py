@@ -123,6 +123,12 @@ def method_of(name: str) -> str | None:
     return next((method for method in METHODS if name.startswith(method)), None)
 
 
+def split_of(name: str) -> tuple[int, int] | None:
+    """Particles and calls of each, by a row's name; None where it does not end with them."""
+    found = re.search(r"_(\d+)x(\d+)$", name)
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
 def other_budgets(best: Mapping[str, Evaluation], scope: Scope) -> Iterator[Evaluation]:
     """The best split of each method, as near to it as the budgets that it was not chosen at allow.
 
@@ -130,7 +136,9 @@ def other_budgets(best: Mapping[str, Evaluation], scope: Scope) -> Iterator[Eval
     """
     for method, chosen in best.items():
         if METHODS[method]:
-            particles, calls = map(int, chosen.name.rpartition("_")[2].split("x"))
+            split = split_of(chosen.name)
+            assert split is not None
+            particles, calls = split
             for budget in (BUDGET, *SMALLER):
                 if budget == particles * calls:
                     continue
