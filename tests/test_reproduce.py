@@ -181,7 +181,12 @@ def test_pages_of_made_up_results(tmp_path: Path) -> None:
     assert any(shown in line for line in page.splitlines() if "fk_glass_auto_20x20" in line)
     assert "150 prompts, 2 seeds, one picture each" in page
     assert text.count("**holds** here.") == 5 and text.count("**undecided** here.") == 1
-    assert "    glass eval -m experiment=embedded/best_of_n_20x20\n" in text
+    for row in rows.values():
+        if row.run == "best_of_n_20x20":
+            assert (
+                f"    {row.command}\n" in text
+                and f" benchmark={row.benchmark.lower()}" in row.command
+            )
     with (tmp_path / "claims.csv").open(newline="") as file:
         findings = list(csv.DictReader(file))
     assert {each["claim_verdict"] for each in findings} == {"holds", "undecided"}

@@ -41,9 +41,9 @@ def write_pages(out: Path, name: str, measured: Measured, command: Command) -> l
         for key, group in measured.rows.items()
     }
     claimed = claims(measured)
-    commands = {row.run: row.command.partition(" benchmark=")[0] for row in rows.values()}
+    commands = {key: row.command for key, row in rows.items()}
     for study in measured.studies:
-        commands[study] = f"glass eval experiment={name}/{study}"
+        commands[study, study] = f"glass eval experiment={name}/{study}"
     texts = {
         f"{name}.csv": as_csv([*rows.values()]),
         f"{name}.md": _results(name, measured, rows),
@@ -178,7 +178,10 @@ def _study(tables: Sequence[Mapping[str, object]]) -> list[str]:
 
 
 def _claims(
-    name: str, claimed: Sequence[Claim], commands: Mapping[str, str], rows: Sequence[Row]
+    name: str,
+    claimed: Sequence[Claim],
+    commands: Mapping[tuple[str, str], str],
+    rows: Sequence[Row],
 ) -> str:
     lines = [
         "# Claims",
@@ -205,9 +208,9 @@ def _claims(
             for finding in claim.findings
         ]
         lines += _markdown(["difference (bold: it decides)", "on", "estimate", "verdict"], cells)
-        used = dict.fromkeys(row for finding in claim.findings for row in finding.rows)
-        known = [commands[row] for row in used if row in commands]
-        lines += ["", *(f"    {command}" for command in dict.fromkeys(known))]
+        used = [(row, finding.where) for finding in claim.findings for row in finding.rows]
+        known = dict.fromkeys(commands[key] for key in used if key in commands)
+        lines += ["", *(f"    {command}" for command in known)]
     return "\n".join(lines) + "\n"
 
 
@@ -227,7 +230,7 @@ CLAIM_COLUMNS = (
 )
 
 
-def _claims_csv(claimed: Sequence[Claim], commands: Mapping[str, str]) -> str:
+def _claims_csv(claimed: Sequence[Claim], commands: Mapping[tuple[str, str], str]) -> str:
     text = io.StringIO()
     write = csv.writer(text, lineterminator="\n")
     write.writerow(CLAIM_COLUMNS)
@@ -237,11 +240,12 @@ def _claims_csv(claimed: Sequence[Claim], commands: Mapping[str, str]) -> str:
     return text.getvalue()
 
 
-def _finding(finding: Finding, commands: Mapping[str, str]) -> list[object]:
+def _finding(finding: Finding, commands: Mapping[tuple[str, str], str]) -> list[object]:
     mean: list[float | None] = [None] * 3
     if finding.estimate is not None:
         mean = [finding.estimate.mean, *(finding.estimate.interval or (None, None))]
-    known = "; ".join(commands[row] for row in finding.rows if row in commands)
+    keys = [(row, finding.where) for row in finding.rows]
+    known = "; ".join(commands[key] for key in keys if key in commands)
     what = [finding.what, finding.where, finding.decides]
     return [*what, *mean, finding.unit, finding.margin, finding.verdict, known]
 
