@@ -3,7 +3,7 @@
     import glass_cli as glass
 
     pipe.scheduler = glass.GlassScheduler.from_scheduler(pipe.scheduler, transitions=5)
-    steered = glass.SteeringCallback(reward, glass.FeynmanKac(lam=10.0))
+    steered = glass.SteeringCallback(reward, glass.FeynmanKac())
     images = pipe(prompt, num_images_per_prompt=8, callback_on_step_end=steered).images
     best = images[steered.chosen]
 
@@ -73,7 +73,7 @@ class SteeringCallback:
         seed: int = 0,
         arguments: dict[str, Any] | None = None,
     ) -> None:
-        self.steering: Steering = FeynmanKac(lam="auto") if steering is None else steering
+        self.steering: Steering = FeynmanKac() if steering is None else steering
         if self.steering.guidance > 0.0:
             raise ValueError(
                 "a callback cannot guide the pipeline's network; use steering with guidance=0 here,"

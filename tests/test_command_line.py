@@ -172,12 +172,12 @@ def test_what_lam_is_by_default(mine: Path) -> None:
     Path("rewards_of_mine.py").write_text("def red(images, prompts):\n    return images[:, 0]\n")
     own = ["reward=python", "reward.target=rewards_of_mine.red"]
     expected = {
-        ("reward=clip",): 0.5,
+        ("reward=clip",): "auto",
         ("model=gaussian_mixture",): 0.5,
         tuple(own): "auto",
         (*own, "steering.lam=3"): 3.0,
         ("reward=composite",): "auto",
-        ("reward=clip", "steering.lam=auto"): "auto",
+        ("reward=clip", "steering.lam=0.5"): 0.5,
     }
     with composing(CONF) as composer:
         for arguments, lam in expected.items():

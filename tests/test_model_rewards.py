@@ -105,7 +105,7 @@ def test_what_can_be_scored_is_let_through(words: list[str]) -> None:
     ("words", "lam"),
     [
         ([], "auto"),
-        (["reward=clip"], 0.5),
+        (["reward=clip"], "auto"),
         (["model=gaussian_mixture"], 0.5),
         (["model=flux_dev"], "auto"),
         (["reward=python", "reward.target=my_rewards.red"], "auto"),

@@ -12,6 +12,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 from worlds import GLASS, GaussianFlow, Normals, exact_laws, fk, linear, steered, transition_law
 
 from glass_cli.method.flow import Sampler
@@ -156,6 +157,27 @@ def test_a_run_costs_n_k_m_calls() -> None:
             expected = [6 + k * per_step for k in range(len(steps) - 1)]
             assert [step.nfe for step in steps] == [*expected, (len(steps) - 1) * per_step]
             assert sum(n for _, n in flow.queries) == steps[-1].nfe
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e4])
+@pytest.mark.parametrize("settings", [{}, {"potential": "max"}, {"tempering": "ess"}])
+def test_by_default_the_scale_of_a_reward_does_not_matter(
+    settings: dict[str, object], scale: float
+) -> None:
+    """The same particles live on, and the same one is the answer; the offset of a reward has no
+    say either."""
+
+    def scaled(x: Tensor) -> Tensor:
+        return scale * (x[:, 0] + 3.0)
+
+    runs = [steered(fk(**settings), reward, particles=16) for reward in (linear, scaled)]
+    resampled = 0
+    for one, other in zip(*runs, strict=True):
+        assert torch.equal(one.particles.x, other.particles.x)
+        assert one.chosen == other.chosen
+        assert torch.allclose(one.log_w, other.log_w, atol=1e-8)
+        resampled += one.ancestors is not None
+    assert resampled > 0
 
 
 def test_posterior_values_cost_their_draws() -> None:

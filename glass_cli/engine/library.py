@@ -192,8 +192,8 @@ def draw(
         )
     sampler = type_checked(Glass() if sampler is None else sampler, "sampler", "Glass()")
     if steering is None:
-        steering = NoSteering() if reward is None else FeynmanKac(lam="auto")
-    steering = type_checked(steering, "steering", 'FeynmanKac(lam="auto")')
+        steering = NoSteering() if reward is None else FeynmanKac()
+    steering = type_checked(steering, "steering", "FeynmanKac()")
     values = {
         "prompt": prompt,
         "negative_prompt": negative_prompt,

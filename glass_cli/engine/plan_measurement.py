@@ -48,7 +48,7 @@ def steering_of(policy: Policy) -> Steering:
         return BestOfN(sizes=sizes)
     if policy.steering == "evolution":
         return Evolution()
-    one = FeynmanKac(lam="auto", lam_strength=policy.lam_strength, sizes=sizes)
+    one = FeynmanKac(lam_strength=policy.lam_strength, sizes=sizes)
     if policy.steering == "bfs":  # as conf/steering/bfs.yaml, which a test compares
         return replace(
             one, potential="max", tempering="linear", resampling="ssp", ess_threshold=1.0

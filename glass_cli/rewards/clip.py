@@ -38,7 +38,6 @@ class Clip(Reward):
     """
 
     differentiable = True
-    usual_lam = 0.5
 
     path: str
     batch: int = 32

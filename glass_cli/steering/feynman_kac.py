@@ -128,7 +128,7 @@ class FeynmanKac(Steering):
     sizes: how many particles make each transition, see :mod:`glass_cli.steering.sizes`; fewer or
         more are drawn by their weights.
     resampling: see :mod:`glass_cli.steering.resampling`; the papers take "multinomial".
-    ess_threshold: resample where ESS < ess_threshold * N, from 0 (never) to 1 (always).
+    ess_threshold: resample where ESS <= ess_threshold * N, from 0 (never) to 1 (always).
     window: the first and the last time at which rewards are scored, from 0 to 1.
     every: of the transitions that begin within the window, score before every so-many-th, 1 or
         more.
@@ -146,7 +146,7 @@ class FeynmanKac(Steering):
     needs_reward = True
 
     potential: Potential = "difference"
-    lam: Literal["auto"] | float = 10.0
+    lam: Literal["auto"] | float = "auto"
     lam_strength: float = 2.5
     lam_survivors: float | None = None
     tempering: Tempering = "constant"
@@ -275,7 +275,9 @@ class FeynmanKac(Steering):
         from glass_cli.steering.resampling import SCHEMES
 
         n = len(particles.log_w)
-        kept = self.ess_threshold < 1.0 and particles.ess >= self.ess_threshold * n
+        # tempering by ESS stops where ESS is the threshold, up to rounding
+        most = self.ess_threshold * n * (1.0 + 1e-9)
+        kept = self.ess_threshold < 1.0 and particles.ess > most
         if size == n and kept:
             return None
         return SCHEMES[self.resampling](particles.log_w.exp(), u, size)

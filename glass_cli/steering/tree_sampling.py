@@ -44,7 +44,7 @@ class TreeSampling(Searching):
     """
 
     method: Literal["sample", "search"] = "sample"
-    lam: Literal["auto"] | float = 10.0
+    lam: Literal["auto"] | float = "auto"
     lam_strength: float = 2.5
     widening: float = 1.0
     power: float = 0.5
