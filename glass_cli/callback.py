@@ -141,7 +141,8 @@ class SteeringCallback:
                 "a callback cannot ask the network, which this steering's rewards on the way need;"
                 " use value=x_hat here, or glass_cli.draw"
             )
-        if changes(steering_sizes(self.steering, len(scheduler.ends) - 1, particles)):
+        sizes = steering_sizes(self.steering, len(scheduler.ends) - 1, particles)
+        if self.steering.adapts or changes(sizes):
             raise ValueError(
                 "a pipeline's call keeps its number of pictures, which the steering's sizes would"
                 " change; use sizes=None here, or glass_cli.draw"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -13,16 +14,19 @@ from worlds import GLASS, GaussianFlow, exact_laws, fk, linear, steered
 from glass_cli.config.build import build
 from glass_cli.config.choice_files import choice_settings
 from glass_cli.launch import launch
+from glass_cli.method.budget import picture_calls
 from glass_cli.method.flow import Sampler
+from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise
 from glass_cli.method.ode import Ode
 from glass_cli.method.sde import Sde
 from glass_cli.output.reader import read_run
 from glass_cli.report.tree import tree_of
+from glass_cli.steering.budget import planned_calls, run_calls
 from glass_cli.steering.feynman_kac import lam_of_ess
 from glass_cli.steering.independent import BestOfN
 from glass_cli.steering.loop import steer
-from glass_cli.steering.sizes import steering_sizes
+from glass_cli.steering.sizes import of_ess, steering_sizes
 
 EMPTY = torch.empty(0, dtype=torch.float64)
 SDE = Sde(4, 2, method="ancestral")
@@ -36,13 +40,15 @@ BREADTH_FIRST: dict[str, object] = {
 
 @pytest.mark.parametrize("sampler", [GLASS, SDE], ids=["glass", "sde"])
 @pytest.mark.parametrize("way", ["constant", "linear", "ess", "bfs"])
-@pytest.mark.parametrize("sizes", [None, (24, 18, 12, 9), (12, 18, 30, 40)])
-def test_a_gaussian_is_tilted(way: str, sizes: tuple[int, ...] | None, sampler: Sampler) -> None:
+@pytest.mark.parametrize("sizes", [None, (24, 18, 12, 9), (12, 18, 30, 40), "ess"])
+def test_a_gaussian_is_tilted(
+    way: str, sizes: tuple[int, ...] | Literal["ess"] | None, sampler: Sampler
+) -> None:
     """Z-hat, and Z-hat times the weighted mean, are unbiased whatever the numbers.
 
     For N(m, c^2) data and r(x) = x, exp(lam x) moves the mean by lam c^2 and has log-normaliser
-    lam m + lam^2 c^2/2. Tempering by ESS adapts to the particles, which biases both by O(1/N): the
-    bound has 1/24 for that.
+    lam m + lam^2 c^2/2. Tempering by ESS, and numbers by it, adapt to the particles, which biases
+    both by O(1/N): the bound has 1/24 for that.
 
     way: a tempering, or bfs.yaml's settings.
     """
@@ -54,12 +60,13 @@ def test_a_gaussian_is_tilted(way: str, sizes: tuple[int, ...] | None, sampler: 
     settings = fk(**{"resampling": "ssp", **chosen}, sizes=sizes, lam=lam)
     z, zx = [], []
     for seed in range(repeats):
-        noise = ParticleNoise(seed, "a", 24 if sizes is None else sizes[0], (1,), EMPTY)
+        begin = sizes[0] if isinstance(sizes, tuple) else 24
+        noise = ParticleNoise(seed, "a", begin, (1,), EMPTY)
         choice = torch.Generator().manual_seed(seed)
         *_, last = steer(flow, sampler, settings, linear, noise, choice)
         z.append(math.exp(last.particles.log_normaliser - log_z))
         zx.append(z[-1] * float(last.particles.log_w.exp() @ (last.particles.x[:, 0] - mean)))
-    bias = 1.0 / 24.0 if way == "ess" else 0.0
+    bias = 1.0 / 24.0 if "ess" in (way, sizes) else 0.0
     for values, exact in ((z, 1.0), (zx, 0.0)):
         found = torch.tensor(values, dtype=torch.float64)
         error = float(found.std()) / repeats**0.5
@@ -79,6 +86,38 @@ def test_numbers_and_calls_are_those_asked_for() -> None:
     assert [len(a) for a in changed] == [9, 4, 2]
 
 
+@pytest.mark.parametrize("value", ["x_hat", "posterior"])
+@pytest.mark.parametrize("budget", [100, 160, 333])
+def test_what_fewer_particles_save_makes_later_transitions_longer(budget: int, value: str) -> None:
+    """As many go on as twice the ESS, nothing is spent beyond the budget, and nothing is left of it
+    that would buy the last transition another call."""
+    settings = fk(sizes="ess", lam=15.0, value=value, value_samples=1, value_steps=2)
+    sampler, fewer, longer = Glass(4), 0, 0
+    for seed in range(20):
+        flow = GaussianFlow()
+        times = sampler.outer_times(flow)
+        calls = run_calls(sampler, settings, times, 8, budget=budget)
+        steps = steered(settings, sampler=sampler, particles=8, seed=seed, flow=flow, calls=calls)
+        made = sum(n for _, n in flow.queries)
+        whole = planned_calls(settings, times, 8, calls)
+        last = len(steps[-1].log_w)
+        assert made == steps[-1].nfe and whole - last < made <= whole <= budget
+        for step in steps[1:-1]:
+            assert len(step.particles.x) <= of_ess(step.ess, 8)
+            fewer += len(step.particles.x) < len(step.log_w)
+        spent = [b.nfe - a.nfe for a, b in itertools.pairwise(steps)]
+        longer += spent[-1] > last * calls[-1]
+    assert fewer > 20 and longer > 10
+
+
+def test_calls_that_are_asked_for_one_by_one_stay() -> None:
+    """With sampler.steps what is unspent is saved."""
+    steps = steered(fk(sizes="ess", lam=15.0), particles=12, sampler=Glass(4, 3))
+    sizes = [len(step.particles.x) for step in steps[:-1]]
+    assert min(sizes) < 12
+    assert steps[-1].nfe == picture_calls((3,) * 4, sizes)
+
+
 def test_a_slot_keeps_its_noise() -> None:
     """Particles that go on in the same slots draw what they would have drawn among more."""
     noise = ParticleNoise(3, "a", 5, (2,), EMPTY)
@@ -87,6 +126,11 @@ def test_a_slot_keeps_its_noise() -> None:
     assert torch.equal(other(), first)
     assert torch.equal(other(5)[:3], second)
     assert torch.equal(noise.of([4]), ParticleNoise(3, "a", 5, (2,), EMPTY).of([4, 4])[1:])
+
+
+def test_best_of_n_has_no_weights_to_decide_by() -> None:
+    with pytest.raises(ValueError, match=r"null, halving or a list .*got ess"):
+        BestOfN(sizes="ess")  # type: ignore[arg-type]
 
 
 def test_best_of_n_drops_the_worst_half_by_half() -> None:
@@ -136,8 +180,8 @@ def test_linear_tempering_is_lam_t() -> None:
         ((8, 4), "must be 4 numbers"),
         ((5, 4, 3, 2), "the first of them particles=8"),
         ((8, 4, 0, 1), "1 or more"),
-        ("half", "null, halving or a list"),
-        ((), "null, halving or a list"),
+        ("half", "null, halving"),
+        ((), "or a list such as"),
     ],
 )
 @pytest.mark.parametrize("kind", [BestOfN, fk])
@@ -152,6 +196,7 @@ def test_what_cannot_be_is_one_line(kind: type, sizes: object, said: str) -> Non
     [
         ["sampler=ode", "sampler.transitions=5", "steering=best_of_n", "steering.sizes=halving"],
         ["steering.sizes=[8,6,9,3,2]", "steering.tempering=ess", "steering.lam=3"],
+        ["steering.sizes=ess", "steering.lam=3"],
     ],
 )
 def test_a_run_is_recorded_and_reported(
@@ -163,7 +208,10 @@ def test_a_run_is_recorded_and_reported(
     assert launch([*run, "hydra.run.dir=run"]) == 0
     (result,) = read_run(Path("run")).results
     numbers = [len(step.weights or ()) for step in result.steps]
-    assert numbers in ([8, 8, 4, 2, 1, 1], [8, 8, 6, 9, 3, 2])
+    if words[0] == "steering.sizes=ess":
+        assert numbers[:2] == [8, 8] and min(numbers) < 8 and result.nfe <= 80
+    else:
+        assert numbers in ([8, 8, 4, 2, 1, 1], [8, 8, 6, 9, 3, 2])
     assert len(result.rewards) == numbers[-1]
     tree = tree_of(result)
     assert tree.size == max(numbers)

@@ -41,6 +41,7 @@ class Steering(Protocol):
 
     needs_reward: whether it cannot do without a reward.
     needs_noise: whether it makes no sense with a sampler that always goes on in the same way.
+    adapts: whether it decides on the way how many particles go on, see :meth:`size_now`.
     guidance: strength of reward guidance, 0 or more, in units of 1/reward; 0 is off. See
         :mod:`glass_cli.steering.guidance`.
     guidance_window: the first and the last time at which guidance is applied, from 0 to 1.
@@ -48,6 +49,7 @@ class Steering(Protocol):
 
     needs_reward: bool = False
     needs_noise: bool = False
+    adapts: bool = False
     guidance: float = 0.0
     guidance_window: tuple[float, float] = (0.2, 0.7)
 
@@ -63,6 +65,11 @@ class Steering(Protocol):
     def sizes_of(self, transitions: int, particles: int) -> Sequence[int] | None:
         """How many particles make each of the ``transitions``, of which ``particles`` begin; None
         where their number stays. Where it changes, rewards must be asked for."""
+        return None
+
+    def size_now(self, particles: Particles, start: int) -> int | None:
+        """How many of weighed particles go on, of which ``start`` began, where that is decided on
+        the way; None where :meth:`sizes_of` says so before."""
         return None
 
     def rewards(

@@ -10,7 +10,7 @@ from glass_cli.method.flow import Flow, Normal
 from glass_cli.method.glass import Glass
 from glass_cli.steering.base import Reward, Steering
 from glass_cli.steering.guidance import check_guidance, check_window
-from glass_cli.steering.sizes import Sizes, changes, check_sizes, numbers
+from glass_cli.steering.sizes import AdaptiveSizes, changes, check_sizes, numbers, of_ess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,7 +126,8 @@ class FeynmanKac(Steering):
         ``tempering_ess`` * N. The end has lam in full, so that the law aimed at is the same.
     tempering_ess: above 0, at most 1.
     sizes: how many particles make each transition, see :mod:`glass_cli.steering.sizes`; fewer or
-        more are drawn by their weights.
+        more are drawn by their weights. "ess" decides by these; the calls that it saves make later
+        transitions longer.
     resampling: see :mod:`glass_cli.steering.resampling`; the papers take "multinomial".
     ess_threshold: resample where ESS <= ess_threshold * N, from 0 (never) to 1 (always).
     window: the first and the last time at which rewards are scored, from 0 to 1.
@@ -151,7 +152,7 @@ class FeynmanKac(Steering):
     lam_survivors: float | None = None
     tempering: Tempering = "constant"
     tempering_ess: float = 0.5
-    sizes: Sizes = None
+    sizes: AdaptiveSizes = None
     resampling: Resampling = "systematic"
     ess_threshold: float = 0.5
     window: tuple[float, float] = (0.0, 1.0)
@@ -189,7 +190,7 @@ class FeynmanKac(Steering):
                     f"steering.lam_survivors={self.lam_survivors} needs steering.lam=auto (lam is"
                     f" {self.lam})"
                 )
-        check_sizes(self.sizes)
+        check_sizes(self.sizes, ("halving", "ess"))
         if not 0.0 < self.tempering_ess <= 1.0:
             raise ValueError(
                 f"steering.tempering_ess must be above 0 and at most 1 (got {self.tempering_ess})"
@@ -212,6 +213,13 @@ class FeynmanKac(Steering):
 
     def sizes_of(self, transitions: int, particles: int) -> Sequence[int] | None:
         return numbers(self.sizes, transitions, particles)
+
+    @property
+    def adapts(self) -> bool:  # type: ignore[override]
+        return self.sizes == "ess"
+
+    def size_now(self, particles: Particles, start: int) -> int | None:
+        return of_ess(particles.ess, start) if self.adapts else None
 
     def extra_calls(self) -> int:
         """Those of posterior values; each draw's first call is x_hat's."""

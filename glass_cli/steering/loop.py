@@ -18,6 +18,8 @@ from glass_cli.method.budget import transition_calls
 from glass_cli.method.flow import Flow, Normal, Sampler
 from glass_cli.method.noise import ParticleNoise
 from glass_cli.steering.base import Reward, Steering
+from glass_cli.steering.budget import planned_calls
+from glass_cli.steering.controller import Controller
 from glass_cli.steering.particles import Particles
 from glass_cli.steering.search import Search
 from glass_cli.steering.searching import Searching
@@ -45,10 +47,16 @@ class Driver:
         self._steering, self._choice, self._nfe = steering, choice, nfe
         self._scored = frozenset(steering.scored(self.times))
         self._sizes: Sequence[int] | None = None
+        self._start = 0
         self._particles: Particles | None = None
 
     def step(
-        self, k: int, x: Tensor, x_hat: Tensor, score: Callable[[Particles, float], Tensor] | None
+        self,
+        k: int,
+        x: Tensor,
+        x_hat: Tensor,
+        score: Callable[[Particles, float], Tensor] | None,
+        most: Callable[[int], int | None] = lambda k: None,
     ) -> Step:
         """The particles where transition ``k`` begins, scored and resampled as steering wants.
 
@@ -56,6 +64,7 @@ class Driver:
 
         x, x_hat: x_t and D_t(x_t), (N, *shape).
         score: gives the rewards (N,) of particles at time t; None where there is no reward.
+        most: how many can go on from transition k, where steering decides their number now.
 
         Raises NotFinite for a reward that is NaN or infinite, ValueError for one of another shape
         and for numbers of particles that cannot be.
@@ -64,6 +73,7 @@ class Driver:
         if self._particles is None:
             particles = Particles.at_start(x, x_hat)
             self._sizes = steering_sizes(self._steering, len(self.times) - 1, len(x))
+            self._start = len(x)
         else:
             particles = replace(self._particles, x=x, x_hat=x_hat)
         particles = replace(particles, t=t)
@@ -73,6 +83,9 @@ class Driver:
             particles = self._steering.weigh(particles, r)
         log_w, ess = particles.log_w, particles.ess
         if r is not None:
+            now = self._steering.size_now(particles, self._start)
+            if now is not None:
+                size = min(now, most(k) or now)
             count = max(len(x), size)
             u = torch.rand(count, generator=self._choice, dtype=torch.float64)
             ancestors = self._steering.ancestors(particles, u, size)
@@ -127,7 +140,8 @@ def steer(
     value_normal: the noise of posterior values; None takes ``normal``.
     calls: network calls a particle of each of the K transitions, see
         :mod:`glass_cli.method.budget`; None takes the sampler's ``steps``.
-    budget: network calls of a steering that searches, all together; None is N * sum(calls).
+    budget: network calls of all together, of a steering that searches or decides on the way how
+        many go on; None is N * sum(calls).
 
     A run of N particles makes N * sum(calls) network calls, and those of posterior values: x_hat
     at the start of a transition is its first call, so scoring it costs none.
@@ -163,10 +177,14 @@ def steer(
 
     x = normal()
     start = len(x)
+    total = planned_calls(steering, times, start, calls) if budget is None else budget
+    fixed = sampler.steps is not None
+    controller = Controller(steering, times, calls, total, lambda: counted.calls, fixed)
+    scoring = None if reward is None else score
     for k, (t, t_next) in enumerate(itertools.pairwise(times)):
-        step = driver.step(k, x, counted.denoise(x, t), None if reward is None else score)
+        step = driver.step(k, x, counted.denoise(x, t), scoring, controller.most)
         yield step
         now = step.particles
-        noise = of_slots(normal, start, len(now.x))
-        x = sampler.transition(counted, now.x, now.x_hat, t, t_next, noise, calls[k])
+        noise, made = of_slots(normal, start, len(now.x)), controller.calls(k, len(now.x))
+        x = sampler.transition(counted, now.x, now.x_hat, t, t_next, noise, made)
     yield driver.finish(x, reward)
