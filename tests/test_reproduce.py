@@ -164,6 +164,19 @@ def test_stopped_and_failed_runs(tmp_path: Path, capsys: pytest.CaptureFixture[s
         reproduce("embedded", scope, ["--fresh"], runs, out)
 
 
+def test_what_a_plan_took_stands_below_the_table(tmp_path: Path) -> None:
+    found = of({"auto_160": (0.9, 160, 0.0), "evolution_80x5": (0.9, 400, 0.0)})
+    for key in [("auto_160", "compose"), ("auto_160", "geneval")]:
+        first, *others = found.rows[key].runs
+        plan = {"plan": {"title": "evolution"}, "plan_nfe": 35_052 * (key[1] == "compose")}
+        first = replace(first, summary={**first.summary, **plan})
+        found.rows[key] = RunGroup(key[0], (first, *others))  # type: ignore[index]
+    write_pages(tmp_path, "embedded", found, lambda each: command(each, Scope(), (0, 1)))
+    page = (tmp_path / "embedded.md").read_text()
+    assert page.count("A plan is made once") == 1
+    assert "not counted in the table: `auto_160` 35,052 network calls (evolution)." in page
+
+
 def test_pages_of_made_up_results(tmp_path: Path) -> None:
     found = of(PAPER, posterior_mixture={**LAW, **CALLS})
     scope = Scope()

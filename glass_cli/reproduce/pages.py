@@ -97,7 +97,7 @@ def _results(name: str, measured: Measured, rows: Mapping[tuple[str, str], Row])
         lines += ["", f"## {title}", "", _basis([*of.values()]), ""]
         if points(of):
             lines += [f"![{_CAPTION}]({_picture(name, benchmark)})", "", f"{_CAPTION}.", ""]
-        lines += [*_table(measured, benchmark, of), "", _SECONDS]
+        lines += [*_table(measured, benchmark, of), "", _SECONDS, *_plans(measured, benchmark)]
     for study_name, study in measured.studies.items():
         lines += ["", f"## {study_name}", ""]
         lines += _study(study.summary.get("posterior") or [])
@@ -161,6 +161,23 @@ def _table(measured: Measured, benchmark: str, rows: Mapping[str, Row]) -> list[
         )
     head = ["run", "network calls", "reward calls", "seconds", "right, %", "reward"]
     return _markdown([*head, "right, less best-of-N", "less that of the same seconds"], cells)
+
+
+def _plans(measured: Measured, benchmark: str) -> list[str]:
+    """What the plans of ``steering=auto`` took, where one was made for a run on this benchmark."""
+    made = []
+    for (name, at), group in measured.rows.items():
+        for run in group.runs if at == benchmark else ():
+            calls, plan = run.summary.get("plan_nfe"), run.summary.get("plan")
+            if calls and isinstance(plan, Mapping):
+                made.append(f"`{name}` {int(calls):,} network calls ({plan.get('title')})")
+    if not made:
+        return []
+    return [
+        "",
+        "A plan is made once for a model, a reward and a budget, here on some of the row's own"
+        f" prompts, and not counted in the table: {', '.join(made)}.",
+    ]
 
 
 def _study(tables: Sequence[Mapping[str, object]]) -> list[str]:
