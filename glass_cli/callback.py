@@ -13,6 +13,7 @@ where ``reward`` scores pictures (N, 3, H, W) in [0, 1].
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +23,8 @@ from torch import Tensor
 from glass_cli.method.noise import generator
 from glass_cli.method.path import Path
 from glass_cli.pipelines.encoding import remembering
+from glass_cli.pipelines.fewer_rows import COUNTS_ITSELF, FewerRows
+from glass_cli.pipelines.loading import network
 from glass_cli.pipelines.session import decode, replaced
 from glass_cli.scheduler import GlassScheduler
 from glass_cli.steering.auto import Auto
@@ -50,9 +53,9 @@ class SteeringCallback:
 
     reward: scores pictures (N, 3, H, W) in [0, 1], float32; gives N numbers, (N,). A function of
         the pictures, or what ``glass_cli.load_reward`` gives, which is told the call's prompt.
-    steering: any that makes no network calls of its own, keeps the number of particles and has no
-        guidance; None takes
-        :class:`glass_cli.steering.feynman_kac.FeynmanKac` with lam="auto".
+    steering: any that makes no network calls of its own and has no guidance. Where particles become
+        fewer on the way, the pipeline goes on with so many pictures (that of Z-Image cannot); they
+        cannot become more. None takes :class:`glass_cli.steering.feynman_kac.FeynmanKac`.
     seed: decides what resampling draws.
     arguments: of the calls that decode, beside the prompt and the picture's size, which are those
         of the call that is steered.
@@ -89,6 +92,8 @@ class SteeringCallback:
         self._reward, self._seed = reward, seed
         self._arguments = {"prompt": "", **(arguments or {})}
         self._driver: Driver | None = None
+        self._rows: FewerRows | None = None
+        self._made = 0
         self.steps: list[Step] = []
 
     @property
@@ -116,6 +121,8 @@ class SteeringCallback:
             if start.k == 0:
                 self._begin(pipe, scheduler, len(start.x))
             assert self._driver is not None
+            count = len(start.x)
+            self._made += count
             flow, steering = _NoCalls(scheduler), self.steering
 
             def score(particles: Particles, t: float) -> Tensor:
@@ -124,14 +131,20 @@ class SteeringCallback:
 
                 return steering.rewards(flow, particles, t, reward, _no_noise)
 
-            step = self._driver.step(start.k, start.x, start.x_hat, score)
+            step = self._driver.step(start.k, start.x, start.x_hat, score, lambda k: count)
             self.steps.append(step.cpu())
             if step.ancestors is not None:
                 kwargs["latents"] = scheduler.resample(step.ancestors)
+                if self._rows is not None:
+                    self._rows.count = len(step.ancestors)
+        else:
+            self._made += len(kwargs["latents"])
         if scheduler.finished:
             assert self._driver is not None
             last = self._driver.finish(kwargs["latents"], lambda x: self._score(pipe, x))
             self.steps.append(last.cpu())
+            if self._rows is not None:
+                self._rows.remove()
         return kwargs
 
     def _begin(self, pipe: Any, scheduler: GlassScheduler, particles: int) -> None:
@@ -142,11 +155,22 @@ class SteeringCallback:
                 " use value=x_hat here, or glass_cli.draw"
             )
         sizes = steering_sizes(self.steering, len(scheduler.ends) - 1, particles)
-        if self.steering.adapts or changes(sizes):
+        if sizes is not None and any(a < b for a, b in itertools.pairwise(sizes)):
             raise ValueError(
-                "a pipeline's call keeps its number of pictures, which the steering's sizes would"
-                " change; use sizes=None here, or glass_cli.draw"
+                f"a pipeline's call can lose pictures on the way and cannot gain any (got"
+                f" sizes={list(sizes)}); use falling sizes here, or glass_cli.draw"
             )
+        if self._rows is not None:
+            self._rows.remove()
+        self._rows, self._made = None, 0
+        if self.steering.adapts or changes(sizes):
+            if type(pipe).__name__ in COUNTS_ITSELF:
+                raise ValueError(
+                    f"{type(pipe).__name__} goes on with as many pictures as it began with; use"
+                    " sizes=None here, or glass_cli.draw"
+                )
+            goes_on = scheduler.this_run()
+            self._rows = FewerRows(network(pipe), particles, goes_on)
         # for as long as this call runs: afterwards the text encoder may be given other weights
         encode = getattr(pipe, "encode_prompt", None)
         self._encoding = {} if encode is None else {"encode_prompt": remembering(encode)}
@@ -162,7 +186,7 @@ class SteeringCallback:
             self.steering,
             scheduler.ends,
             generator(self._seed, "choices"),
-            lambda: particles * scheduler.calls_done,
+            lambda: self._made,
         )
 
     def _score(self, pipe: Any, x: Tensor) -> Tensor:

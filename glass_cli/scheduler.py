@@ -11,7 +11,7 @@ The samplers are those of :mod:`glass_cli.method`, suspended wherever they ask t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from torch import Tensor
 
 import glass_cli.pipelines.codec  # noqa: F401 - diffusers finds the embedded decoder only then
 from glass_cli.method.flow import Normal
-from glass_cli.method.noise import ParticleNoise
+from glass_cli.method.noise import ParticleNoise, of_slots
 from glass_cli.method.path import Path
 from glass_cli.pipelines.chosen_sampler import chosen_sampler
 from glass_cli.pipelines.given_times import given_times
@@ -189,6 +189,7 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
     def _reset(self, index: int) -> None:
         self._run = Stepper(self._plan, self._shifted, index)
         self._own: Normal | None = None
+        self._began = 0  # with so many particles
 
     def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
         """The sample itself: models are asked on the path that they were trained on."""
@@ -220,25 +221,30 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         x, goes_on = run.question(sample, kind)
         t = self._plan.calls[run.index].t
         x_hat = self._shifted.denoised(x, t, model_output.to(kind))
-        normal = self._normal(model_output, generator)
+        self._like, self._generator = model_output, generator
+        normal = self._normal(model_output)
         latents, mean = run.answer(x, x_hat, goes_on, normal, sample.dtype), x_hat.to(sample.dtype)
         return GlassSchedulerOutput(latents, mean) if return_dict else (latents, mean)
 
-    def _normal(self, like: Tensor, generator: Any) -> Normal:
-        """Where the noise of a batch like ``like`` comes from."""
+    def _normal(self, like: Tensor) -> Normal:
+        """Where the noise of a batch like ``like`` comes from, of which a part may have gone."""
+        if self._began == 0:
+            self._began = len(like)
         if self.noise is not None:
-            return self.noise
+            return of_slots(self.noise, self._began, len(like))
         kind = state_dtype(like.device)
         if self.config.seed is None:
             # shorter types than float32 would round the noise
             drawn = torch.promote_types(like.dtype, torch.float32)
-            options = {"generator": generator, "device": like.device, "dtype": drawn}
+            given = self._generator
+            own = given[: len(like)] if isinstance(given, list) else given
+            options = {"generator": own, "device": like.device, "dtype": drawn}
             return lambda: randn_tensor(like.shape, **options).to(kind)
         if self._own is None:
             state = torch.empty(0, device=like.device, dtype=kind)
             shape = tuple(like.shape[1:])
             self._own = ParticleNoise(self.config.seed, "", len(like), shape, state)
-        return self._own
+        return of_slots(self._own, self._began, len(like))
 
     # What steering calls
 
@@ -262,10 +268,10 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         """Time shift of the network's own schedule, for this picture's size."""
         return self._shifted.shift
 
-    @property
-    def calls_done(self) -> int:
-        """Network calls since the run began."""
-        return self._run.index
+    def this_run(self) -> Callable[[], bool]:
+        """Whether the run that goes on now still does, when that is asked later."""
+        run = self._run
+        return lambda: self._run is run
 
     @property
     def finished(self) -> bool:
@@ -273,12 +279,13 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         return self._run.finished
 
     def resample(self, ancestors: Tensor) -> Tensor:
-        """The next call's latents after the particles were replaced by copies of ``ancestors``.
+        """The next call's latents after the particles were replaced by copies of ``ancestors``, as
+        many or fewer.
 
         Only right after a step that began a transition: it is begun anew from the copies, with the
         noise that was drawn, so that copies part. No network call. ValueError elsewhere.
         """
-        return self._run.resampled(ancestors)
+        return self._run.resampled(ancestors, self._normal(self._like[: len(ancestors)]))
 
     # What img2img calls
 

@@ -17,17 +17,19 @@ from glass_cli.pipelines.encoding import encode_once
 from glass_cli.pipelines.session import decode
 from glass_cli.rewards.base import LoadedReward
 from glass_cli.scheduler import GlassScheduler
-from glass_cli.steering.base import Steering
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.independent import BestOfN, Independent, NoSteering
 from glass_cli.steering.loop import steer
 from glass_cli.steering.searching import Searching
+from glass_cli.steering.sizes import Sizes
 
 PROMPT = "a photo of a red apple"
 
 
-@pytest.mark.parametrize("kind", ["flow", "epsilon"])
-def test_the_callback_steers_as_the_loop_does(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "sizes"), [("flow", None), ("epsilon", None), ("flow", (6, 4, 4, 1))]
+)
+def test_the_callback_steers_as_the_loop_does(kind: str, sizes: Sizes) -> None:
     pipe = pipeline(kind)
     pipe.set_progress_bar_config(disable=True)
     encode_once(pipe)
@@ -37,7 +39,7 @@ def test_the_callback_steers_as_the_loop_does(kind: str) -> None:
     def reward(pictures: Tensor) -> Tensor:
         return 10.0 * pictures[:, 0].mean((1, 2))
 
-    steering = FeynmanKac(lam=4.0, ess_threshold=1.0)
+    steering = FeynmanKac(lam=4.0 if sizes is None else 40.0, ess_threshold=1.0, sizes=sizes)
     noise = ParticleNoise(3, PROMPT, 6, model.shape, model.state)
     own = model.prompted(PROMPT, "", 6)
     *steps, last = steer(
@@ -65,6 +67,8 @@ def test_the_callback_steers_as_the_loop_does(kind: str) -> None:
         **words,
     ).images
     assert len(calls) == 12
+    numbers = [len(step.log_w) for step in callback.steps]
+    assert (min(numbers) < 6) == (sizes is not None) and len(images) == numbers[-1]
     assert callback.chosen == last.chosen
     assert callback.rewards is not None and last.rewards is not None
     steps.append(last)
@@ -132,8 +136,7 @@ def test_a_loaded_reward_is_told_the_prompt() -> None:
              callback_on_step_end=SteeringCallback(lambda x: x.mean((1, 2, 3))))  # fmt: skip
 
 
-@pytest.mark.parametrize("steering", [FeynmanKac(sizes=(4, 2)), BestOfN(sizes="halving")])
-def test_a_callback_cannot_change_the_number_of_particles(steering: Steering) -> None:
+def test_a_call_cannot_gain_pictures() -> None:
     pipe = pipeline("flow")
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = GlassScheduler.from_scheduler(pipe.scheduler, transitions=2)
@@ -143,9 +146,9 @@ def test_a_callback_cannot_change_the_number_of_particles(steering: Steering) ->
         scored.append(images)
         return images.mean((1, 2, 3))
 
-    callback = SteeringCallback(reward, steering)
     words = {"num_images_per_prompt": 4, "num_inference_steps": 2}
-    with pytest.raises(ValueError, match=r"keeps its number of pictures.* sizes=None here"):
+    callback = SteeringCallback(reward, FeynmanKac(sizes=(4, 6)))
+    with pytest.raises(ValueError, match=r"cannot gain any \(got sizes=\[4, 6\]\)"):
         pipe(PROMPT, callback_on_step_end=callback, **words)
     assert not scored
     same = SteeringCallback(reward, FeynmanKac(lam=1.0, sizes=(4, 4)))

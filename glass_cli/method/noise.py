@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
+
+from glass_cli.method.flow import Normal
 
 
 def generator(*key: object) -> torch.Generator:
@@ -58,3 +61,8 @@ class ParticleNoise:
         if slot not in self._generators:
             self._generators[slot] = generator(*self._key, self._first + slot)
         return self._generators[slot]
+
+
+def of_slots(normal: Normal, start: int, count: int) -> Normal:
+    """The noise of ``count`` particles where ``start`` began."""
+    return normal if count == start else partial(normal, count)

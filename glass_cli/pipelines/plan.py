@@ -82,8 +82,9 @@ class Draws:
         self._drawn.append(self._draw())
         return self._drawn[-1]
 
-    def again(self) -> Draws:
-        return Draws(self._draw, tuple(self._drawn))
+    def again(self, draw: Normal, particles: int) -> Draws:
+        """The same for the first so many particles, and what follows from ``draw``."""
+        return Draws(draw, tuple(drawn[:particles] for drawn in self._drawn))
 
 
 def plan(prediction: Prediction, sampler: Sampler, calls: int) -> CallPlan:

@@ -83,18 +83,24 @@ class Stepper:
         self.index += 1
         return self._hand(answer, dtype)
 
-    def resampled(self, ancestors: Tensor) -> Tensor:
-        """The next question after the particles were replaced by copies of ``ancestors``.
+    def resampled(self, ancestors: Tensor, normal: Normal) -> Tensor:
+        """The next question after the particles were replaced by copies of ``ancestors``, as many
+        or fewer.
 
-        The transition is begun anew from the copies, with the noise that was drawn. Raises
-        ValueError where no transition has just begun.
+        The transition is begun anew from the copies, with the noise that was drawn and then that of
+        ``normal``. Raises ValueError where no transition has just begun, and for more particles.
         """
         if self.start is None or self._draws is None or self._handed is None:
             raise ValueError("particles can only be resampled where a transition begins")
+        if len(ancestors) > len(self.start.x):
+            raise ValueError(
+                f"a pipeline's call cannot go on with {len(ancestors)} pictures after"
+                f" {len(self.start.x)}; only fewer or as many can"
+            )
         there = ancestors.to(self.start.x.device)
         x, x_hat = self.start.x[there], self.start.x_hat[there]
         self.start = self.start._replace(x=x, x_hat=x_hat)
-        self._draws = self._draws.again()
+        self._draws = self._draws.again(normal, len(x))
         call = Call(self.start.k, 0, self.start.t)
         return self._hand(self._begin(call, x, x_hat, self._draws), self._handed.dtype)
 

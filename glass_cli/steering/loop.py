@@ -9,14 +9,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from glass_cli.method.budget import transition_calls
 from glass_cli.method.flow import Flow, Normal, Sampler
-from glass_cli.method.noise import ParticleNoise
+from glass_cli.method.noise import ParticleNoise, of_slots
 from glass_cli.steering.base import Reward, Steering
 from glass_cli.steering.budget import planned_calls
 from glass_cli.steering.controller import Controller
@@ -110,11 +109,6 @@ class Driver:
         chosen = particle_number(self._steering.choose(particles, r, u), len(x), self._steering)
         log_w, ess = particles.log_w, particles.ess
         return Step(k, 1.0, particles, r, log_w, ess, None, self._nfe(), chosen)
-
-
-def of_slots(normal: Normal, start: int, count: int) -> Normal:
-    """The noise of ``count`` particles where ``start`` began."""
-    return normal if count == start else partial(normal, count)
 
 
 def steer(
