@@ -106,6 +106,13 @@ class SteeringCallback:
 
     def __call__(self, pipe: Any, i: int, timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         """What a pipeline calls after each step; replaces its latents where it resamples."""
+        try:
+            return self._after_step(pipe, i, kwargs)
+        except BaseException:
+            self._forget_rows()
+            raise
+
+    def _after_step(self, pipe: Any, i: int, kwargs: dict[str, Any]) -> dict[str, Any]:
         if "latents" not in kwargs:
             raise ValueError("callback_on_step_end_tensor_inputs must hold latents, for steering")
         scheduler = pipe.scheduler
@@ -143,9 +150,13 @@ class SteeringCallback:
             assert self._driver is not None
             last = self._driver.finish(kwargs["latents"], lambda x: self._score(pipe, x))
             self.steps.append(last.cpu())
-            if self._rows is not None:
-                self._rows.remove()
+            self._forget_rows()
         return kwargs
+
+    def _forget_rows(self) -> None:
+        if self._rows is not None:
+            self._rows.remove()
+        self._rows = None
 
     def _begin(self, pipe: Any, scheduler: GlassScheduler, particles: int) -> None:
         """Forgets the call before."""
@@ -160,9 +171,8 @@ class SteeringCallback:
                 f"a pipeline's call can lose pictures on the way and cannot gain any (got"
                 f" sizes={list(sizes)}); use falling sizes here, or glass_cli.draw"
             )
-        if self._rows is not None:
-            self._rows.remove()
-        self._rows, self._made = None, 0
+        self._forget_rows()
+        self._made = 0
         if self.steering.adapts or changes(sizes):
             if type(pipe).__name__ in COUNTS_ITSELF:
                 raise ValueError(

@@ -25,7 +25,7 @@ from torch import Tensor
 
 import glass_cli.pipelines.codec  # noqa: F401 - diffusers finds the embedded decoder only then
 from glass_cli.method.flow import Normal
-from glass_cli.method.noise import ParticleNoise, of_slots
+from glass_cli.method.noise import ParticleNoise
 from glass_cli.method.path import Path
 from glass_cli.pipelines.chosen_sampler import chosen_sampler
 from glass_cli.pipelines.given_times import given_times
@@ -190,6 +190,7 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         self._run = Stepper(self._plan, self._shifted, index)
         self._own: Normal | None = None
         self._began = 0  # with so many particles
+        self._like: Tensor | None = None
 
     def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
         """The sample itself: models are asked on the path that they were trained on."""
@@ -231,7 +232,7 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         if self._began == 0:
             self._began = len(like)
         if self.noise is not None:
-            return of_slots(self.noise, self._began, len(like))
+            return self._first(self.noise, len(like))
         kind = state_dtype(like.device)
         if self.config.seed is None:
             # shorter types than float32 would round the noise
@@ -244,7 +245,11 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
             state = torch.empty(0, device=like.device, dtype=kind)
             shape = tuple(like.shape[1:])
             self._own = ParticleNoise(self.config.seed, "", len(like), shape, state)
-        return of_slots(self._own, self._began, len(like))
+        return self._first(self._own, len(like))
+
+    def _first(self, normal: Normal, count: int) -> Normal:
+        """The noise of the first ``count`` of all that began."""
+        return normal if count == self._began else lambda: normal()[:count]
 
     # What steering calls
 
@@ -285,6 +290,8 @@ class GlassScheduler(SchedulerMixin, ConfigMixin):
         Only right after a step that began a transition: it is begun anew from the copies, with the
         noise that was drawn, so that copies part. No network call. ValueError elsewhere.
         """
+        if self._like is None:
+            raise ValueError("particles can only be resampled where a transition begins")
         return self._run.resampled(ancestors, self._normal(self._like[: len(ancestors)]))
 
     # What img2img calls

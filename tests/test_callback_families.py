@@ -67,6 +67,39 @@ def test_those_that_stay_are_as_if_all_had(name: str, guidance: float, pipe: Any
     assert callback.steps[-1].nfe == 4 + 4 + 4 + 2
 
 
+@pytest.mark.parametrize("name", ["flux_dev"])
+def test_a_call_that_fails_leaves_nothing_on_the_network(name: str, pipe: Any) -> None:
+    hooks = dict(network(pipe)._forward_pre_hooks)
+    asked: list[int] = []
+
+    def fails(pictures: Tensor) -> Tensor:
+        asked.append(len(pictures))
+        if len(asked) > 1:
+            raise RuntimeError("the reward's own")
+        return pictures.mean((1, 2, 3))
+
+    pipe.scheduler = GlassScheduler.from_scheduler(pipe.scheduler, transitions=3)
+    callback = SteeringCallback(fails, BestOfN(sizes=(4, 2, 1)))
+    words = {"num_images_per_prompt": 4, "num_inference_steps": 3, **SIZE, **SHORT[name]}
+    with pytest.raises(RuntimeError, match="the reward's own"):
+        pipe(prompt=PROMPT, callback_on_step_end=callback, **words)
+    assert asked == [4, 2] and network(pipe)._forward_pre_hooks == hooks
+    with pytest.raises(ValueError, match="where a transition begins"):
+        GlassScheduler.from_scheduler(pipe.scheduler).resample(torch.tensor([0]))
+
+
+@pytest.mark.parametrize("name", ["flux_dev"])
+def test_noise_that_knows_no_numbers_is_cut(name: str, pipe: Any) -> None:
+    """``scheduler.noise`` may be any function of all particles' noise."""
+    pipe.scheduler = GlassScheduler.from_scheduler(pipe.scheduler, transitions=3)
+    drawn = torch.Generator().manual_seed(0)
+    pipe.scheduler.noise = lambda: torch.randn(4, 16, 16, generator=drawn, dtype=torch.float64)
+    callback = SteeringCallback(lambda p: p.mean((1, 2, 3)), BestOfN(sizes=(4, 2, 2)))
+    words = {"num_images_per_prompt": 4, "num_inference_steps": 6, **SIZE, **SHORT[name]}
+    images = pipe(prompt=PROMPT, callback_on_step_end=callback, output_type="pt", **words).images
+    assert len(images) == 2
+
+
 @pytest.mark.parametrize("name", ["z_image"])
 def test_a_pipeline_that_counts_for_itself_is_refused(name: str, pipe: Any) -> None:
     callback = SteeringCallback(lambda pictures: pictures.mean((1, 2, 3)), BestOfN(sizes=(4, 2)))

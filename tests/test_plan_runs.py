@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -89,7 +90,7 @@ def test_a_plan_needs_no_call_for_each_of_the_usual_particles() -> None:
 
 @pytest.mark.usefixtures("_cache")
 def test_another_budget_measures_only_what_is_missing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rewards of a way of sampling do not depend on the budget, nor on how many are drawn."""
     tables = tmp_path / "cache" / "glass" / "tables"
@@ -120,9 +121,40 @@ def test_another_budget_measures_only_what_is_missing(
     assert small.items() <= fewer.items()
     measures(200, 3, fewer)
     assert fewer.items() < rows().items()
+    # the first of many draws are those of a few
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    tables = tmp_path / "other" / "glass" / "tables"
+    measures(200, 2, {})
+    alone = rows()
+    common = [way for way in small if way in alone]
+    assert common and all(alone[way] == small[way][:2] for way in common)
     (file,) = tables.iterdir()
     file.write_text("{")
     run = [*POINTS, "benchmark=plan", "budget=40", "benchmark.limit=1", "benchmark.samples=4"]
     assert launch([*run, "hydra.run.dir=anew"], config="eval") == 0
     assert "is damaged; what it held is measured anew" in capsys.readouterr().err
     assert rows() == small
+
+
+@pytest.mark.usefixtures("_cache")
+def test_two_plans_at_once_keep_each_others_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one finishes while this one measures."""
+    from glass_cli.engine import plan_measurement
+
+    tables, measure = tmp_path / "cache" / "glass" / "tables", plan_measurement.measure_prompt
+    others: dict[str, object] = {}
+
+    def slow(*given: Any) -> dict[str, Any]:
+        part = measure(*given)
+        for file in tables.glob("*.json"):  # there from the second table on
+            record = json.loads(file.read_text())
+            others["another way"] = record["rows"]["another way"] = [[1.0]]
+            file.write_text(json.dumps(record))
+        return part
+
+    monkeypatch.setattr(plan_measurement, "measure_prompt", slow)
+    assert launch([*AUTO, "budget=200", "hydra.run.dir=one"]) == 0
+    (file,) = tables.iterdir()
+    assert others and others.items() <= json.loads(file.read_text())["rows"].items()

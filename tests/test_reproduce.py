@@ -174,7 +174,7 @@ def test_what_a_plan_took_stands_below_the_table(tmp_path: Path) -> None:
     write_pages(tmp_path, "embedded", found, lambda each: command(each, Scope(), (0, 1)))
     page = (tmp_path / "embedded.md").read_text()
     assert page.count("A plan is made once") == 1
-    assert "not counted in the table: `auto_160` 35,052 network calls (evolution)." in page
+    assert "had made before: `auto_160` 35,052 (evolution)." in page
 
 
 def test_pages_of_made_up_results(tmp_path: Path) -> None:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
-from worlds import GLASS, GaussianFlow, exact_laws, fk, linear, steered
+from worlds import (
+    GLASS,
+    GaussianFlow,
+    exact_laws,
+    fk,
+    linear,
+    stable_diffusion_table,
+    steered,
+)
 
 from glass_cli.config.build import build
 from glass_cli.config.choice_files import choice_settings
@@ -19,6 +29,7 @@ from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
 from glass_cli.method.noise import ParticleNoise
 from glass_cli.method.ode import Ode
+from glass_cli.method.path import DiscreteVP
 from glass_cli.method.sde import Sde
 from glass_cli.output.reader import read_run
 from glass_cli.report.tree import tree_of
@@ -26,6 +37,7 @@ from glass_cli.steering.budget import planned_calls, run_calls
 from glass_cli.steering.feynman_kac import lam_of_ess
 from glass_cli.steering.independent import BestOfN
 from glass_cli.steering.loop import steer
+from glass_cli.steering.particles import Particles
 from glass_cli.steering.sizes import of_ess, steering_sizes
 
 EMPTY = torch.empty(0, dtype=torch.float64)
@@ -97,17 +109,55 @@ def test_what_fewer_particles_save_makes_later_transitions_longer(budget: int, v
         flow = GaussianFlow()
         times = sampler.outer_times(flow)
         calls = run_calls(sampler, settings, times, 8, budget=budget)
-        steps = steered(settings, sampler=sampler, particles=8, seed=seed, flow=flow, calls=calls)
+        assert planned_calls(settings, times, 8, calls) <= budget
+        steps = steered(
+            settings, sampler=sampler, particles=8, seed=seed, flow=flow, calls=calls, budget=budget
+        )
         made = sum(n for _, n in flow.queries)
-        whole = planned_calls(settings, times, 8, calls)
         last = len(steps[-1].log_w)
-        assert made == steps[-1].nfe and whole - last < made <= whole <= budget
+        assert made == steps[-1].nfe and budget - last < made <= budget
         for step in steps[1:-1]:
             assert len(step.particles.x) <= of_ess(step.ess, 8)
             fewer += len(step.particles.x) < len(step.log_w)
         spent = [b.nfe - a.nfe for a, b in itertools.pairwise(steps)]
         longer += spent[-1] > last * calls[-1]
     assert fewer > 20 and longer > 10
+
+
+def test_a_model_of_few_times_is_asked_no_more_often_than_it_knows() -> None:
+    """A last transition from t=.9 of a model that was trained at 40 times has 3 of them."""
+    flow = GaussianFlow(DiscreteVP(stable_diffusion_table(40)))
+    sampler, settings = Glass(times=(0.0, 0.3, 0.6, 0.9, 1.0)), fk(sizes="ess", lam=50.0)
+    calls = run_calls(sampler, settings, (0.0, 0.3, 0.6, 0.9, 1.0), 20, budget=240)
+    for seed in range(10):
+        steps = steered(
+            settings, sampler=sampler, particles=20, seed=seed, flow=flow, calls=calls, budget=240
+        )
+        assert len(steps[-1].log_w) < 20 and steps[-1].nfe <= 240
+
+
+def test_the_first_transition_is_as_planned() -> None:
+    """Where an SDE begins depends on its calls."""
+    flow, sampler, settings = GaussianFlow(), Sde(5), fk(sizes="ess", lam=15.0)
+    calls = run_calls(sampler, settings, sampler.outer_times(flow), 8, budget=170)
+    assert calls == (5, 4, 4, 4, 4)
+    steps = steered(settings, sampler=sampler, particles=8, flow=flow, calls=calls, budget=170)
+    assert steps[1].nfe == 8 * (5 + 1)
+
+
+def test_how_many_go_on_is_one_or_more() -> None:
+    @dataclass(frozen=True)
+    class Empty(BestOfN):
+        adapts = True
+
+        def scored(self, times: Sequence[float]) -> list[int]:
+            return [1]
+
+        def size_now(self, particles: Particles, start: int) -> int:
+            return 0
+
+    with pytest.raises(ValueError, match=r"Empty\.size_now gave 0, not 1 or more"):
+        steered(Empty())
 
 
 def test_calls_that_are_asked_for_one_by_one_stay() -> None:

@@ -179,6 +179,7 @@ def steered(
     seed: int = 0,
     flow: GaussianFlow | None = None,
     calls: Sequence[int] | None = None,
+    budget: int | None = None,
 ) -> list[Step]:
     """The steps of a run with a particle's noise as `glass sample` draws it."""
     like = torch.empty(0, dtype=torch.float64)
@@ -192,6 +193,7 @@ def steered(
             generator(seed, "choices"),
             ParticleNoise(seed, "values", particles, (1,), like),
             calls,
+            budget,
         )
     )
 

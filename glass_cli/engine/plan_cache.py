@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from glass_cli.steering.policies import Policy
     from glass_cli.steering.replay import Forecast
 
-FORMAT = 7
+FORMAT = 8
 
 
 class Cost(NamedTuple):

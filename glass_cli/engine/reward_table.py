@@ -49,7 +49,9 @@ def measured_rows(
 
         negative = settings.root.negative_prompt
         part = measure_prompt(work(), prompt, negative, missing, samples, watch)
-        known |= {repr(way): part["rows"][way.name] for way in missing}
+        new = {repr(way): part["rows"][way.name] for way in missing}
+        # another process may have added ways of its own meanwhile
+        known |= {**_read(path, of), **new}
         _save(path, of, known)
     # every draw has its own generator, so that the first of many are those of a few
     return {**part, "rows": {way.name: known[repr(way)][:samples] for way in ways}}
@@ -57,7 +59,9 @@ def measured_rows(
 
 def _belongs_to(settings: Settings, prompt: str) -> dict[str, Any]:
     of = {"table": FORMAT, "prompt": prompt, "negative_prompt": settings.root.negative_prompt}
-    decides = {**window_cache.belongs_to(settings), **of, "dtype": str(settings.root.dtype)}
+    root = settings.root
+    here = {"dtype": str(root.dtype), "device": str(root.device)}
+    decides = {**window_cache.belongs_to(settings), **of, **here}
     return dict(json.loads(json_text(decides)))  # as a file gives it back
 
 

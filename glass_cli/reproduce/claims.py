@@ -101,10 +101,10 @@ def _of_the_paper(measured: Measured) -> list[Claim]:
         Claim(
             "Feynman-Kac steering with GLASS beats best-of-N at the same number of calls.",
             "The share of right answers by FK steering with GLASS, less that of the best of N ODE"
-            " runs, paired by prompt and seed. What decides is each at its best split and times,"
-            " chosen for each seed by the results of the other seeds, where no fewer splits of"
-            " GLASS were run than of the other; the paper's split, the reward and smaller budgets"
-            " are shown beside.",
+            " runs, of which the worst may be dropped on the way, paired by prompt and seed. What"
+            " decides is each at its best split and times, chosen for each seed by the results of"
+            " the other seeds, where no fewer splits of GLASS were run than of the other; the"
+            " paper's split, the reward and smaller budgets are shown beside.",
             tuple(_steering(measured, "best_of_n", "best_of_n_8x50")),
         ),
         Claim(

@@ -170,13 +170,14 @@ def _plans(measured: Measured, benchmark: str) -> list[str]:
         for run in group.runs if at == benchmark else ():
             calls, plan = run.summary.get("plan_nfe"), run.summary.get("plan")
             if calls and isinstance(plan, Mapping):
-                made.append(f"`{name}` {int(calls):,} network calls ({plan.get('title')})")
+                made.append(f"`{name}` {int(calls):,} ({plan.get('title')})")
     if not made:
         return []
     return [
         "",
         "A plan is made once for a model, a reward and a budget, here on some of the row's own"
-        f" prompts, and not counted in the table: {', '.join(made)}.",
+        " prompts, and not counted in the table. It took so many network calls beyond those that"
+        f" another plan had made before: {', '.join(made)}.",
     ]
 
 

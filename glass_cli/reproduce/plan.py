@@ -23,6 +23,7 @@ METHODS = {
     "best_of_n": True,
     "fk_sde": True,
     "fk_glass_guidance": False,
+    "fk_glass_falling": False,
     "fk_glass": True,
     "evolution": True,
     "bfs": True,

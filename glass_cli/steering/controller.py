@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from glass_cli.method.path import Path, TooFewTimes
 from glass_cli.steering.base import Steering
 
 
@@ -20,6 +21,7 @@ class Controller:
     total: network calls of all particles together.
     made: the network calls so far.
     fixed: each transition has the calls that are planned; what is unspent is saved.
+    path: the model's, which may know only so many times between two.
     """
 
     def __init__(
@@ -30,8 +32,10 @@ class Controller:
         total: int,
         made: Callable[[], int],
         fixed: bool,
+        path: Path,
     ) -> None:
         self._calls, self._total, self._made = calls, total, made
+        self._times, self._path = times, path
         self._adapts, self._extra = steering.adapts and not fixed, steering.extra_calls()
         self._scored = steering.scored(times) if self._extra else []
 
@@ -45,11 +49,23 @@ class Controller:
 
     def calls(self, k: int, particles: int) -> int:
         """Of a particle in transition ``k``, with so many; x_hat is the first, and made by now."""
-        if not self._adapts:
+        if not self._adapts or k == 0:  # nothing is saved yet, and the sampler's start is known
             return self._calls[k]
         left = self._total - self._made() - particles * self._rewards_after(k)
-        share = (left + particles) // ((len(self._calls) - k) * particles)
-        return max(1, share)
+        share = max(1, (left + particles) // ((len(self._calls) - k) * particles))
+        while share > self._calls[k] and not self._has_times(k, share):
+            share -= 1
+        return share
+
+    def _has_times(self, k: int, calls: int) -> bool:
+        """Whether the model knows so many times within transition ``k``."""
+        t, t_next = self._times[k], self._times[k + 1]
+        even = [t + (t_next - t) * (i + 1) / (calls + 1) for i in range(calls)]
+        try:
+            self._path.snap(even, t, t_next)
+        except TooFewTimes:
+            return False
+        return True
 
     def _rewards_after(self, k: int) -> int:
         """Network calls a particle of the rewards that are asked for after transition ``k``."""

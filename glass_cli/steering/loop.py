@@ -84,7 +84,11 @@ class Driver:
         if r is not None:
             now = self._steering.size_now(particles, self._start)
             if now is not None:
-                size = min(now, most(k) or now)
+                if now < 1:
+                    raise ValueError(
+                        f"{type(self._steering).__name__}.size_now gave {now}, not 1 or more"
+                    )
+                size = min(int(now), most(k) or int(now))
             count = max(len(x), size)
             u = torch.rand(count, generator=self._choice, dtype=torch.float64)
             ancestors = self._steering.ancestors(particles, u, size)
@@ -135,7 +139,7 @@ def steer(
     calls: network calls a particle of each of the K transitions, see
         :mod:`glass_cli.method.budget`; None takes the sampler's ``steps``.
     budget: network calls of all together, of a steering that searches or decides on the way how
-        many go on; None is N * sum(calls).
+        many go on; None is what ``calls`` of all that begin, and their posterior values, make.
 
     A run of N particles makes N * sum(calls) network calls, and those of posterior values: x_hat
     at the start of a transition is its first call, so scoring it costs none.
@@ -173,7 +177,9 @@ def steer(
     start = len(x)
     total = planned_calls(steering, times, start, calls) if budget is None else budget
     fixed = sampler.steps is not None
-    controller = Controller(steering, times, calls, total, lambda: counted.calls, fixed)
+    controller = Controller(
+        steering, times, calls, total, lambda: counted.calls, fixed, counted.path
+    )
     scoring = None if reward is None else score
     for k, (t, t_next) in enumerate(itertools.pairwise(times)):
         step = driver.step(k, x, counted.denoise(x, t), scoring, controller.most)
