@@ -85,6 +85,7 @@ def test_what_is_published_can_be_found_again(composer: Composer, name: str) -> 
 
 
 WRITTEN = {
+    "geneval": {"images"},
     "glass": {"transitions", "rho", "order", "times", "inner"},
     "ode": {"transitions", "method", "times"},
     "sde": {"transitions", "method", "times"},

@@ -75,7 +75,8 @@ def test_from_end_to_end(name: str, folders: dict[str, Path]) -> None:
     words = [
         *["-cd", "my_conf", f"experiment={name}", f"model.path={folders[family]}"],
         *["model.height=64", "model.width=64", "device=cpu", "dtype=float32"],
-        *["benchmark=prompts", "benchmark.path=prompts.txt", "wandb.mode=disabled"],
+        *["benchmark=prompts", "benchmark.path=prompts.txt", "benchmark.images=1"],
+        "wandb.mode=disabled",
         *(["reward=red"] if rewarded else []),
         *(["metrics=[red]"] if "metrics" in file else []),
         "hydra.run.dir=run",
