@@ -55,6 +55,18 @@ def test_where_best_of_n_took_no_such_time_there_is_none() -> None:
     assert at_equal_seconds(taking(own, 4.0), bases, "no such quantity") is None
 
 
+def test_a_row_that_took_longer_than_a_better_one_does_not_count() -> None:
+    """A slow machine, or a method that asks the reward often."""
+    shares = {"best_of_n_dropping_160": 0.7, "best_of_n_32x5": 0.6, "best_of_n_40x10": 0.8}
+    found = of({name: (right, 400, 0.0) for name, right in shares.items()})
+    times = {"best_of_n_dropping_160": 3.0, "best_of_n_32x5": 1.0, "best_of_n_40x10": 2.0}
+    rows = {key: taking(each, times[key[0]]) for key, each in found.rows.items()}
+    kept = best_of_n(replace(found, rows=rows), "compose")
+    assert [(time, each.label) for time, each in kept] == [
+        (1.0, "best_of_n_32x5"), (2.0, "best_of_n_40x10")
+    ]  # fmt: skip
+
+
 def test_the_page_has_it_beside_that_of_equal_calls(tmp_path: Path) -> None:
     """Steering of 160 calls takes as long as best-of-N of 400: it is ahead of the one of as many
     calls, and level with the one of as many seconds."""
@@ -73,5 +85,7 @@ def test_the_page_has_it_beside_that_of_equal_calls(tmp_path: Path) -> None:
     page = (tmp_path / "embedded.md").read_text()
     line = next(line for line in page.splitlines() if line.startswith("| `fk_glass_160`"))
     calls, time = (cell.strip() for cell in line.split("|")[-3:-1])
+    own = next(line for line in page.splitlines() if line.startswith("| `best_of_n_160`"))
+    assert own.split("|")[-2].strip() == "-"
     assert float(calls.split()[0]) > 10 and math.isclose(float(time.split()[0]), 0.0)
     assert "less that of the same seconds" in page and "evenly with the logarithm" in page

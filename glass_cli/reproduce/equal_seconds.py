@@ -9,8 +9,8 @@ from itertools import pairwise
 from glass_cli.report.comparison import paired
 from glass_cli.report.quantities import Estimate, Prompt, estimate, mean, quantities
 from glass_cli.report.run_groups import RunGroup
-from glass_cli.reproduce.measured import CORRECT, Measured
-from glass_cli.reproduce.plan import BUDGET, SMALLER
+from glass_cli.reproduce.measured import CORRECT, Measured, shares_right
+from glass_cli.reproduce.plan import method_of
 
 
 def seconds(group: RunGroup) -> float | None:
@@ -20,14 +20,21 @@ def seconds(group: RunGroup) -> float | None:
 
 
 def best_of_n(measured: Measured, benchmark: str) -> list[tuple[float, RunGroup]]:
-    """Best-of-N at its best split of each budget, with its seconds a picture, which rise."""
+    """Best-of-N's rows of any budget with their seconds a picture, which rise, as do right answers:
+    without those that took as long as a better one or longer."""
+    groups = {
+        name: group
+        for (name, at), group in measured.rows.items()
+        if at == benchmark and method_of(name) == "best_of_n"
+    }
+    timed = {name: took for name, group in groups.items() if (took := seconds(group))}
+    right = shares_right({name: groups[name] for name in timed})
     found: list[tuple[float, RunGroup]] = []
-    for budget in (*reversed(SMALLER), BUDGET):
-        name = measured.best("best_of_n", benchmark, budget)
-        group = None if name is None else measured.row(name, benchmark)
-        took = None if group is None else seconds(group)
-        if group is not None and took and (not found or took > found[-1][0]):
-            found.append((took, group))
+    highest = -math.inf
+    for name in sorted(right, key=lambda name: (timed[name], -right[name])):
+        if right[name] > highest:
+            highest = right[name]
+            found.append((timed[name], groups[name]))
     return found
 
 

@@ -124,7 +124,7 @@ class Measured:
     ) -> str | None:
         """Of the rows that were measured on all of ``benchmarks``, one or more."""
         shares = [
-            _shares_right(
+            shares_right(
                 {
                     name: group
                     for name, group in self._tried(method, benchmark, budget).items()
@@ -225,7 +225,7 @@ def _seeds(group: RunGroup) -> set[int]:
     return {_seed(run) for run in group.runs}
 
 
-def _shares_right(groups: Mapping[str, RunGroup], without: int | None) -> dict[str, float]:
+def shares_right(groups: Mapping[str, RunGroup], without: int | None = None) -> dict[str, float]:
     """The share of right answers of each row, on the seeds that all have: one row's luckier seed is
     not set against another's mean.
 

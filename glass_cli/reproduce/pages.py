@@ -25,8 +25,9 @@ Command = Callable[[Evaluation], str]
 _CAPTION = "Judged right over network calls, each method at its best split of a budget"
 _SECONDS = (
     "The last column is the difference from best-of-N of as many seconds: between the two of its"
-    " budgets that took less and more, what it reaches is taken to rise evenly with the logarithm"
-    " of the seconds. It is empty (-) where best-of-N was run with no budget of as many or as few."
+    " rows that took less and more, what it reaches is taken to rise evenly with the logarithm of"
+    " the seconds; rows that took longer than a better one do not count. It is empty (-) where no"
+    " row of best-of-N took as long, or as short."
     " Seconds are as each row recorded them, on the machine that drew it."
 )
 
@@ -143,7 +144,8 @@ def _table(measured: Measured, benchmark: str, rows: Mapping[str, Row]) -> list[
         budget = budget_of(row.nfe)
         base = None if budget is None else bases[budget]
         shift, own = None, measured.row(run, benchmark)
-        timely = None if own is None or base == run else at_equal_seconds(own, timed)
+        measuring = any(run == each.label for _, each in timed)
+        timely = None if own is None or measuring else at_equal_seconds(own, timed)
         if base is not None and base != run:
             shift = measured.difference(own, measured.row(base, benchmark), CORRECT)
         right, reward = row.estimates.get(CORRECT), row.estimates.get(REWARD)
