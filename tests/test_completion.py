@@ -45,7 +45,7 @@ def test_words_that_a_command_takes_first_and_after_an_option() -> None:
     assert tuple(words("completion", "")) == tuple(SCRIPTS)
     assert words("reproduce", "e") == ["embedded"]
     assert words("reproduce", "embedded", "--benchmark", "c") == ["compose"]
-    assert words("reproduce", "embedded", "--only", "bfs") == ["bfs_16x10"]
+    assert words("reproduce", "embedded", "--only", "bfs") == ["bfs_16x10", "bfs_32x5"]
     assert words("score", "met") == ["metrics="] and words("score", "device=m") == ["device=mps"]
     assert words("score", "metrics=[cl") == ["metrics=[clip]"]
     assert words("plan", "benchmark.sam") == ["benchmark.samples="]
