@@ -215,7 +215,7 @@ class FeynmanKac(Steering):
         return numbers(self.sizes, transitions, particles)
 
     @property
-    def adapts(self) -> bool:  # type: ignore[override]
+    def adapts(self) -> bool:  # type: ignore[override]  # here the settings decide
         return self.sizes == "ess"
 
     def size_now(self, particles: Particles, start: int) -> int | None:
