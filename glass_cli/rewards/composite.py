@@ -67,7 +67,7 @@ class Composite(Reward):
 
     # The Protocol's plain attributes: here the terms decide, and a frozen class sets none anyway.
     @property
-    def accepts(self) -> Kind:  # type: ignore[override]
+    def accepts(self) -> Kind:  # type: ignore[override]  # here the terms decide
         return next(iter(self.terms.values())).reward.accepts
 
     @property
