@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
+from glass_cli.common.stages import Stages
+from glass_cli.engine import plan_measurement
+from glass_cli.engine.draw import Work
 from glass_cli.launch import launch
+from glass_cli.method.glass import Glass
+from glass_cli.models.gaussian_mixture import GaussianMixture
 from glass_cli.output.reader import read_run
+from glass_cli.rewards.linear import Linear
+from glass_cli.steering.auto import Auto
 
 POINTS = ["model=gaussian_mixture", "reward=linear", "wandb.mode=disabled"]
 AUTO = [*POINTS, "steering=auto", "budget=40", "steering.prompts=1", "steering.samples=3"]
@@ -141,8 +149,6 @@ def test_two_plans_at_once_keep_each_others_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one finishes while this one measures."""
-    from glass_cli.engine import plan_measurement
-
     tables, measure = tmp_path / "cache" / "glass" / "tables", plan_measurement.measure_prompt
     others: dict[str, object] = {}
 
@@ -158,3 +164,85 @@ def test_two_plans_at_once_keep_each_others_rows(
     assert launch([*AUTO, "budget=200", "hydra.run.dir=one"]) == 0
     (file,) = tables.iterdir()
     assert others and others.items() <= json.loads(file.read_text())["rows"].items()
+
+
+@pytest.mark.usefixtures("_cache")
+def test_a_plan_may_count_rewards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run by it stays within the budget, scored samples included; a measured cost is kept with
+    the plan; plans of another cost are others."""
+    costly = [*AUTO, "steering.reward_cost=3"]
+    assert launch([*costly, "hydra.run.dir=one"]) == 0
+    summary = json.loads((tmp_path / "one" / "summary.json").read_text())
+    assert summary["plan"]["reward_cost"] == 3.0
+    assert summary["nfe"] + 3 * summary["reward_calls"] <= 40
+    assert launch([*AUTO, "hydra.run.dir=two"]) == 0
+    assert "no plan is cached" in capsys.readouterr().err
+    assert launch([*costly, "seed=1", "hydra.run.dir=three"]) == 0
+    assert "no plan is cached" not in capsys.readouterr().err
+    plan = ["benchmark=plan", "benchmark.limit=2", "benchmark.samples=3", "budget=400"]
+    run = [*POINTS, *plan, "benchmark.reward_cost=auto", "hydra.run.dir=plan"]
+    assert launch(run, config="eval") == 0
+    measured = json.loads((tmp_path / "plan" / "summary.json").read_text())["plan"]["reward_cost"]
+    assert measured > 0.0 and "counted  a reward call as" in capsys.readouterr().out
+    again = [*POINTS, "steering=auto", "budget=400", "steering.reward_cost=auto"]
+    assert launch([*again, "hydra.run.dir=four"]) == 0
+    assert "no plan is cached" not in capsys.readouterr().err
+    summary = json.loads((tmp_path / "four" / "summary.json").read_text())
+    assert summary["plan"]["reward_cost"] == measured
+    assert summary["nfe"] + measured * summary["reward_calls"] <= 400 + 1e-6
+    config = OmegaConf.load(tmp_path / "four" / "config.yaml")
+    assert config.budget < 400
+
+
+@pytest.mark.usefixtures("_cache")
+def test_a_cost_that_leaves_nothing_to_split(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is loaded where it is given, in one line too where it was measured."""
+    told = "budget=40 is too small to be split; use 46 network calls or more where a reward call"
+    assert launch([*AUTO, "steering.reward_cost=20"]) == 2
+    assert f"{told} counts as 20 of them" in capsys.readouterr().err
+    monkeypatch.setattr(
+        plan_measurement, "measured_reward_cost", lambda *given: {"reward_cost": 20.0}
+    )
+    assert launch([*AUTO, "steering.reward_cost=auto"]) == 2
+    assert f"{told} counts as 20 of them" in capsys.readouterr().err
+    for wrong in ("-1", "fast", "inf"):
+        assert launch([*AUTO, f"steering.reward_cost={wrong}"]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("glass: steering.reward_cost must be ") and f"(got {wrong}" in said
+
+
+def test_a_reward_call_is_timed_beside_a_network_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of the test's own: a sample's call takes 2 s, decoding 1 s, scoring 4 s, and the
+    first of each a minute more. Micro-batches change nothing."""
+    now = [0.0]
+    model = GaussianMixture().load(torch.device("cpu"), torch.float32)
+    reward = Linear((1.0, -2.0)).load(torch.device("cpu"), torch.float32)
+    monkeypatch.setattr(plan_measurement.time, "monotonic", lambda: now[0])
+
+    def slow(owner: Any, name: str, seconds: float) -> None:
+        of, begun = getattr(owner, name), list[None]()
+
+        def waits(x: torch.Tensor, *more: Any) -> Any:
+            now[0] += seconds * len(x) + (0.0 if begun else 60.0)
+            begun.append(None)
+            return of(x, *more)
+
+        monkeypatch.setattr(owner, name, waits)
+
+    prompted = type(model).prompted
+
+    def slowed(*given: Any) -> Any:
+        flow = prompted(*given)
+        slow(flow, "denoise", 2.0)
+        return flow
+
+    monkeypatch.setattr(type(model), "prompted", slowed)
+    slow(model, "decode", 1.0)
+    slow(reward, "score", 4.0)
+    work = Work(model, Glass(2), Auto(), reward, 3, Stages())
+    found = plan_measurement.measured_reward_cost(work, "a", "", 8)
+    assert found["reward_cost"] == 2.5
+    assert found["nfe"] == found["reward_calls"] == 8 * (plan_measurement.TRIES + 1)
+    assert found["seconds"] == now[0]

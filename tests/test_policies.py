@@ -11,11 +11,27 @@ from scipy.stats import norm
 
 from glass_cli.config.build import build
 from glass_cli.config.choice_files import choice_settings
-from glass_cli.engine.plan_measurement import steering_of
+from glass_cli.engine.plan_measurement import sampler_of, steering_of
 from glass_cli.engine.plan_race import to_check
 from glass_cli.method.budget import picture_calls, spread_calls
-from glass_cli.steering.policies import Policy, policies, splits, ways
-from glass_cli.steering.replay import Draws, expected, further_ways, moments_of, ranked
+from glass_cli.steering.policies import (
+    COLLAGES,
+    FEW_COLLAGES,
+    Policy,
+    network_calls,
+    policies,
+    reward_calls,
+    splits,
+    ways,
+)
+from glass_cli.steering.replay import (
+    FURTHER_WAYS,
+    Draws,
+    expected,
+    further_ways,
+    moments_of,
+    ranked,
+)
 
 RANKS = norm.ppf((np.arange(4000) + 0.5) / 4000)
 
@@ -92,6 +108,37 @@ def test_policies_keep_to_the_budget(budget: int) -> None:
     assert splits(5) == [] and policies(5) == []
 
 
+@pytest.mark.parametrize("budget", [8, 80, 400])
+@pytest.mark.parametrize("cost", [0.1, 1.0, 7.5])
+def test_a_budget_that_pays_for_rewards_too(budget: int, cost: float) -> None:
+    """Network calls and what reward calls count as are within it, and what is left of it buys no
+    more particles of that shape."""
+    found = policies(budget, reward_cost=cost)
+    assert bool(found) == (budget >= 2 * (3 + cost))
+    for policy in found:
+        network, scored = network_calls(policy, budget, cost), reward_calls(policy)
+        if policy.steering == "evolution":
+            assert network >= policy.sizes[0] * policy.calls
+        else:
+            calls = spread_calls(network, policy.sizes)
+            assert scored == sum(policy.sizes)
+            assert sum(calls) >= policy.calls - policy.calls % len(policy.sizes)
+            assert picture_calls(calls, policy.sizes) <= network
+        assert network + cost * scored <= budget + 1e-6
+        if len(policy.sizes) == 1:
+            more = policy.sizes[0] + 1
+            assert more * (policy.calls + cost) > budget
+    few = {one.crossover for one in found if one.steering == "evolution"}
+    assert few <= {COLLAGES, FEW_COLLAGES} and (budget < 400 or FEW_COLLAGES in few)
+    assert {one.crossover for one in policies(budget)} <= {COLLAGES}
+
+
+def test_rewards_of_an_evolutionary_search() -> None:
+    """By hand: 160 calls are 16 pictures, and 26 children of four collages each."""
+    assert reward_calls(Policy("ode", 5, (32,) * 5, "evolution")) == 16 + 26 * 5
+    assert reward_calls(Policy("ode", 5, (32,) * 5, "evolution", crossover=1)) == 16 + 26 * 2
+
+
 def test_moments_are_within_prompts() -> None:
     rng = np.random.default_rng(0)
     cov = np.array([[1.0, 0.6], [0.6, 2.0]])
@@ -127,11 +174,22 @@ def test_a_second_table_is_of_the_best_steering() -> None:
         return (0.0, 0.1, 0.2, 0.3, 0.4, 1.0)
 
     best = next(one.policy for one in ranked(160, table) if one.policy.steering == "fk")
-    further = further_ways(160, table, times_of)
+    further = further_ways(160, table, times_of, 0.4)
     assert seen == [pytest.approx(shares)]
     assert {(w.sampler, w.times is None, w.rho) for w in further} == {
-        ("sde", True, "ddpm"), ("glass", True, 0.4), ("glass", False, "ddpm"), ("glass", False, 0.4)
+        ("sde", True, "ddpm"), ("glass", True, 0.4), ("glass", False, "ddpm"),
+        ("glass", False, 0.4),
+        ("glass", True, ((0.0, 0.0), (0.4, 0.8))), ("glass", True, ((0.0, 0.8), (0.4, 0.0))),
     }  # fmt: skip
+    assert len(further) == FURTHER_WAYS
+    rising = next(w for w in further if w.rho == ((0.0, 0.0), (0.4, 0.8)))
+    one = Policy("glass", rising.calls, (8,) * 5, "fk", rho=rising.rho)
+    assert one.way == rising and one.title().endswith("rho [[0,0.0],[0.4,0.8]]")
+    assert sampler_of(rising) == build(
+        {"_target_": "glass_cli.method.glass.Glass", "transitions": 5,
+         "rho": [[0, 0.0], [0.4, 0.8]]},
+        "sampler",
+    )  # fmt: skip
     usual = {"sampler": "glass", "times": None, "rho": "ddpm"}
     assert all(w._replace(**usual) == best.way for w in further)
     table |= {w.name: draws(shares, mean=5.0) for w in further}
@@ -139,7 +197,7 @@ def test_a_second_table_is_of_the_best_steering() -> None:
     assert found[0].policy.way in further and found[0].policy.steering in ("fk", "bfs")
     assert set(policies(160)) < {one.policy for one in found}
     unvaried = {w.name: Draws(0.0, np.zeros((2, 2)), np.zeros(3)) for w in ways(160)}
-    assert [w.rho for w in further_ways(160, unvaried, lambda foretold: None)] == ["ddpm", 0.4]
+    assert len(further_ways(160, unvaried, lambda foretold: None, 0.4)) == FURTHER_WAYS - 2
 
 
 def test_breadth_first_search_is_as_the_choice_of_that_name() -> None:
@@ -150,7 +208,13 @@ def test_breadth_first_search_is_as_the_choice_of_that_name() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"times": (0.0, 0.5, 0.4, 1.0)}, {"times": (0.0, 0.5, 1.0)}, {"times": (0.1, 1)}, {"rho": 2}],
+    [
+        {"times": (0.0, 0.5, 0.4, 1.0)},
+        {"times": (0.0, 0.5, 1.0)},
+        {"times": (0.1, 1)},
+        {"rho": 2},
+        {"rho": ((0.1, 0.4),)},
+    ],
 )
 def test_a_policy_is_one_that_a_sampler_can_take(wrong: dict[str, Any]) -> None:
     """So that a damaged plan is found when it is read, not when it is drawn by."""

@@ -238,6 +238,23 @@ def test_weights_that_a_run_ended_without_are_not_its_own(
     assert (warned in said and "is not known" in said) if warned else not said
 
 
+def test_a_setting_that_came_later_is_no_other_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its default; at another value the run was not drawn with it."""
+    file = _pages(tmp_path) / "runs/ode1_50/compose" / f"seed_0{SUFFIX}"
+    asked = {**module.asked_for(file)}
+    asked["steering._target_"] = "glass_cli.steering.auto.Auto"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, "asked": asked}))
+    capsys.readouterr()
+    for later, used in ((0, True), (0.0, True), ("auto", False)):
+        now = {**asked, "steering.reward_cost": later}
+        monkeypatch.setattr(module, "asked", lambda words, now=now: now)
+        assert module.usable(file, []) == used
+        assert ("another steering.reward_cost" in capsys.readouterr().err) != used
+
+
 def test_an_earlier_run_is_taken_whole(tmp_path: Path) -> None:
     """Also where a folder of the same name holds other results: they were not asked for."""
     before = _pages(tmp_path) / "runs"

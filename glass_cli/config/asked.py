@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from glass_cli.common.paths import conf_dir
+from glass_cli.config.build import find_class
 from glass_cli.config.command_line import read_arguments
 from glass_cli.config.composition import composing
 from glass_cli.config.experiments import spelled_out
@@ -23,3 +25,18 @@ def asked_config(words: Sequence[str], config: str) -> Mapping[str, Any]:
     with composing(conf_dir(), line.config_dir, line.config_name) as composer:
         spelled = spelled_out(parse(line.overrides), composer.options)
         return build_settings(compose_or_explain(composer, spelled)).config
+
+
+def is_default(settings: Mapping[str, Any], key: str) -> bool:
+    """Whether a setting is its class's default, as a run that was drawn before there was such a
+    setting had it.
+
+    settings: dotted key -> value.
+    """
+    group, _, name = key.rpartition(".")
+    target = settings.get(f"{group}._target_")
+    if not isinstance(target, str):
+        return False
+    kind = find_class(target, group)
+    known = {each.name: each.default for each in fields(kind)} if is_dataclass(kind) else {}
+    return name in known and bool(settings[key] == known[name])

@@ -6,7 +6,7 @@ from glass_cli.common.errors import GlassError, one_line
 from glass_cli.config.build import MOST
 from glass_cli.config.reward_choices import Choices
 from glass_cli.config.settings import Settings
-from glass_cli.config.split import picture_budget
+from glass_cli.config.split import check_planned, picture_budget, reward_cost
 from glass_cli.method.budget import check_calls
 from glass_cli.rewards.base import Reward
 from glass_cli.steering.auto import Auto
@@ -39,7 +39,8 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
         except ValueError as error:
             raise GlassError(one_line(error)) from error
     if planned or (settings.study and settings.study.needs_budget):
-        _check_planned(picture_budget(settings.root))
+        cost = reward_cost(settings)
+        check_planned(picture_budget(settings.root), 0.0 if cost == "auto" else cost)
     if settings.study is None and settings.steering.needs_noise and not settings.sampler.stochastic:
         raise GlassError(
             f"steering={steering} draws several states from one, which"
@@ -66,16 +67,6 @@ def check_together(settings: Settings, choices: dict[str, str], known: Choices) 
         raise GlassError(
             f"reward={reward} has no gradient, which steering.guidance needs; use a reward that"
             f" has one ({', '.join(ways) or 'none here'}) or steering.guidance=0"
-        )
-
-
-def _check_planned(budget: int) -> None:
-    from glass_cli.steering.policies import SPLITS, splits  # for steering=auto alone
-
-    if not splits(budget):
-        least = 2 * SPLITS[0]  # two particles of the fewest calls
-        raise GlassError(
-            f"budget={budget} is too small to be split; use {least} network calls or more"
         )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from glass_cli.common.errors import GlassError
 from glass_cli.config.settings import PARTICLES, Root
+
+if TYPE_CHECKING:
+    from glass_cli.config.settings import Settings
 
 
 def with_particles(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,6 +54,32 @@ def picture_budget(root: Root) -> int:
             " network calls a picture (all particles together), such as budget=400"
         )
     return root.particles * root.calls
+
+
+def reward_cost(settings: Settings) -> float | Literal["auto"]:
+    """Network calls that a scored sample counts as in the budget of a plan, see
+    :class:`glass_cli.steering.auto.Auto`; 0 where no plan is made."""
+    from glass_cli.steering.auto import Auto
+
+    planned = settings.steering if isinstance(settings.steering, Auto) else settings.study
+    cost: float | Literal["auto"] = getattr(planned, "reward_cost", 0.0)
+    return cost
+
+
+def check_planned(budget: int, cost: float) -> None:
+    """Raises GlassError for a budget that a plan cannot split: two particles of the fewest calls
+    take more.
+
+    cost: network calls that a scored sample counts as, 0 or more.
+    """
+    from glass_cli.steering.policies import SPLITS  # for steering=auto alone
+
+    least = math.ceil(2 * (SPLITS[0] + cost))
+    if budget < least:
+        counted = f" where a reward call counts as {cost:g} of them" if cost else ""
+        raise GlassError(
+            f"budget={budget} is too small to be split; use {least} network calls or more{counted}"
+        )
 
 
 def _number(value: Any) -> int | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glass_cli.common.files import json_text, writing_to
 from glass_cli.common.messages import say
-from glass_cli.config.split import picture_budget
+from glass_cli.config.split import check_planned, picture_budget, reward_cost
 from glass_cli.engine import plan_cache, window_cache
 from glass_cli.engine.plan_cache import Choice
 from glass_cli.engine.plan_race import FEWEST, choose, race, to_check, with_turns
@@ -26,7 +26,7 @@ from glass_cli.steering.auto import Auto
 if TYPE_CHECKING:
     from glass_cli.config.settings import Settings
     from glass_cli.engine.draw import Work
-    from glass_cli.steering.policies import Policy, Way
+    from glass_cli.steering.policies import Way
 
 KINDS = 5  # that are checked at most, see :func:`glass_cli.engine.plan_race.to_check`
 # Network calls within which checks go on to more prompts than the table has: a small budget's cost
@@ -35,11 +35,11 @@ CHECK_CALLS = 16_000
 FILE = "plan.json"  # in the folder of a run, which keeps to the plan that it began with
 
 
-def with_policy(settings: Settings, policy: Policy) -> Settings:
-    """Settings that spend their budget by ``policy``, also in what config.yaml will say."""
+def with_policy(settings: Settings, choice: Choice) -> Settings:
+    """Settings that spend their budget as ``choice`` says, also in what config.yaml will say."""
     from glass_cli.engine.plan_measurement import sampler_of, steering_of
 
-    budget = picture_budget(settings.root)
+    policy, budget = choice.policy, choice.network_calls(settings)
     sampler, steering = sampler_of(policy.way), steering_of(policy)
     root = replace(settings.root, particles=policy.sizes[0], calls=None, budget=budget)
     config = {
@@ -107,7 +107,7 @@ def decide(settings: Settings, folder: Path, prompts: Sequence[str]) -> Planned:
             choice = choice._replace(nfe=0)
     if choice is None:
         choice, work = _measured_choice(settings, prompts)
-    planned = with_policy(settings, choice.policy)
+    planned = with_policy(settings, choice)
     if work is not None:
         # where others draw, what was loaded here is let go of
         work = _with(work, planned) if settings.launcher.in_process else None
@@ -145,7 +145,13 @@ def _which(raced: Sequence[str], prompts: Sequence[str]) -> str:
 def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice, Work]:
     from glass_cli.common.stages import Stages
     from glass_cli.engine.load import load
-    from glass_cli.engine.plan_measurement import check_prompt, second_ways, table_of
+    from glass_cli.engine.plan_measurement import (
+        TRIES,
+        check_prompt,
+        measured_reward_cost,
+        second_ways,
+        table_of,
+    )
     from glass_cli.engine.reward_table import measured_rows
     from glass_cli.output.progress import counted
     from glass_cli.steering.policies import splits, ways
@@ -163,7 +169,8 @@ def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice
     random.Random(0).shuffle(others)  # a list may be in order, of task or length
     raced = [*chosen, *others[: max(0, CHECK_CALLS // (2 * budget) - count)]]
     checks = max(KINDS * max(count, FEWEST) * budget, CHECK_CALLS)
-    most = table + min(KINDS * len(with_turns(raced)) * budget, checks)
+    timing = (TRIES + 1) * rules.samples if reward_cost(settings) == "auto" else 0
+    most = timing + table + min(KINDS * len(with_turns(raced)) * budget, checks)
     say(
         "steering=auto: no plan is cached for this model, reward and budget; one is made with at"
         f" most {most} network calls on {_which(raced, prompts)}"
@@ -177,17 +184,23 @@ def _measured_choice(settings: Settings, prompts: Sequence[str]) -> tuple[Choice
             for prompt in counted(chosen, f"plan: {title}")
         ]
 
+    cost = reward_cost(settings)
+    timed = []
+    if cost == "auto":
+        timed = [measured_reward_cost(work, chosen[0], negative, rules.samples)]
+        cost = float(timed[0]["reward_cost"])
+        check_planned(budget, cost)
     parts = measured(first, "measured prompt")
-    second = second_ways(work, parts, chosen[0], budget)
+    second = second_ways(work, parts, chosen[0], budget, cost)
     parts += measured(second, "further measured prompt") if second else []
-    forecasts = to_check(ranked(budget, table_of(parts), second))
+    forecasts = to_check(ranked(budget, table_of(parts), second, cost))
     runs = race(
         len(forecasts),
         counted(with_turns(raced), "plan: check"),
         max(count, FEWEST),
         CHECK_CALLS,
         lambda which, prompt, turn: check_prompt(
-            work, [forecasts[i] for i in which], prompt, negative, budget, turn
+            work, [forecasts[i] for i in which], prompt, negative, budget, turn, cost
         ),
     )
-    return choose(forecasts, parts, runs), work
+    return choose(forecasts, [*timed, *parts], runs, cost), work

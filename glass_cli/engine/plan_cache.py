@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glass_cli.common.files import atomic_write, json_text, regular, why
 from glass_cli.common.messages import say
-from glass_cli.config.split import picture_budget
+from glass_cli.config.split import picture_budget, reward_cost
 from glass_cli.engine import window_cache
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from glass_cli.steering.policies import Policy
     from glass_cli.steering.replay import Forecast
 
-FORMAT = 8
+FORMAT = 9
 
 
 class Cost(NamedTuple):
@@ -51,21 +51,34 @@ class Choice(NamedTuple):
     why: in one line.
     checked: all that were run, the chosen one among them; best-of-N first.
     nfe: the network calls that table and checks took.
+    reward_cost: network calls that a scored sample counts as in the budget.
     """
 
     policy: Policy
     why: str
     checked: list[Checked]
     nfe: int
+    reward_cost: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """The policy as plain values, with its title and why it was chosen."""
-        return {"title": self.policy.title(), **asdict(self.policy), "why": self.why}
+        plain = {"title": self.policy.title(), **asdict(self.policy), "why": self.why}
+        return {**plain, "reward_cost": self.reward_cost}
+
+    def network_calls(self, settings: Settings) -> int:
+        """Network calls of a picture that leave of the budget what its reward calls count as."""
+        from glass_cli.steering.policies import network_calls
+
+        return network_calls(self.policy, picture_budget(settings.root), self.reward_cost)
 
 
 def belongs_to(settings: Settings, few: Sequence[str] = ()) -> dict[str, Any]:
-    """What a plan depends on: the budget, and what a window does."""
-    of = {"plan": FORMAT, "budget": picture_budget(settings.root)}
+    """What a plan depends on: the budget, what a reward call counts as, and what a window does."""
+    of = {
+        "plan": FORMAT,
+        "budget": picture_budget(settings.root),
+        "reward_cost": reward_cost(settings),
+    }
     return {**of, **window_cache.belongs_to(settings, few)}
 
 
@@ -92,9 +105,10 @@ def read(
         values = {**record["policy"], "sizes": tuple(int(n) for n in record["policy"]["sizes"])}
         if values["times"] is not None:
             values["times"] = tuple(float(t) for t in values["times"])
-        policy, nfe = Policy(**values), int(record["nfe"])
-        if policy in policies(picture_budget(settings.root), [policy.way]) and nfe >= 0:
-            return Choice(policy, str(record["why"]), [], nfe)
+        policy, nfe, cost = Policy(**values), int(record["nfe"]), float(record["reward_cost"])
+        known = policies(picture_budget(settings.root), [policy.way], cost)
+        if policy in known and nfe >= 0 and reward_cost(settings) in ("auto", cost):
+            return Choice(policy, str(record["why"]), [], nfe, cost)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -118,6 +132,7 @@ def write(path: Path, settings: Settings, choice: Choice, few: Sequence[str] = (
         "policy": asdict(choice.policy),
         "why": choice.why,
         "nfe": choice.nfe,
+        "reward_cost": choice.reward_cost,
     }
     with atomic_write(path) as part:
         part.write_text(json.dumps(record, indent=1), encoding="utf-8")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
 
 from glass_cli.common.errors import GlassError
 from glass_cli.engine.counted_reward import CountedReward
@@ -15,19 +17,22 @@ from glass_cli.engine.draw import Work, draw
 from glass_cli.engine.plan_cache import Cost
 from glass_cli.method.flow import Sampler
 from glass_cli.method.glass import Glass
+from glass_cli.method.noise import ParticleNoise
 from glass_cli.method.ode import Ode
 from glass_cli.method.path import TooFewTimes
 from glass_cli.method.sde import Sde
 from glass_cli.method.times import Times, outer_times
+from glass_cli.pipelines.batches import Batches
 from glass_cli.steering.base import Steering
 from glass_cli.steering.decision_window import RewardProbe, even_time, proposed_times
 from glass_cli.steering.evolution import Evolution
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.independent import BestOfN
-from glass_cli.steering.policies import TRANSITIONS, Policy, Way
+from glass_cli.steering.policies import TRANSITIONS, Policy, Way, network_calls
 from glass_cli.steering.replay import Draws, Forecast, Numbers, further_ways, moments_of
 from glass_cli.steering.state import NotFinite, Step
 
+TRIES = 5  # at the seconds of a network call and a reward call
 SEED = 1_000_033  # not that of a run, whose particles the table shall not have seen
 
 
@@ -47,7 +52,7 @@ def steering_of(policy: Policy) -> Steering:
     if policy.steering == "best_of_n":
         return BestOfN(sizes=sizes)
     if policy.steering == "evolution":
-        return Evolution()
+        return Evolution(crossover=policy.crossover)
     one = FeynmanKac(lam_strength=policy.lam_strength, sizes=sizes)
     if policy.steering == "bfs":  # as conf/steering/bfs.yaml, which a test compares
         return replace(
@@ -57,7 +62,8 @@ def steering_of(policy: Policy) -> Steering:
 
 
 def work_of(work: Work, policy: Policy, budget: int) -> Work:
-    """What a run by ``policy`` needs, with the model and the rewards of ``work``."""
+    """What a run by ``policy`` needs, with the model and the rewards of ``work``; ``budget`` is of
+    network calls alone."""
     return work._replace(
         sampler=sampler_of(policy.way),
         steering=steering_of(policy),
@@ -111,9 +117,12 @@ def check_prompt(
     negative_prompt: str,
     budget: int,
     turn: int = 0,
+    reward_cost: float = 0.0,
 ) -> dict[str, Any]:
     """The rewards of the answers of real runs of each policy, with noise of this turn, and what
     each run took.
+
+    reward_cost: network calls that a scored sample counts as in the budget.
 
     Raises GlassError.
     """
@@ -121,7 +130,8 @@ def check_prompt(
     rewards, costs = list[float](), list[Cost]()
     for one in forecasts:
         policy, counted, began = one.policy, CountedReward(work.reward), time.monotonic()
-        plan = work_of(work._replace(reward=counted), policy, budget)
+        network = network_calls(policy, budget, reward_cost)
+        plan = work_of(work._replace(reward=counted), policy, network)
         steps = _drawn(plan, prompt, negative_prompt, policy.sizes[0], SEED + 1 + turn)
         last = steps[-1]
         assert last.rewards is not None and last.chosen is not None
@@ -129,6 +139,46 @@ def check_prompt(
         costs.append(Cost(last.nfe, counted.calls, time.monotonic() - began))
     total = Cost(*map(sum, zip(*costs, strict=True)))
     return {"prompt": prompt, "rewards": rewards, "costs": costs, **total._asdict()}
+
+
+def measured_reward_cost(
+    work: Work, prompt: str, negative_prompt: str, particles: int
+) -> dict[str, Any]:
+    """How many network calls take as long as decoding and scoring a sample: "reward_cost", with
+    what measuring it took. Of several tries the middle one; the first of all is not among them.
+
+    Raises GlassError.
+    """
+    assert work.reward is not None
+    began = time.monotonic()
+    reward, flow = work.reward, work.model.prompted(prompt, negative_prompt, work.micro_batch)
+    decoding = Batches(work.micro_batch)
+    x = ParticleNoise(SEED, prompt, particles, work.model.shape, work.model.state)()
+    t = outer_times("schedule", TRANSITIONS, flow.path, flow.shift)[1]
+    calls, scores = list[float](), list[float]()
+    try:
+        for _ in range(TRIES + 1):
+            start = time.monotonic()
+            x_hat = flow.denoise(x, t)
+            x_hat.cpu()  # waits for the device
+            middle = time.monotonic()
+            with torch.no_grad():
+                reward.score(decoding.map(work.model.decode, x_hat), prompt).cpu()
+            calls.append(middle - start)
+            scores.append(time.monotonic() - middle)
+    except (NotFinite, TooFewTimes) as error:
+        raise GlassError(f'the cost of a reward call, "{prompt}": {error}') from error
+    finally:
+        flow.close()
+    tried = (TRIES + 1) * particles
+    return {
+        "prompt": prompt,
+        "rows": {},
+        "reward_cost": round(median(scores[1:]) / max(median(calls[1:]), 1e-9), 4),
+        "nfe": tried,
+        "reward_calls": tried,
+        "seconds": time.monotonic() - began,
+    }
 
 
 def _drawn(work: Work, prompt: str, negative_prompt: str, particles: int, seed: int) -> list[Step]:
@@ -148,7 +198,11 @@ def table_of(parts: Sequence[Mapping[str, Any]]) -> dict[str, Draws]:
 
 
 def second_ways(
-    work: Work, parts: Sequence[Mapping[str, Any]], prompt: str, budget: int
+    work: Work,
+    parts: Sequence[Mapping[str, Any]],
+    prompt: str,
+    budget: int,
+    reward_cost: float = 0.0,
 ) -> list[Way]:
     """What a second table is to hold by the first, see :func:`replay.further_ways`."""
     flow = work.model.prompted(prompt, "", work.micro_batch)
@@ -161,4 +215,4 @@ def second_ways(
         proposed = proposed_times(times, even, foretold, TRANSITIONS)
         return None if proposed is None else tuple(round(t, 6) for t in proposed)
 
-    return further_ways(budget, table_of(parts), times_of)
+    return further_ways(budget, table_of(parts), times_of, times[1], reward_cost)

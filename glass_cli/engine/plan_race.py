@@ -20,11 +20,12 @@ FEWEST = 8  # checks, before a standard error is believed
 
 def to_check(forecasts: Sequence[Forecast]) -> list[Forecast]:
     """The best of each kind: best-of-N, dropping, FK steering, breadth-first and evolutionary
-    search."""
-    best: dict[tuple[str, bool], Forecast] = {}
+    search, which a replay does not tell from that with few collages."""
+    best: dict[tuple[str, bool, int], Forecast] = {}
     for one in forecasts:
         policy = one.policy
-        best.setdefault((policy.steering, policy.steering != "fk" and policy.constant), one)
+        constant = policy.steering != "fk" and policy.constant
+        best.setdefault((policy.steering, constant, policy.crossover), one)
     return sorted(best.values(), key=lambda one: len(one.policy.sizes) > 1)
 
 
@@ -32,6 +33,7 @@ def choose(
     forecasts: Sequence[Forecast],
     parts: Sequence[Mapping[str, Any]],
     runs: Sequence[Mapping[str, Any]],
+    reward_cost: float = 0.0,
 ) -> Choice:
     """The policy that most often has the higher real reward, of those whose mean reward is not
     behind the highest by more than a standard error of their difference.
@@ -41,6 +43,7 @@ def choose(
 
     parts: the table's, runs: the checks'; a reward and its cost are None where a policy was no
         longer run, which had fallen behind.
+    reward_cost: of which the policies are.
     """
     checked = [
         Checked(
@@ -66,7 +69,7 @@ def choose(
             f" {len(gains)} runs on {counted}"
         )
     nfe = sum(int(part["nfe"]) for part in [*parts, *runs])
-    return Choice(checked[best].forecast.policy, line, checked, nfe)
+    return Choice(checked[best].forecast.policy, line, checked, nfe, reward_cost)
 
 
 def _near(runs: Sequence[Mapping[str, Any]], one: int, highest: int) -> bool:

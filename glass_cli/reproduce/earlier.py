@@ -13,7 +13,7 @@ from glass_cli.common.errors import GlassError, one_line
 from glass_cli.common.files import atomic_write, json_text, writing_to
 from glass_cli.common.messages import say
 from glass_cli.common.paths import EVAL_CONFIG
-from glass_cli.config.asked import asked_config
+from glass_cli.config.asked import asked_config, is_default
 from glass_cli.output.identity import IDENTITY, SIZES, identity
 from glass_cli.output.results import Run
 from glass_cli.output.run_file import SUFFIX, asked_for, read_run_file, write_run_file
@@ -77,7 +77,12 @@ def usable(file: Path, words: Sequence[str]) -> bool:
         say(f"warning: {one_line(error)}")
         return False
     absent = object()
-    apart = [k for k in sorted({*now, *before}) if now.get(k, absent) != before.get(k, absent)]
+    apart = [
+        key
+        for key in sorted({*now, *before})
+        if now.get(key, absent) != before.get(key, absent)
+        and (key in before or not is_default(now, key))
+    ]
     if apart:
         say(f"warning: {file} is not used: it was drawn with another {', '.join(apart[:3])}")
         return False

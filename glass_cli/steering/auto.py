@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from glass_cli.steering.base import Steering
 
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     from glass_cli.steering.particles import Particles
 
 
+def check_reward_cost(cost: object, key: str) -> None:
+    """Raises ValueError unless ``cost`` is "auto" or a number of 0 or more, and not endless."""
+    number = isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < math.inf
+    if cost != "auto" and not number:
+        raise ValueError(f"{key} must be auto, or 0 or more network calls (got {cost})")
+
+
 @dataclass(frozen=True)
 class Auto(Steering):
     """A plan for `budget=` chooses sampler, steering, numbers and calls, see
@@ -20,14 +28,20 @@ class Auto(Steering):
 
     prompts: of the run, on which a plan is made where none is cached, 1 or more.
     samples: draws a prompt and way of sampling in its table, 2 or more.
+    reward_cost: network calls that decoding and scoring a sample counts as in the budget, 0 or
+        more: 0 for a budget of network calls alone, "auto" for as many as take as long, measured.
+
+    Raises ValueError for a value out of range.
     """
 
     needs_reward = True
 
     prompts: int = 8
     samples: int = 8
+    reward_cost: float | Literal["auto"] = 0.0
 
     def __post_init__(self) -> None:
+        check_reward_cost(self.reward_cost, "steering.reward_cost")
         for key, least in (("prompts", 1), ("samples", 2)):
             if getattr(self, key) < least:
                 raise ValueError(

@@ -12,7 +12,6 @@ beyond those that were seen. How far a replay is right can be seen by checking i
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -21,13 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glass_cli.method.budget import spread_calls
+from glass_cli.method.glass import Rho
 from glass_cli.steering.evolution import Evolution
-from glass_cli.steering.policies import Policy, Way, policies
+from glass_cli.steering.policies import Policy, Way, generations, policies
 
 Numbers = NDArray[np.float64]
 
-FURTHER_WAYS = 4  # that a second table has at most, see further_ways
+FURTHER_WAYS = 6  # that a second table has at most, see further_ways
 RHO = 0.4  # of GLASS beside the memoryless "ddpm": that of the paper's FLUX runs
+# Others over time: little of the noise is kept, then much, or the other way round. "ddpm" lies
+# between them in the middle of a run.
+LOOSE, TIGHT = 0.0, 0.8
 
 
 class Draws(NamedTuple):
@@ -120,20 +123,11 @@ def _evolved(policy: Policy, cov: Numbers, replicates: int, rng: np.random.Gener
     A child that is noised to t has its final reward in common with its parent as far as x_t decides
     it, of which what x_hat foretells there is the lower bound that is known.
     """
-    rules, budget, last = Evolution(), policy.sizes[0] * policy.calls, len(cov)
-    calls = spread_calls(budget, policy.sizes)
+    rules, budget = Evolution(), policy.sizes[0] * policy.calls
+    first, bred = generations(budget, spread_calls(budget, policy.sizes), policy.crossover)
     scale = math.sqrt(cov[-1, -1])
-    picture = sum(calls)
-    first = max(1, int(rules.first * budget) // picture)
     r = scale * rng.standard_normal((replicates, first))
-    left = budget - first * picture
-    # of five equal transitions these begin within the usual window
-    for k in itertools.cycle(range(1, max(2, last - 1))):
-        cost = sum(calls[k:])
-        count = min(rules.parents * rules.children, left // cost)
-        if not count:
-            break
-        left -= count * cost
+    for k, count in bred:
         kept = -np.sort(-r, axis=1)[:, : rules.parents]
         parents = kept[:, np.arange(count) % kept.shape[1]]
         common = cov[k - 1, -1] ** 2 / (cov[k - 1, k - 1] * cov[-1, -1])
@@ -150,9 +144,15 @@ class Forecast(NamedTuple):
     reward: float
 
 
-def ranked(budget: int, table: Mapping[str, Draws], further: Sequence[Way] = ()) -> list[Forecast]:
-    """All policies that the table can replay, the best first."""
-    known = [policy for policy in policies(budget, further) if policy.way.name in table]
+def ranked(
+    budget: int,
+    table: Mapping[str, Draws],
+    further: Sequence[Way] = (),
+    reward_cost: float = 0.0,
+) -> list[Forecast]:
+    """All policies that the table can replay, the best first; see :func:`policies`."""
+    candidates = policies(budget, further, reward_cost)
+    known = [policy for policy in candidates if policy.way.name in table]
     forecasts = [Forecast(policy, expected(policy, table[policy.way.name])) for policy in known]
     return sorted(forecasts, key=lambda one: -one.reward)
 
@@ -161,14 +161,18 @@ def further_ways(
     budget: int,
     table: Mapping[str, Draws],
     times_of: Callable[[Numbers], tuple[float, ...] | None],
+    middle: float,
+    reward_cost: float = 0.0,
 ) -> list[Way]:
-    """What a second table is to hold: the best way of FK steering by the SDE, at other times and
-    with RHO.
+    """What a second table is to hold: the best way of FK steering by the SDE, at other times, and
+    with other rho, RHO and two that change on the way.
 
     times_of: outer times of TRANSITIONS whose ends decide equal shares, of how much x_hat's reward
         foretells of the final one's variance at the ends of the schedule's, (TRANSITIONS - 1,).
+    middle: the time from which on rho is another.
+    reward_cost: see :func:`policies`.
     """
-    steered = [one for one in ranked(budget, table) if one.policy.steering == "fk"]
+    steered = [r for r in ranked(budget, table, (), reward_cost) if r.policy.steering == "fk"]
     if not steered:
         return []
     way = steered[0].policy.way
@@ -176,7 +180,9 @@ def further_ways(
     with np.errstate(divide="ignore", invalid="ignore"):
         foretold = np.square(cov[:-1, -1]) / (np.diag(cov)[:-1] * cov[-1, -1])
     times = times_of(foretold)
-    further = [way._replace(sampler="sde"), way._replace(rho=RHO)]
+    pairs = ((LOOSE, TIGHT), (TIGHT, LOOSE))
+    rhos: list[Rho] = [RHO, *(((0.0, early), (middle, late)) for early, late in pairs)]
+    further = [way._replace(sampler="sde"), *(way._replace(rho=rho) for rho in rhos)]
     if times is not None:
         further += [way._replace(times=times), way._replace(times=times, rho=RHO)]
     return further

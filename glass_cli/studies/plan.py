@@ -6,14 +6,15 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from glass_cli.common.files import atomic_write, json_text, writing_to
 from glass_cli.common.paths import from_here
 from glass_cli.config.settings import Study
-from glass_cli.config.split import picture_budget
+from glass_cli.config.split import check_planned, picture_budget
 from glass_cli.engine import auto_plan, plan_cache, plan_race
 from glass_cli.output.progress import counted
+from glass_cli.steering.auto import check_reward_cost
 from glass_cli.studies.base import (
     MeasurePrompt,
     Part,
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from glass_cli.steering.policies import Way
     from glass_cli.steering.replay import Draws, Forecast
 
-_SECOND, _CHECKS = 10_000, 20_000  # parts of the second table and of the checks begin there
+# Where the parts of the second table, of the checks and of the cost of a reward call begin.
+_SECOND, _CHECKS, _COST = 10_000, 20_000, 30_000
 _Measure = Callable[[str, int], dict[str, Any]]
 
 
@@ -49,6 +51,7 @@ class PlanStudy(Study):
     path: a list of prompts (text, CSV, JSON lines); None for twelve of GenEval's forms.
     limit: the first so many prompts, 1 or more.
     samples: draws a prompt and way of sampling in the table, 2 or more.
+    reward_cost: as of :class:`glass_cli.steering.auto.Auto`.
 
     Raises ValueError for a value out of range.
     """
@@ -59,8 +62,10 @@ class PlanStudy(Study):
     path: str | None = None
     limit: int = 8
     samples: int = 8
+    reward_cost: float | Literal["auto"] = 0.0
 
     def __post_init__(self) -> None:
+        check_reward_cost(self.reward_cost, "benchmark.reward_cost")
         check_settings(self.path, {"limit": (self.limit, 1), "samples": (self.samples, 2)})
 
     def study(self, settings: Settings, folder: RunFolder) -> dict[str, Any]:
@@ -77,7 +82,10 @@ class PlanStudy(Study):
         parts = measured_parts(
             settings, folder, prompts, lambda: self._table(settings, loaded, first)
         )
-        second = second_ways(loaded.work(), parts, prompts[0], budget)
+        measured, rate = self._reward_cost(settings, folder, loaded, prompts[0])
+        parts += measured
+        check_planned(budget, rate)
+        second = second_ways(loaded.work(), parts, prompts[0], budget, rate)
         decides = [str(self.samples), *map(repr, second)]
         measure = self._table(settings, loaded, second)
         if second:
@@ -91,22 +99,24 @@ class PlanStudy(Study):
                 lambda prompt, turn: measure(prompt, lambda share: None),
             )
         table = table_of(parts)
-        forecasts = plan_race.to_check(ranked(budget, table, second))
+        forecasts = plan_race.to_check(ranked(budget, table, second, rate))
         checks = _kept(
             settings,
             folder,
             _CHECKS,
             plan_race.with_turns(prompts),
             "check",
-            [repr(one.policy) for one in forecasts],
-            lambda prompt, turn: _check(settings, loaded, forecasts, prompt, turn),
+            [repr(rate), *(repr(one.policy) for one in forecasts)],
+            lambda prompt, turn: _check(settings, loaded, forecasts, prompt, turn, rate),
         )
-        choice = plan_race.choose(forecasts, parts, checks)
+        choice = plan_race.choose(forecasts, parts, checks, rate)
         cached = plan_cache.save(settings, choice)
         place = _write_experiment(settings, folder, choice)
-        print(_forecast_table(ranked(budget, table, second), choice), flush=True)
+        print(_forecast_table(ranked(budget, table, second, rate), choice), flush=True)
         print(_foretold(table), flush=True)
         print(f"\nplan     {choice.policy.title()}\nwhy      {choice.why}")
+        if rate:
+            print(f"counted  a reward call as {rate:.3g} network calls")
         print(f"use      glass sample -cd {from_here(place)} experiment=plan prompt=...")
         where = f"{cached}, for steering=auto budget={budget}" if cached else "no"
         print(f"cached   {where}\n", flush=True)
@@ -137,6 +147,25 @@ class PlanStudy(Study):
             **cost,
         }
 
+    def _reward_cost(
+        self, settings: Settings, folder: RunFolder, loaded: _Loaded, prompt: str
+    ) -> tuple[list[Part], float]:
+        """What a scored sample counts as in the budget, and the measurement where there is one."""
+        if self.reward_cost != "auto":
+            return [], self.reward_cost
+        from glass_cli.engine.plan_measurement import measured_reward_cost
+
+        def measure(prompt: str, turn: int) -> dict[str, Any]:
+            return measured_reward_cost(
+                loaded.work(), prompt, settings.root.negative_prompt, self.samples
+            )
+
+        decides = [str(self.samples)]
+        parts = _kept(
+            settings, folder, _COST, [(prompt, 0)], "seconds of a reward call", decides, measure
+        )
+        return parts, float(parts[0]["reward_cost"])
+
     def _table(self, settings: Settings, loaded: _Loaded, ways: Sequence[Way]) -> MeasurePrompt:
         from glass_cli.engine.reward_table import measured_rows
 
@@ -147,13 +176,18 @@ class PlanStudy(Study):
 
 
 def _check(
-    settings: Settings, loaded: _Loaded, forecasts: Sequence[Forecast], prompt: str, turn: int
+    settings: Settings,
+    loaded: _Loaded,
+    forecasts: Sequence[Forecast],
+    prompt: str,
+    turn: int,
+    reward_cost: float,
 ) -> dict[str, Any]:
     from glass_cli.engine.plan_measurement import check_prompt
 
     root = settings.root
-    budget = picture_budget(root)
-    return check_prompt(loaded.work(), forecasts, prompt, root.negative_prompt, budget, turn)
+    budget, work = picture_budget(root), loaded.work()
+    return check_prompt(work, forecasts, prompt, root.negative_prompt, budget, turn, reward_cost)
 
 
 def _kept(
@@ -233,7 +267,7 @@ def _write_experiment(settings: Settings, folder: RunFolder, choice: Choice) -> 
     """Writes the plan as experiment/plan.yaml; returns the folder to give as -cd."""
     import yaml
 
-    planned = auto_plan.with_policy(settings, choice.policy)
+    planned = auto_plan.with_policy(settings, choice)
     config = planned.config
     nodes = {
         "sampler": {k: v for k, v in config["sampler"].items() if v is not None},
