@@ -231,6 +231,21 @@ def test_a_benchmark_without_room_above_decides_nothing_unless_it_speaks_against
         assert there.decides == (expected != "holds")
 
 
+def test_a_falling_number_of_particles_is_shown_beside() -> None:
+    """Whatever it reached, at the budgets at which it was drawn."""
+    both = of({"fk_glass_schedule_40x10": (0.5, 400, 0.0), "best_of_n_40x10": (0.5, 400, 0.0),
+               "best_of_n_160": (0.4, 160, 0.0)})  # fmt: skip
+    falling = of({f"fk_glass_falling_{b}": (0.9, b, 0.0) for b in (400, 160, 80)})
+    found = claims(replace(both, rows={**both.rows, **falling.rows}))[2]
+    whats = {each.what: each for each in found.findings if each.what.startswith("fk_glass_falling")}
+    assert [*whats] == [
+        "fk_glass_falling_400 less best_of_n_40x10, 400 calls, the latter at its best",
+        "fk_glass_falling_160 less best_of_n_160, 160 calls, the latter at its best",
+    ]
+    assert all(each.verdict == "holds" and not each.decides for each in whats.values())
+    assert found.verdict == claims(both)[2].verdict == "undecided"
+
+
 def test_a_planned_budget_is_a_claim_of_its_own() -> None:
     found = claims(of({"best_of_n_8x50": (0.5, 400, 0.0), "auto_400": (0.7, 400, 0.0)}))
     assert len(found) == 7 and found[-1].verdict == "holds"

@@ -104,8 +104,9 @@ def _of_the_paper(measured: Measured) -> list[Claim]:
             " runs, of which the worst may be dropped on the way, paired by prompt and seed. What"
             " decides is each at its best split and times, chosen for each seed by the results of"
             " the other seeds, where no fewer splits of GLASS were run than of the other; the"
-            " paper's split, the reward and smaller budgets are shown beside.",
-            tuple(_steering(measured, "best_of_n", "best_of_n_8x50")),
+            " paper's split, the reward, smaller budgets and a falling number of particles"
+            " (fk_glass_falling) are shown beside.",
+            (*_steering(measured, "best_of_n", "best_of_n_8x50"), *_falling(measured)),
         ),
         Claim(
             "Feynman-Kac steering with GLASS beats Feynman-Kac steering with the SDE.",
@@ -203,6 +204,17 @@ def _steering(measured: Measured, other: str, same_split: str) -> Iterator[Findi
             sides = _rows(measured, "fk_glass_schedule_8x50", same_split, benchmark)
             yield _paired(*sides, benchmark)
             yield _paired(*sides, benchmark, REWARD)
+
+
+def _falling(measured: Measured) -> Iterator[Finding]:
+    """Where the number of GLASS particles falls on the way, as that of best-of-N may."""
+    for budget in (BUDGET, *SMALLER):
+        for benchmark in measured.benchmarks:
+            run = measured.row(f"fk_glass_falling_{budget}", benchmark)
+            base = measured.at_best("best_of_n", benchmark, budget)
+            if run is not None and base is not None:
+                more = f", {budget} calls, the latter at its best"
+                yield _paired(run, base, benchmark, more=more)
 
 
 def _alone(measured: Measured) -> Iterator[Finding]:
