@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from glass_cli.common.files import json_text
 from glass_cli.common.stages import Stages
 from glass_cli.engine import plan_measurement
 from glass_cli.engine.draw import Work
@@ -20,6 +22,7 @@ from glass_cli.models.gaussian_mixture import GaussianMixture
 from glass_cli.output.reader import read_run
 from glass_cli.rewards.linear import Linear
 from glass_cli.steering.auto import Auto
+from glass_cli.steering.policies import Way, policies
 
 POINTS = ["model=gaussian_mixture", "reward=linear", "wandb.mode=disabled"]
 AUTO = [*POINTS, "steering=auto", "budget=40", "steering.prompts=1", "steering.samples=3"]
@@ -192,6 +195,28 @@ def test_a_plan_may_count_rewards(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert summary["nfe"] + measured * summary["reward_calls"] <= 400 + 1e-6
     config = OmegaConf.load(tmp_path / "four" / "config.yaml")
     assert config.budget < 400
+
+
+@pytest.mark.usefixtures("_cache")
+def test_a_plan_of_a_rho_that_changes_is_read_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a sampler takes it, from the cache and from the run's config.yaml."""
+    assert launch([*AUTO, "hydra.run.dir=one"]) == 0
+    (file,) = (tmp_path / "cache" / "glass" / "plans").iterdir()
+    rho = ((0.0, 0.0), (0.4, 0.8))
+    way = Way("glass", 5, 5, rho=rho)
+    steered = next(p for p in policies(40, [way]) if p.way == way and p.steering == "fk")
+    record = json.loads(file.read_text())
+    file.write_text(json_text({**record, "policy": asdict(steered)}))
+    capsys.readouterr()
+    for folder in ("two", "two"):
+        assert launch([*AUTO, "seed=1", f"hydra.run.dir={folder}"]) == 0
+        assert "plan" not in capsys.readouterr().err
+    config = OmegaConf.load(tmp_path / "two" / "config.yaml")
+    assert config.sampler.rho == [[0.0, 0.0], [0.4, 0.8]]
+    summary = json.loads((tmp_path / "two" / "summary.json").read_text())
+    assert "rho [[0,0.0],[0.4,0.8]]" in summary["plan"]["title"]
 
 
 @pytest.mark.usefixtures("_cache")
