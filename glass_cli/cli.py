@@ -67,6 +67,7 @@ Common settings (all: glass plan --cfg job; choices: glass ls):
   benchmark.path=FILE  a list of prompts like those that you will draw
   benchmark.limit=8    the first so many prompts
   benchmark.samples=8  draws a prompt and way of sampling
+  benchmark.reward_cost=auto  the budget pays for reward calls too
 """
 
 

@@ -100,6 +100,29 @@ def test_collages_take_reward_calls_and_no_network_calls() -> None:
     assert children == 16 + 2 + 1 and scored[5] == 12 + children + 5 * children
 
 
+@pytest.mark.parametrize("cost", [0.25, 1.0, 4.0])
+@pytest.mark.parametrize("crossover", [0, 1, 4])
+@pytest.mark.parametrize("keep", [0.5, 1.0])
+def test_a_budget_may_pay_for_reward_calls(cost: float, crossover: int, keep: float) -> None:
+    """What is spent on both is within it, and what is left buys no generation of one more child
+    from where they are cheapest: two calls, as many rewards as it takes."""
+    scored = 0
+
+    def reward(x: Tensor) -> Tensor:
+        nonlocal scored
+        scored += len(x)
+        return two_sided(x)
+
+    rules = Evolution(
+        window=(0.25, 0.5), crossover=crossover, keep=keep, reward_cost=cost, parents=4
+    )
+    *_, last = run(rules, 0, reward)
+    left = 96 - last.nfe - cost * scored
+    child = 2 + cost * (crossover + 1 + (keep < 1.0))
+    assert 0.0 <= left < child
+    assert last.nfe < 96 and scored >= 2
+
+
 class Enlarged:
     """The reward of particles that are decoded to three times their size; counts either half."""
 
@@ -184,3 +207,6 @@ def test_the_answer_was_drawn_by_the_model() -> None:
 def test_a_negative_number_is_refused() -> None:
     with pytest.raises(ValueError, match="crossover must be 0 or more"):
         Evolution(crossover=-1)
+    for cost in (-0.1, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="reward_cost must be 0 or more"):
+            Evolution(reward_cost=cost)

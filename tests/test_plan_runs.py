@@ -193,8 +193,6 @@ def test_a_plan_may_count_rewards(tmp_path: Path, capsys: pytest.CaptureFixture[
     summary = json.loads((tmp_path / "four" / "summary.json").read_text())
     assert summary["plan"]["reward_cost"] == measured
     assert summary["nfe"] + measured * summary["reward_calls"] <= 400 + 1e-6
-    config = OmegaConf.load(tmp_path / "four" / "config.yaml")
-    assert config.budget < 400
 
 
 @pytest.mark.usefixtures("_cache")

@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from glass_cli.config.build import build
 from glass_cli.config.choice_files import choice_settings
+from glass_cli.engine.auto_plan import KINDS
 from glass_cli.engine.plan_measurement import sampler_of, steering_of
 from glass_cli.engine.plan_race import to_check
 from glass_cli.method.budget import picture_calls, spread_calls
@@ -18,6 +19,7 @@ from glass_cli.steering.policies import (
     COLLAGES,
     FEW_COLLAGES,
     Policy,
+    generations,
     network_calls,
     policies,
     reward_calls,
@@ -111,32 +113,42 @@ def test_policies_keep_to_the_budget(budget: int) -> None:
 @pytest.mark.parametrize("budget", [8, 80, 400])
 @pytest.mark.parametrize("cost", [0.1, 1.0, 7.5])
 def test_a_budget_that_pays_for_rewards_too(budget: int, cost: float) -> None:
-    """Network calls and what reward calls count as are within it, and what is left of it buys no
-    more particles of that shape."""
+    """Network calls and what reward calls count as are within it; one more of best-of-N's pictures
+    is not."""
     found = policies(budget, reward_cost=cost)
     assert bool(found) == (budget >= 2 * (3 + cost))
     for policy in found:
-        network, scored = network_calls(policy, budget, cost), reward_calls(policy)
+        network, scored = network_calls(policy, budget, cost), reward_calls("fk", policy.sizes)
         if policy.steering == "evolution":
-            assert network >= policy.sizes[0] * policy.calls
-        else:
-            calls = spread_calls(network, policy.sizes)
-            assert scored == sum(policy.sizes)
-            assert sum(calls) >= policy.calls - policy.calls % len(policy.sizes)
-            assert picture_calls(calls, policy.sizes) <= network
+            assert network == budget >= policy.sizes[0] * (policy.calls + cost)
+            continue
+        if policy.steering == "best_of_n":
+            scored = reward_calls("best_of_n", policy.sizes)
+        calls = spread_calls(network, policy.sizes)
+        assert sum(calls) >= policy.calls - policy.calls % len(policy.sizes)
+        assert picture_calls(calls, policy.sizes) <= network
         assert network + cost * scored <= budget + 1e-6
         if len(policy.sizes) == 1:
-            more = policy.sizes[0] + 1
-            assert more * (policy.calls + cost) > budget
+            assert (policy.sizes[0] + 1) * (policy.calls + cost) > budget
     few = {one.crossover for one in found if one.steering == "evolution"}
     assert few <= {COLLAGES, FEW_COLLAGES} and (budget < 400 or FEW_COLLAGES in few)
     assert {one.crossover for one in policies(budget)} <= {COLLAGES}
+    table = {w.name: draws([0.3, 0.5, 0.7, 0.9] if w.transitions > 1 else []) for w in ways(budget)}
+    assert len(to_check(ranked(budget, table, (), cost))) <= KINDS
 
 
-def test_rewards_of_an_evolutionary_search() -> None:
-    """By hand: 160 calls are 16 pictures, and 26 children of four collages each."""
-    assert reward_calls(Policy("ode", 5, (32,) * 5, "evolution")) == 16 + 26 * 5
-    assert reward_calls(Policy("ode", 5, (32,) * 5, "evolution", crossover=1)) == 16 + 26 * 2
+def test_dropping_scores_where_it_drops() -> None:
+    """By hand: before the third, fourth and fifth transition and at the end."""
+    assert reward_calls("best_of_n", (16, 16, 8, 4, 2)) == 16 + 8 + 4 + 2
+    assert reward_calls("fk", (16, 16, 8, 4, 2)) == 46
+
+
+def test_a_search_that_pays_for_rewards_makes_fewer_generations() -> None:
+    """By hand: 120 calls, 5 a picture and 1 a reward: 10 pictures, and of the 60 that are left 6
+    children of 4 calls and 5 rewards, which leave 6, too little for one of 2 calls and 5."""
+    calls = (1,) * 5
+    assert generations(120, calls, 4) == (12, [1, 2, 3], [8, 8, 2])
+    assert generations(120, calls, 4, 1.0) == (10, [1], [6])
 
 
 def test_moments_are_within_prompts() -> None:

@@ -238,18 +238,22 @@ def test_weights_that_a_run_ended_without_are_not_its_own(
     assert (warned in said and "is not known" in said) if warned else not said
 
 
+TARGETS = {"guidance_window": "rollover.RolloverBudget", "reward_cost": "auto.Auto"}
+
+
 def test_a_setting_that_came_later_is_no_other_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At its default; at another value the run was not drawn with it."""
     file = _pages(tmp_path) / "runs/ode1_50/compose" / f"seed_0{SUFFIX}"
     asked = {**module.asked_for(file)}
-    asked["steering._target_"] = "glass_cli.steering.auto.Auto"
     content = json.loads(file.read_text())
-    file.write_text(json.dumps({**content, "asked": asked}))
     capsys.readouterr()
-    for later, used in ((0, True), (0.0, True), ("auto", False)):
-        now = {**asked, "steering.reward_cost": later}
+    for later, used in ((0, True), (0.0, True), ("auto", False), ([0.2, 0.7], True)):
+        key = "guidance_window" if isinstance(later, list) else "reward_cost"
+        asked["steering._target_"] = f"glass_cli.steering.{TARGETS[key]}"
+        file.write_text(json.dumps({**content, "asked": asked}))
+        now = {**asked, f"steering.{key}": later}
         monkeypatch.setattr(module, "asked", lambda words, now=now: now)
         assert module.usable(file, []) == used
         assert ("another steering.reward_cost" in capsys.readouterr().err) != used

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
+from glass_cli.common.files import json_text
 from glass_cli.common.paths import conf_dir
 from glass_cli.config.build import find_class
 from glass_cli.config.command_line import read_arguments
@@ -39,4 +41,6 @@ def is_default(settings: Mapping[str, Any], key: str) -> bool:
         return False
     kind = find_class(target, group)
     known = {each.name: each.default for each in fields(kind)} if is_dataclass(kind) else {}
-    return name in known and bool(settings[key] == known[name])
+    if name not in known or known[name] is MISSING:
+        return False
+    return bool(settings[key] == json.loads(json_text(known[name])))

@@ -61,7 +61,7 @@ def reward_cost(settings: Settings) -> float | Literal["auto"]:
     :class:`glass_cli.steering.auto.Auto`; 0 where no plan is made."""
     from glass_cli.steering.auto import Auto
 
-    planned = settings.steering if isinstance(settings.steering, Auto) else settings.study
+    planned = settings.study or (settings.steering if isinstance(settings.steering, Auto) else None)
     cost: float | Literal["auto"] = getattr(planned, "reward_cost", 0.0)
     return cost
 

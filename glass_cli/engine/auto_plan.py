@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from glass_cli.engine.draw import Work
     from glass_cli.steering.policies import Way
 
-KINDS = 5  # that are checked at most, see :func:`glass_cli.engine.plan_race.to_check`
+KINDS = 6  # that are checked at most, see :func:`glass_cli.engine.plan_race.to_check`
 # Network calls within which checks go on to more prompts than the table has: a small budget's cost
 # little, and eight prompts seldom tell two good ways apart.
 CHECK_CALLS = 16_000
@@ -37,17 +37,18 @@ FILE = "plan.json"  # in the folder of a run, which keeps to the plan that it be
 
 def with_policy(settings: Settings, choice: Choice) -> Settings:
     """Settings that spend their budget as ``choice`` says, also in what config.yaml will say."""
-    from glass_cli.engine.plan_measurement import sampler_of, steering_of
+    from glass_cli.engine.plan_measurement import calls_of, sampler_of, steering_of
 
     policy, budget = choice.policy, choice.network_calls(settings)
-    sampler, steering = sampler_of(policy.way), steering_of(policy)
-    root = replace(settings.root, particles=policy.sizes[0], calls=None, budget=budget)
+    sampler, steering = sampler_of(policy.way), steering_of(policy, choice.reward_cost)
+    calls = calls_of(policy)
+    root = replace(settings.root, particles=policy.sizes[0], calls=calls, budget=budget)
     config = {
         **settings.config,
         "sampler": node_of(sampler),
         "steering": node_of(steering),
         "particles": policy.sizes[0],
-        "calls": None,
+        "calls": calls,
         "budget": budget,
     }
     return settings._replace(root=root, sampler=sampler, steering=steering, config=config)
@@ -87,6 +88,8 @@ class Planned(NamedTuple):
         if self.choice is None:
             return None
         cost = f"{self.choice.nfe} network calls" if self.choice.nfe else "cached"
+        if self.choice.reward_cost:
+            cost += f", a reward call counted as {self.choice.reward_cost:.3g} of them"
         return f"{self.choice.policy.title()} ({cost}); {self.choice.why}"
 
 
@@ -116,7 +119,7 @@ def decide(settings: Settings, folder: Path, prompts: Sequence[str]) -> Planned:
 
 def _with(work: Work, settings: Settings) -> Work:
     sampler, steering, root = settings.sampler, settings.steering, settings.root
-    return work._replace(sampler=sampler, steering=steering, calls=None, budget=root.budget)
+    return work._replace(sampler=sampler, steering=steering, calls=root.calls, budget=root.budget)
 
 
 def keep(planned: Planned, folder: Path) -> None:

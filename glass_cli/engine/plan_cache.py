@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from glass_cli.steering.replay import Forecast
 
 FORMAT = 9
+_TIMED = ("model", "reward")  # groups whose settings decide how long a call takes
 
 
 class Cost(NamedTuple):
@@ -74,11 +75,11 @@ class Choice(NamedTuple):
 
 def belongs_to(settings: Settings, few: Sequence[str] = ()) -> dict[str, Any]:
     """What a plan depends on: the budget, what a reward call counts as, and what a window does."""
-    of = {
-        "plan": FORMAT,
-        "budget": picture_budget(settings.root),
-        "reward_cost": reward_cost(settings),
-    }
+    root, cost = settings.root, reward_cost(settings)
+    of: dict[str, Any] = {"plan": FORMAT, "budget": picture_budget(root), "reward_cost": cost}
+    if cost == "auto":  # what seconds depend on, and results do not
+        of |= {"device": root.device, "dtype": root.dtype, "micro_batch": root.micro_batch}
+        of |= {"settings": json.loads(json_text([settings.config.get(k) for k in _TIMED]))}
     return {**of, **window_cache.belongs_to(settings, few)}
 
 
@@ -96,6 +97,7 @@ def read(
     One that cannot be read, or whose policy is none of those that are compared for its budget, is
     damaged, which is said unless ``quiet``.
     """
+    from glass_cli.steering.auto import check_reward_cost
     from glass_cli.steering.policies import Policy, policies
 
     try:
@@ -106,6 +108,7 @@ def read(
         if values["times"] is not None:
             values["times"] = tuple(float(t) for t in values["times"])
         policy, nfe, cost = Policy(**values), int(record["nfe"]), float(record["reward_cost"])
+        check_reward_cost(cost, "reward_cost")
         known = policies(picture_budget(settings.root), [policy.way], cost)
         if policy in known and nfe >= 0 and reward_cost(settings) in ("auto", cost):
             return Choice(policy, str(record["why"]), [], nfe, cost)

@@ -46,13 +46,13 @@ def sampler_of(way: Way) -> Sampler:
     return Glass(way.transitions, times=times, rho=way.rho)
 
 
-def steering_of(policy: Policy) -> Steering:
-    """The steering that a policy stands for."""
+def steering_of(policy: Policy, reward_cost: float = 0.0) -> Steering:
+    """The steering that a policy stands for; a search counts what rewards cost itself."""
     sizes = None if policy.constant else policy.sizes
     if policy.steering == "best_of_n":
         return BestOfN(sizes=sizes)
     if policy.steering == "evolution":
-        return Evolution(crossover=policy.crossover)
+        return Evolution(crossover=policy.crossover, reward_cost=reward_cost)
     one = FeynmanKac(lam_strength=policy.lam_strength, sizes=sizes)
     if policy.steering == "bfs":  # as conf/steering/bfs.yaml, which a test compares
         return replace(
@@ -61,16 +61,21 @@ def steering_of(policy: Policy) -> Steering:
     return one
 
 
-def work_of(work: Work, policy: Policy, budget: int) -> Work:
-    """What a run by ``policy`` needs, with the model and the rewards of ``work``; ``budget`` is of
-    network calls alone."""
+def work_of(work: Work, policy: Policy, budget: int, reward_cost: float = 0.0) -> Work:
+    """What a run by ``policy`` needs, with the model and the rewards of ``work``."""
     return work._replace(
         sampler=sampler_of(policy.way),
-        steering=steering_of(policy),
+        steering=steering_of(policy, reward_cost),
         metrics={},
-        calls=None,
-        budget=budget,
+        calls=calls_of(policy),
+        budget=network_calls(policy, budget, reward_cost),
     )
+
+
+def calls_of(policy: Policy) -> int | None:
+    """The `calls=` of a run by ``policy``: of a search those of a picture, of which its budget buys
+    fewer where rewards are paid for too."""
+    return policy.calls if policy.steering == "evolution" else None
 
 
 def measure_prompt(
@@ -130,8 +135,7 @@ def check_prompt(
     rewards, costs = list[float](), list[Cost]()
     for one in forecasts:
         policy, counted, began = one.policy, CountedReward(work.reward), time.monotonic()
-        network = network_calls(policy, budget, reward_cost)
-        plan = work_of(work._replace(reward=counted), policy, network)
+        plan = work_of(work._replace(reward=counted), policy, budget, reward_cost)
         steps = _drawn(plan, prompt, negative_prompt, policy.sizes[0], SEED + 1 + turn)
         last = steps[-1]
         assert last.rewards is not None and last.chosen is not None
@@ -154,9 +158,9 @@ def measured_reward_cost(
     reward, flow = work.reward, work.model.prompted(prompt, negative_prompt, work.micro_batch)
     decoding = Batches(work.micro_batch)
     x = ParticleNoise(SEED, prompt, particles, work.model.shape, work.model.state)()
-    t = outer_times("schedule", TRANSITIONS, flow.path, flow.shift)[1]
     calls, scores = list[float](), list[float]()
     try:
+        t = outer_times("schedule", TRANSITIONS, flow.path, flow.shift)[1]
         for _ in range(TRIES + 1):
             start = time.monotonic()
             x_hat = flow.denoise(x, t)

@@ -19,8 +19,8 @@ FEWEST = 8  # checks, before a standard error is believed
 
 
 def to_check(forecasts: Sequence[Forecast]) -> list[Forecast]:
-    """The best of each kind: best-of-N, dropping, FK steering, breadth-first and evolutionary
-    search, which a replay does not tell from that with few collages."""
+    """The best of each kind: best-of-N, dropping, FK steering, breadth-first search, and
+    evolutionary search with many and with few collages, which a replay leaves out."""
     best: dict[tuple[str, bool, int], Forecast] = {}
     for one in forecasts:
         policy = one.policy
@@ -43,7 +43,7 @@ def choose(
 
     parts: the table's, runs: the checks'; a reward and its cost are None where a policy was no
         longer run, which had fallen behind.
-    reward_cost: of which the policies are.
+    reward_cost: with which the policies were made.
     """
     checked = [
         Checked(

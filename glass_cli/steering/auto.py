@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -14,11 +13,14 @@ if TYPE_CHECKING:
     from glass_cli.steering.particles import Particles
 
 
+MOST = 1_000_000  # network calls that a reward call may count as
+
+
 def check_reward_cost(cost: object, key: str) -> None:
-    """Raises ValueError unless ``cost`` is "auto" or a number of 0 or more, and not endless."""
-    number = isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < math.inf
+    """Raises ValueError unless ``cost`` is "auto" or a number from 0 to MOST."""
+    number = isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost <= MOST
     if cost != "auto" and not number:
-        raise ValueError(f"{key} must be auto, or 0 or more network calls (got {cost})")
+        raise ValueError(f"{key} must be auto, or network calls from 0 to {MOST} (got {cost})")
 
 
 @dataclass(frozen=True)

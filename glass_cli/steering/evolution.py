@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -46,6 +47,8 @@ class Evolution(Searching):
     crossover: collages that are scored for each child, 0 or more; 0 is one parent each, as are
         particles that are points.
     keep: share of a generation's children that are finished, above 0, at most 1 (all of them).
+    reward_cost: network calls that a scored sample, a collage too, counts as in the budget, 0 or
+        more.
     guidance: strength of reward guidance, 0 or more, in units of 1/reward; 0 is off.
     guidance_window: the first and the last time at which it is applied, from 0 to 1.
 
@@ -58,6 +61,7 @@ class Evolution(Searching):
     window: tuple[float, float] = (0.15, 0.65)
     crossover: int = 4
     keep: float = 1.0
+    reward_cost: float = 0.0
     guidance: float = 0.0
     guidance_window: tuple[float, float] = (0.2, 0.7)
 
@@ -70,13 +74,15 @@ class Evolution(Searching):
         for name in ("parents", "children"):
             if getattr(self, name) < 1:
                 raise ValueError(f"steering.{name} must be at least 1 (got {getattr(self, name)})")
-        if self.crossover < 0:
-            raise ValueError(f"steering.crossover must be 0 or more (got {self.crossover})")
+        for name in ("crossover", "reward_cost"):
+            if not 0 <= (value := getattr(self, name)) < math.inf:
+                raise ValueError(f"steering.{name} must be 0 or more (got {value})")
 
     def search(self, search: Search) -> Iterator[Step]:
         picture = search.cost(0, known=False)
         breeding = self.crossover > 0 and self.parents > 1
-        roots = search.roots(max(1, int(self.first * search.budget) // picture))
+        first = int(int(self.first * search.budget) / (picture + self.reward_cost) + 1e-9)
+        roots = search.roots(max(1, first))
         search.finish(roots, keep=breeding)
         starts = self._starts(search.times)
         for k in itertools.cycle(starts):
@@ -124,7 +130,15 @@ class Evolution(Searching):
         """How many children from transition k on can be paid for, a generation's at most."""
         cost = search.cost(k)  # beyond the first call, which says what x_hat is
         counts = range(self.parents * self.children, 0, -1)
-        return next((n for n in counts if n + self._finished(n) * cost <= search.left), 0)
+        left = search.left - self.reward_cost * search.scored + 1e-9
+        return next((n for n in counts if self._cost(n, cost) <= left), 0)
+
+    def _cost(self, n: int, cost: int) -> float:
+        """Of a generation of ``n`` children, each of which takes ``cost`` calls beyond its first,
+        with the reward calls that it makes at most."""
+        finished = self._finished(n)
+        scored = self.crossover * n + finished + (n if self.keep < 1.0 else 0)
+        return n + finished * cost + self.reward_cost * scored
 
     def _kept(self, search: Search, children: list[Node]) -> list[Node]:
         """Those of a generation that are worth finishing."""

@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from glass_cli.method.budget import picture_calls, share_calls, spread_calls
+from glass_cli.method.budget import picture_calls, spread_calls
 from glass_cli.method.glass import Rho, check_rho
 from glass_cli.method.times import check_times
 from glass_cli.steering.evolution import Evolution
+from glass_cli.steering.sizes import changes
 
 TRANSITIONS = 5  # of policies that look at particles on the way
 SPLITS = (3, 5, 10, 20, 50)  # calls a particle
@@ -111,7 +111,7 @@ class Policy:
         if len(self.sizes) == 1:
             return f"best-of-{self.sizes[0]}, {self.calls} ODE calls each"
         if self.steering == "evolution":
-            few = "" if self.crossover == COLLAGES else f", {self.crossover} collages a child"
+            few = "" if self.crossover == COLLAGES else f", collages a child: {self.crossover}"
             return f"evolution, {self.calls} ODE calls a picture{few}"
         n = str(self.sizes[0]) if self.constant else ", ".join(map(str, self.sizes))
         if self.steering == "best_of_n":
@@ -139,59 +139,51 @@ def ways(budget: int) -> list[Way]:
 
 
 def generations(
-    budget: int, calls: Sequence[int], crossover: int
-) -> tuple[int, list[tuple[int, int]]]:
-    """An evolutionary search as its default settings have it: how many pictures come from new
-    noise, and of each generation the transition before which its children begin, and how many.
+    budget: int, calls: Sequence[int], crossover: int, reward_cost: float = 0.0
+) -> tuple[int, list[int], list[int]]:
+    """About what an evolutionary search by its default settings does: how many pictures come from
+    new noise; of each generation the transition before which its children begin; and how many.
 
-    budget: network calls. calls: of a picture in each of the K transitions, which are equal ones.
+    budget: network calls, with what reward calls count as. calls: of a picture in each of the K
+        transitions, which are taken to be equal ones. reward_cost: see :func:`policies`.
     """
-    rules, last = Evolution(crossover=crossover), len(calls)
-    first = max(1, int(rules.first * budget) // sum(calls))
-    left = budget - first * sum(calls)
-    bred: list[tuple[int, int]] = []
+    rules = Evolution(crossover=crossover)
+    costs = [sum(calls[k:]) + reward_cost * (1 + crossover) for k in range(len(calls))]
+    first = max(1, int(int(rules.first * budget) / (sum(calls) + reward_cost) + 1e-9))
+    left = budget - first * (sum(calls) + reward_cost) + 1e-9
+    starts, counts = list[int](), list[int]()
     # of five equal transitions these begin within the usual window
-    for k in itertools.cycle(range(1, max(2, last - 1))):
-        count = min(rules.parents * rules.children, left // sum(calls[k:]))
-        if not count:
-            return first, bred
-        left -= count * sum(calls[k:])
-        bred.append((k, count))
-    raise AssertionError
+    within = range(1, max(2, len(calls) - 1))
+    while left >= costs[within[-1]]:
+        for k in within:
+            count = min(rules.parents * rules.children, int(left / costs[k]))
+            if count:
+                left -= count * costs[k]
+                starts.append(k)
+                counts.append(count)
+    return first, starts, counts
 
 
-def reward_calls(policy: Policy) -> int:
-    """How many samples the reward scores, of an evolutionary search at most."""
-    if policy.steering != "evolution":
-        return sum(policy.sizes)
-    return _search_rewards(policy.sizes[0] * policy.calls, policy.calls, policy.crossover)
+def reward_calls(steering: str, sizes: Sequence[int]) -> int:
+    """How many samples are scored by a steering that does not search."""
+    if steering == "best_of_n":  # where some are dropped, and at the end
+        return sum(sizes[k - 1] for k in changes(sizes)) + sizes[-1]
+    return sum(sizes)
 
 
 def network_calls(policy: Policy, budget: int, reward_cost: float) -> int:
-    """Network calls that a run by ``policy`` may make, where ``budget`` pays for both.
+    """The `budget=` of a run by ``policy`` that leaves of a ``budget`` what its reward calls count
+    as. An evolutionary search counts them itself.
 
-    reward_cost: of a scored sample, in network calls, 0 or more.
+    reward_cost: see :func:`policies`.
     """
     if policy.steering == "evolution":
-        return _search_budget(policy.calls, policy.crossover, budget, reward_cost)
-    return budget - math.ceil(reward_cost * reward_calls(policy) - 1e-9)
+        return budget
+    return _left(policy.steering, policy.sizes, budget, reward_cost)
 
 
-def _search_rewards(budget: int, calls: int, crossover: int) -> int:
-    first, bred = generations(budget, share_calls(calls, TRANSITIONS), crossover)
-    return first + (1 + crossover) * sum(count for _, count in bred)
-
-
-def _search_budget(calls: int, crossover: int, budget: int, reward_cost: float) -> int:
-    """The most network calls that leave enough for the rewards; 0 where no picture does."""
-    network = budget
-    while network >= calls:
-        over = network + reward_cost * _search_rewards(network, calls, crossover) - budget
-        if over <= 1e-9:
-            return network
-        # a call less saves itself and the rewards of one child at most
-        network -= max(1, int(over / (1.0 + (1 + crossover) * reward_cost)))
-    return 0
+def _left(steering: str, sizes: Sequence[int], budget: int, reward_cost: float) -> int:
+    return budget - math.ceil(reward_cost * reward_calls(steering, sizes) - 1e-9)
 
 
 def policies(budget: int, further: Sequence[Way] = (), reward_cost: float = 0.0) -> list[Policy]:
@@ -210,11 +202,12 @@ def policies(budget: int, further: Sequence[Way] = (), reward_cost: float = 0.0)
     for way in [*ways(budget), *further]:
         if way.transitions == 1:
             continue
+        steering = "best_of_n" if way.sampler == "ode" else "fk"
         for shape in SHAPES:
             if way.sampler == "ode" and shape == SHAPES[0]:
                 candidates += _searches(way.calls, budget, reward_cost)
                 continue
-            sizes = _sizes(shape, way.calls, budget, reward_cost)
+            sizes = _sizes(shape, way.calls, budget, steering, reward_cost)
             if sizes is None:
                 continue
             if way.sampler != "ode":
@@ -229,22 +222,20 @@ def policies(budget: int, further: Sequence[Way] = (), reward_cost: float = 0.0)
 
 def _searches(calls: int, budget: int, reward_cost: float) -> list[Policy]:
     """Evolutionary search, where rewards are not free with few collages too."""
-    found = []
-    for crossover in (COLLAGES, FEW_COLLAGES) if reward_cost > 0.0 else (COLLAGES,):
-        pictures = _search_budget(calls, crossover, budget, reward_cost) // calls
-        if pictures > 1:
-            sizes = (pictures,) * TRANSITIONS
-            found.append(Policy("ode", calls, sizes, "evolution", crossover=crossover))
-    return found
+    pictures = int(budget / (calls + reward_cost) + 1e-9)
+    if pictures < 2:
+        return []
+    one = Policy("ode", calls, (pictures,) * TRANSITIONS, "evolution")
+    return [one, replace(one, crossover=FEW_COLLAGES)] if reward_cost > 0.0 else [one]
 
 
 def _sizes(
-    shape: Sequence[float], calls: int, budget: int, reward_cost: float
+    shape: Sequence[float], calls: int, budget: int, steering: str, reward_cost: float
 ) -> tuple[int, ...] | None:
     """The largest numbers of that shape with ``calls`` a particle; None where two are too many."""
     for begin in range(budget, 1, -1):
         sizes = tuple(max(1, round(begin * share)) for share in shape)
-        network = budget - math.ceil(reward_cost * sum(sizes) - 1e-9)
+        network = _left(steering, sizes, budget, reward_cost)
         least = picture_calls([1] * len(sizes), sizes)
         # spread_calls gives calls // transitions each, and what is left to the first
         if least <= network and min(spread_calls(network, sizes)) >= calls // len(sizes):

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glass_cli.method.budget import spread_calls
+from glass_cli.method.budget import share_calls
 from glass_cli.method.glass import Rho
 from glass_cli.steering.evolution import Evolution
 from glass_cli.steering.policies import Policy, Way, generations, policies
@@ -61,14 +61,25 @@ def moments_of(prompts: Sequence[Numbers]) -> Draws:
     return Draws(float(np.mean([rows[:, -1].mean() for rows in prompts])), cov, finals)
 
 
-def expected(policy: Policy, draws: Draws, replicates: int = 400, seed: int = 0) -> float:
-    """The mean final reward of a policy's answer, by so many replays."""
+def expected(
+    policy: Policy,
+    draws: Draws,
+    replicates: int = 400,
+    seed: int = 0,
+    reward_cost: float = 0.0,
+) -> float:
+    """The mean final reward of a policy's answer, by so many replays.
+
+    reward_cost: with which it was made, see :func:`policies`.
+    """
     rng = np.random.default_rng(seed)
     cov = draws.cov + 1e-9 * np.trace(draws.cov) * np.eye(len(draws.cov))
     if not draws.cov[-1, -1] > 0.0:
         return draws.mean
-    replays = {"best_of_n": _dropped, "fk": _resampled, "bfs": _resampled, "evolution": _evolved}
-    return draws.at(replays[policy.steering](policy, cov, replicates, rng))
+    if policy.steering == "evolution":
+        return draws.at(_evolved(policy, cov, replicates, rng, reward_cost))
+    replay = _dropped if policy.steering == "best_of_n" else _resampled
+    return draws.at(replay(policy, cov, replicates, rng))
 
 
 def _dropped(policy: Policy, cov: Numbers, replicates: int, rng: np.random.Generator) -> Numbers:
@@ -117,17 +128,25 @@ def _resampled(policy: Policy, cov: Numbers, replicates: int, rng: np.random.Gen
     return best
 
 
-def _evolved(policy: Policy, cov: Numbers, replicates: int, rng: np.random.Generator) -> Numbers:
+def _evolved(
+    policy: Policy,
+    cov: Numbers,
+    replicates: int,
+    rng: np.random.Generator,
+    reward_cost: float,
+) -> Numbers:
     """The best final reward of an evolutionary search.
 
     A child that is noised to t has its final reward in common with its parent as far as x_t decides
     it, of which what x_hat foretells there is the lower bound that is known.
     """
-    rules, budget = Evolution(), policy.sizes[0] * policy.calls
-    first, bred = generations(budget, spread_calls(budget, policy.sizes), policy.crossover)
+    rules = Evolution()
+    calls = share_calls(policy.calls, len(policy.sizes))
+    budget = int(policy.sizes[0] * (policy.calls + reward_cost) + 1e-9)
+    first, starts, counts = generations(budget, calls, policy.crossover, reward_cost)
     scale = math.sqrt(cov[-1, -1])
     r = scale * rng.standard_normal((replicates, first))
-    for k, count in bred:
+    for k, count in zip(starts, counts, strict=True):
         kept = -np.sort(-r, axis=1)[:, : rules.parents]
         parents = kept[:, np.arange(count) % kept.shape[1]]
         common = cov[k - 1, -1] ** 2 / (cov[k - 1, k - 1] * cov[-1, -1])
@@ -153,7 +172,10 @@ def ranked(
     """All policies that the table can replay, the best first; see :func:`policies`."""
     candidates = policies(budget, further, reward_cost)
     known = [policy for policy in candidates if policy.way.name in table]
-    forecasts = [Forecast(policy, expected(policy, table[policy.way.name])) for policy in known]
+    forecasts = [
+        Forecast(policy, expected(policy, table[policy.way.name], reward_cost=reward_cost))
+        for policy in known
+    ]
     return sorted(forecasts, key=lambda one: -one.reward)
 
 

@@ -59,6 +59,7 @@ class Search:
         self._slots = 0
         self.levels: list[list[Node]] = [[] for _ in range(self.last + 1)]
         self.lam: float | None = None
+        self.scored = 0  # samples so far
 
     @property
     def left(self) -> int:
@@ -175,6 +176,7 @@ class Search:
         values = [node.x if k == self.last else node.x_hat for node in nodes]
         x = torch.stack([value for value in values if value is not None])
         r = self._rewards(nodes, x, keep) if k == self.last else self._reward(x)
+        self.scored += len(x)
         for node, value in zip(nodes, scores(r, len(x), k, self.times[k]).tolist(), strict=True):
             node.r = float(value)
         return [reward_of(node) for node in nodes]

@@ -79,12 +79,12 @@ class PlanStudy(Study):
         prompts = study_prompts(self.path, self.limit, settings)
         loaded = _Loaded(settings)
         first = ways(budget)
+        timed, rate = self._reward_cost(settings, folder, loaded, prompts[0])
+        check_planned(budget, rate)
         parts = measured_parts(
             settings, folder, prompts, lambda: self._table(settings, loaded, first)
         )
-        measured, rate = self._reward_cost(settings, folder, loaded, prompts[0])
-        parts += measured
-        check_planned(budget, rate)
+        parts += timed
         second = second_ways(loaded.work(), parts, prompts[0], budget, rate)
         decides = [str(self.samples), *map(repr, second)]
         measure = self._table(settings, loaded, second)
@@ -273,7 +273,7 @@ def _write_experiment(settings: Settings, folder: RunFolder, choice: Choice) -> 
         "sampler": {k: v for k, v in config["sampler"].items() if v is not None},
         "steering": {k: v for k, v in config["steering"].items() if v is not None},
         "particles": config["particles"],
-        "calls": None,
+        "calls": config["calls"],
         "budget": config["budget"],
     }
     file = folder.folder / "experiment" / "plan.yaml"
