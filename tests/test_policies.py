@@ -20,9 +20,9 @@ from glass_cli.steering.policies import (
     FEW_COLLAGES,
     Policy,
     generations,
-    network_calls,
     policies,
     reward_calls,
+    run_budget,
     splits,
     ways,
 )
@@ -118,7 +118,7 @@ def test_a_budget_that_pays_for_rewards_too(budget: int, cost: float) -> None:
     found = policies(budget, reward_cost=cost)
     assert bool(found) == (budget >= 2 * (3 + cost))
     for policy in found:
-        network, scored = network_calls(policy, budget, cost), reward_calls("fk", policy.sizes)
+        network, scored = run_budget(policy, budget, cost), reward_calls("fk", policy.sizes)
         if policy.steering == "evolution":
             assert network == budget >= policy.sizes[0] * (policy.calls + cost)
             continue

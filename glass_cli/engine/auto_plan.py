@@ -39,7 +39,7 @@ def with_policy(settings: Settings, choice: Choice) -> Settings:
     """Settings that spend their budget as ``choice`` says, also in what config.yaml will say."""
     from glass_cli.engine.plan_measurement import calls_of, sampler_of, steering_of
 
-    policy, budget = choice.policy, choice.network_calls(settings)
+    policy, budget = choice.policy, choice.run_budget(settings)
     sampler, steering = sampler_of(policy.way), steering_of(policy, choice.reward_cost)
     calls = calls_of(policy)
     root = replace(settings.root, particles=policy.sizes[0], calls=calls, budget=budget)

@@ -66,11 +66,11 @@ class Choice(NamedTuple):
         plain = {"title": self.policy.title(), **asdict(self.policy), "why": self.why}
         return {**plain, "reward_cost": self.reward_cost}
 
-    def network_calls(self, settings: Settings) -> int:
-        """Network calls of a picture that leave of the budget what its reward calls count as."""
-        from glass_cli.steering.policies import network_calls
+    def run_budget(self, settings: Settings) -> int:
+        """The `budget=` of a run by this plan, see :func:`policies.run_budget`."""
+        from glass_cli.steering.policies import run_budget
 
-        return network_calls(self.policy, picture_budget(settings.root), self.reward_cost)
+        return run_budget(self.policy, picture_budget(settings.root), self.reward_cost)
 
 
 def belongs_to(settings: Settings, few: Sequence[str] = ()) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from glass_cli.steering.decision_window import RewardProbe, even_time, proposed_
 from glass_cli.steering.evolution import Evolution
 from glass_cli.steering.feynman_kac import FeynmanKac
 from glass_cli.steering.independent import BestOfN
-from glass_cli.steering.policies import TRANSITIONS, Policy, Way, network_calls
+from glass_cli.steering.policies import TRANSITIONS, Policy, Way, run_budget
 from glass_cli.steering.replay import Draws, Forecast, Numbers, further_ways, moments_of
 from glass_cli.steering.state import NotFinite, Step
 
@@ -68,13 +68,13 @@ def work_of(work: Work, policy: Policy, budget: int, reward_cost: float = 0.0) -
         steering=steering_of(policy, reward_cost),
         metrics={},
         calls=calls_of(policy),
-        budget=network_calls(policy, budget, reward_cost),
+        budget=run_budget(policy, budget, reward_cost),
     )
 
 
 def calls_of(policy: Policy) -> int | None:
-    """The `calls=` of a run by ``policy``: of a search those of a picture, of which its budget buys
-    fewer where rewards are paid for too."""
+    """The `calls=` of a run by ``policy``. A search is told those of a picture, since its budget
+    does not say how many pictures it buys; others share out their budget, None."""
     return policy.calls if policy.steering == "evolution" else None
 
 

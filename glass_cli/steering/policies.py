@@ -53,11 +53,11 @@ class Way(NamedTuple):
         more = (
             "" if self.times is None else f" at {', '.join(f'{t:.3g}' for t in self.times[1:-1])}"
         )
-        more += "" if self.rho == "ddpm" else f" rho {rho_text(self.rho)}"
+        more += "" if self.rho == "ddpm" else f" rho {_rho_text(self.rho)}"
         return f"{self.sampler} {self.transitions}x{self.calls}{more}"
 
 
-def rho_text(rho: Rho) -> str:
+def _rho_text(rho: Rho) -> str:
     """As it is written on a command line."""
     if not isinstance(rho, tuple):
         return str(rho)
@@ -118,7 +118,7 @@ class Policy:
             return f"the best of {n} go on, {self.calls} ODE calls to the end"
         inner = ", ".join(f"{t:.3g}" for t in self.times[1:-1]) if self.times else ""
         more = f", transitions end at {inner}" if inner else ""
-        more += "" if self.rho == "ddpm" else f", rho {rho_text(self.rho)}"
+        more += "" if self.rho == "ddpm" else f", rho {_rho_text(self.rho)}"
         strength = f"lam_strength {self.lam_strength:g}"
         method = f"{self.steering}-{self.sampler}".upper()
         return f"{method}, {n} particles, {self.calls} calls each, {strength}{more}"
@@ -171,9 +171,10 @@ def reward_calls(steering: str, sizes: Sequence[int]) -> int:
     return sum(sizes)
 
 
-def network_calls(policy: Policy, budget: int, reward_cost: float) -> int:
-    """The `budget=` of a run by ``policy`` that leaves of a ``budget`` what its reward calls count
-    as. An evolutionary search counts them itself.
+def run_budget(policy: Policy, budget: int, reward_cost: float) -> int:
+    """The `budget=` that a run by ``policy`` is given out of a ``budget`` that pays for reward
+    calls too: what those count as is taken off. An evolutionary search, which counts them itself,
+    is given all of it.
 
     reward_cost: see :func:`policies`.
     """
@@ -183,6 +184,7 @@ def network_calls(policy: Policy, budget: int, reward_cost: float) -> int:
 
 
 def _left(steering: str, sizes: Sequence[int], budget: int, reward_cost: float) -> int:
+    """What reward calls leave of a budget; below 0 where they cost more."""
     return budget - math.ceil(reward_cost * reward_calls(steering, sizes) - 1e-9)
 
 
